@@ -1,0 +1,65 @@
+"""Store a file, or a file and the job that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from service.actions.jobs import JobRequest, prepare, write
+from service.deps import Deps
+from service.domain.ids import new_id
+from service.domain.job import Job
+from service.domain.upload import Upload, label
+from service.files.local import Received
+from service.store import jobs, uploads
+from service.store.accounts import Caller
+from service.store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A file on its way in: what the client calls it, and its bytes."""
+
+    name: str | None
+    media_type: str | None
+    content: AsyncIterable[bytes]
+
+
+async def upload(deps: Deps, caller: Caller, body: Body) -> Upload:
+    """Store a file. When this returns it is durable. Raises InputError, TooLarge, Transient."""
+    upload_id = new_id()
+    received = await _receive(deps, upload_id, body)
+    try:
+        async with deps.database.transaction(caller.account_id) as db:
+            return await _add(db, caller, upload_id, body, received)
+    except BaseException:
+        await deps.files.remove(deps.files.path(upload_id))
+        raise
+
+
+async def import_file(deps: Deps, caller: Caller, body: Body, request: JobRequest) -> Job:
+    """Store a file and queue the job that imports it: both are there, or neither is."""
+    prepared = prepare(deps.catalog, request)  # before any byte flows
+    upload_id = new_id()
+    received = await _receive(deps, upload_id, body)
+    try:
+        async with deps.database.transaction(caller.account_id) as db:
+            stored = await _add(db, caller, upload_id, body, received)
+            job_id = await write(db, caller, prepared, stored)
+            job = await jobs.get(db, job_id)
+    except BaseException:
+        await deps.files.remove(deps.files.path(upload_id))
+        raise
+    await deps.dispatch.ring(job.queue, [job.id])
+    return job
+
+
+async def _receive(deps: Deps, upload_id: UUID, body: Body) -> Received:
+    return await deps.files.receive(upload_id, body.content, deps.settings.max_upload_bytes)
+
+
+async def _add(db: Connection, caller: Caller, upload_id: UUID, body: Body, received: Received) -> Upload:
+    return await uploads.add(
+        db, caller.account_id, upload_id, label(body.name), received.size_bytes, received.sha256, body.media_type
+    )

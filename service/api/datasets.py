@@ -1,0 +1,87 @@
+"""/v1/datasets: what jobs have filled, readable while they fill it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from service.api import views
+from service.api.auth import caller_of
+from service.api.params import limit_of
+from service.deps import Deps
+from service.domain.dataset import Dataset
+from service.domain.errors import InputError
+from service.store import datasets
+
+EXPORT_DEADLINE_S = 3600
+
+
+async def index(request: Request) -> JSONResponse:
+    """GET /v1/datasets: by name."""
+    deps: Deps = request.app.state.deps
+    limit = limit_of(request)
+    async with deps.database.transaction(caller_of(request).account_id) as db:
+        found = await datasets.page(db, after=request.query_params.get("cursor"), limit=limit)
+    following = found[-1].name if len(found) == limit else None
+    return JSONResponse({"datasets": [views.dataset(d) for d in found], "next_cursor": following})
+
+
+async def show(request: Request) -> JSONResponse:
+    """GET /v1/datasets/{name}."""
+    deps: Deps = request.app.state.deps
+    async with deps.database.transaction(caller_of(request).account_id) as db:
+        return JSONResponse(views.dataset(await datasets.get(db, request.path_params["name"])))
+
+
+async def rows(request: Request) -> Response:
+    """GET /v1/datasets/{name}/rows?cursor=&limit=."""
+    deps: Deps = request.app.state.deps
+    limit, cursor = limit_of(request), request.query_params.get("cursor")
+    async with deps.database.transaction(caller_of(request).account_id) as db:
+        dataset = await datasets.get(db, request.path_params["name"])
+        page = await datasets.rows(db, dataset, cursor=cursor, limit=limit)
+    # PostgreSQL wrote the rows as JSON; taking them apart here would lose digits of numeric.
+    following = "null" if page.cursor is None else f'"{page.cursor}"'
+    return Response(f'{{"rows":[{",".join(page.rows)}],"next_cursor":{following}}}', media_type="application/json")
+
+
+async def export(request: Request) -> Response:
+    """GET /v1/datasets/{name}/export?format=csv: streamed, as of now."""
+    deps: Deps = request.app.state.deps
+    account_id = caller_of(request).account_id
+    wanted = request.query_params.get("format", "csv")
+    if wanted != "csv":
+        raise InputError("unknown_format", f"There is no export as {wanted!r}.", suggestion="Use format=csv.")
+    async with deps.database.transaction(account_id) as db:
+        dataset = await datasets.get(db, request.path_params["name"])
+    if dataset.columns is None:
+        raise InputError("dataset_empty", "This dataset has no columns yet.", suggestion="Wait for its first rows.")
+    return StreamingResponse(
+        _csv(deps, account_id, dataset),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{dataset.name}.csv"'},
+    )
+
+
+async def _csv(deps: Deps, account_id: UUID, dataset: Dataset) -> AsyncIterator[bytes]:
+    pieces: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=4)  # a slow reader slows the query down
+
+    async def put(piece: bytearray) -> None:
+        await pieces.put(bytes(piece))  # asyncpg reuses its buffer; Starlette wants bytes
+
+    async def copy() -> None:
+        async with deps.database.transaction(account_id) as db:
+            await datasets.export_csv(db, dataset, put, EXPORT_DEADLINE_S)
+        await pieces.put(None)
+
+    async with asyncio.TaskGroup() as group:  # a failing query breaks the stream off: half is never shown as whole
+        copying = group.create_task(copy())
+        try:
+            while (piece := await pieces.get()) is not None:
+                yield piece
+        finally:
+            copying.cancel()

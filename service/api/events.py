@@ -1,0 +1,69 @@
+"""/v1/jobs/{id}/events: a job's events as Server-Sent Events.
+
+First a `snapshot` of the job (without an id), then every event behind `Last-Event-ID` (or `?after=`, or from the first),
+each with its gap-free number as id. The stream ends with the job; asking on behind the last event is answered 204,
+which tells a browser to stop.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import AsyncIterator
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api import views
+from service.api.auth import caller_of
+from service.api.params import uuid_of
+from service.api.streams import Streams
+from service.deps import Deps
+from service.domain.errors import InputError
+from service.domain.event import TERMINAL, Event
+from service.domain.job import FINAL, Job
+from service.store import jobs
+
+PING_S = 10
+SEND_TIMEOUT_S = 20
+
+
+async def stream(request: Request) -> Response:
+    """GET /v1/jobs/{id}/events."""
+    deps: Deps = request.app.state.deps
+    after = _after(request)
+    async with deps.database.transaction(caller_of(request).account_id) as db:
+        job = await jobs.get(db, uuid_of(request, "job"))
+    if job.state in FINAL and after is not None and after >= job.event_seq:
+        return Response(status_code=204)
+    return EventSourceResponse(
+        _events(request.app.state.streams, job, after or 0), ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep="\n"
+    )
+
+
+async def _events(streams: Streams, job: Job, after: int) -> AsyncIterator[ServerSentEvent]:
+    retry_ms = random.randint(500, 2500)  # noqa: S311  # clients cut off together come back one by one
+    yield ServerSentEvent(json.dumps(views.job(job)), event="snapshot", retry=retry_ms)
+    async for batch in streams.follow(job, after):
+        for event in batch:
+            yield _message(event)
+        # A retried job goes on behind an earlier end, so only the newest event can be the last.
+        if batch[-1].type in TERMINAL and batch[-1].seq >= job.event_seq:
+            return
+
+
+def _message(event: Event) -> ServerSentEvent:
+    data = {"seq": event.seq, "type": event.type, "at": event.at.isoformat(), **event.data}
+    return ServerSentEvent(json.dumps(data), event=event.type, id=str(event.seq))
+
+
+def _after(request: Request) -> int | None:
+    given = request.headers.get("last-event-id") or request.query_params.get("after")
+    if not given:
+        return None
+    if given.isdecimal():
+        return int(given)
+    raise InputError(
+        "invalid_last_event_id", f"{given!r} is no event number.", suggestion="Send back the last id you saw."
+    )

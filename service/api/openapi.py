@@ -1,0 +1,75 @@
+"""/openapi.json: the URL table as an OpenAPI document, made from the routes and their docstrings."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+
+from service import __version__
+
+QUERY_PARAMETERS = {
+    "/v1/imports": ("processor", "dataset", "priority", "metadata", "name"),
+    "/v1/uploads": ("name", "limit", "cursor"),
+    "/v1/jobs": ("state", "processor", "limit", "cursor"),
+    "/v1/jobs/{id}/events": ("after",),
+    "/v1/jobs/{id}/rejects": ("limit", "cursor"),
+    "/v1/datasets": ("limit", "cursor"),
+    "/v1/datasets/{name}/rows": ("limit", "cursor"),
+    "/v1/datasets/{name}/export": ("format",),
+}
+
+
+async def document(request: Request) -> JSONResponse:
+    """GET /openapi.json."""
+    from service.api.jobs import JobBody  # the table of routes imports both of us
+
+    paths: dict[str, Any] = {}
+    for path, route in _routes(request):
+        for method in sorted((route.methods or set()) - {"HEAD"}):
+            paths.setdefault(path, {})[method.lower()] = _operation(path, method, route)
+    return JSONResponse(
+        {
+            "openapi": "3.1.0",
+            "info": {"title": "Millrace", "version": __version__},
+            "paths": paths,
+            "components": {
+                "schemas": {"JobBody": JobBody.model_json_schema()},
+                "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            },
+            "security": [{"key": []}],
+        }
+    )
+
+
+def _routes(request: Request) -> list[tuple[str, Route]]:
+    found = []
+    for entry in request.app.routes:
+        if isinstance(entry, Mount):
+            found += [(entry.path + r.path, r) for r in entry.routes or [] if isinstance(r, Route)]
+        elif isinstance(entry, Route):
+            found.append((entry.path, entry))
+    return found
+
+
+def _operation(path: str, method: str, route: Route) -> dict[str, Any]:
+    inside = [_parameter(name, "path") for name in re.findall(r"{(\w+)}", path)]
+    query = [_parameter(name, "query") for name in QUERY_PARAMETERS.get(path, ())]
+    operation: dict[str, Any] = {
+        "summary": (route.endpoint.__doc__ or "").strip().splitlines()[0],
+        "parameters": inside + query,
+        "responses": {"default": {"description": "JSON, or application/problem+json for an error"}},
+    }
+    if (path, method) == ("/v1/jobs", "POST"):
+        schema = {"$ref": "#/components/schemas/JobBody"}
+        operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+    elif method == "POST":
+        operation["requestBody"] = {"content": {"application/octet-stream": {}}}
+    return operation
+
+
+def _parameter(name: str, where: str) -> dict[str, Any]:
+    return {"name": name, "in": where, "required": where == "path", "schema": {"type": "string"}}

@@ -1,0 +1,65 @@
+"""Reads ids, limits, cursors and JSON bodies out of requests, and says clearly what is wrong with them."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from service.domain.errors import InputError, NotFound, TooLarge
+
+MAX_JSON_BYTES = 1024 * 1024
+MAX_PAGE = 1_000
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def uuid_of(request: Request, what: str) -> UUID:
+    """The id in the path. Something that is no id names nothing, so it is NotFound."""
+    given = request.path_params["id"]
+    try:
+        return UUID(given)
+    except ValueError:
+        raise NotFound(what, given) from None
+
+
+def number_of(request: Request, name: str, *, default: int, low: int, high: int) -> int:
+    """A whole number among the query parameters. Raises InputError outside low…high."""
+    given = request.query_params.get(name, str(default))
+    if given.isdecimal() and low <= int(given) <= high:
+        return int(given)
+    raise InputError(f"invalid_{name}", f"{name}={given!r} is not usable.", suggestion=f"Use {low} to {high}.")
+
+
+def limit_of(request: Request) -> int:
+    """How many things a page may hold."""
+    return number_of(request, "limit", default=100, low=1, high=MAX_PAGE)
+
+
+def cursor_id(request: Request) -> UUID | None:
+    """The id that a list goes on behind. Raises InputError."""
+    cursor = request.query_params.get("cursor")
+    try:
+        return None if cursor is None else UUID(cursor)
+    except ValueError:
+        raise InputError(
+            "invalid_cursor", f"{cursor!r} is no cursor.", suggestion="Pass next_cursor of the page before, unchanged."
+        ) from None
+
+
+async def json_of(request: Request, model: type[Model]) -> Model:
+    """The JSON body as `model`. Raises InputError with the faults named, TooLarge over 1 MiB."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_JSON_BYTES:
+            raise TooLarge("too_large", "The JSON body is over 1 MiB.", suggestion="Upload files to /v1/uploads.")
+    try:
+        return model.model_validate_json(bytes(body))
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, f['loc'])) or 'body'}: {f['msg']}" for f in error.errors())
+        raise InputError(
+            "invalid_request", f"The request does not fit: {faults}.", suggestion="See /openapi.json for its form."
+        ) from error

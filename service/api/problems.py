@@ -1,0 +1,94 @@
+"""Every error as `application/problem+json` (RFC 9457). The only place that knows HTTP statuses."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from http import HTTPStatus
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from service.domain.errors import AccessError, InputError, MillraceError, QuotaError, StateError, TooLarge, Transient
+from service.store.database import UNREACHABLE
+
+log = structlog.get_logger()
+
+STATUS_BY_CODE = {
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "unknown_processor": 422,
+    "upload_timeout": 408,
+    "disk_full": 507,
+}
+STATUS_BY_KIND: tuple[tuple[type[MillraceError], int], ...] = (
+    (TooLarge, 413),
+    (InputError, 422),
+    (AccessError, 403),
+    (StateError, 409),
+    (QuotaError, 429),
+    (Transient, 503),
+)
+
+
+def problem(
+    status: int, code: str, detail: str, *, suggestion: str | None = None, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """A problem document; `type` is stable and named after the code."""
+    body = {"type": f"/problems/{code}", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    body |= {"code": code} | ({"suggestion": suggestion} if suggestion else {})
+    return JSONResponse(body, status, headers=headers, media_type="application/problem+json")
+
+
+async def known(_request: Request, error: Exception) -> Response:
+    """An error that Millrace raises on purpose."""
+    assert isinstance(error, MillraceError)
+    status = STATUS_BY_CODE.get(error.code) or next(s for kind, s in STATUS_BY_KIND if isinstance(error, kind))
+    headers = {}
+    if isinstance(error, (Transient, QuotaError)) and error.retry_after_s is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="millrace"'
+    return problem(status, error.code, error.message, suggestion=error.suggestion, headers=headers)
+
+
+async def away(_request: Request, error: Exception) -> Response:
+    """The database is away: nobody's fault, worth another try."""
+    log.warning("database.away", error=repr(error))
+    return problem(503, "busy", "The database is away at the moment.", headers={"Retry-After": "2"})
+
+
+async def http(_request: Request, error: Exception) -> Response:
+    """What the router itself refuses: no such path, wrong method."""
+    assert isinstance(error, HTTPException)
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    return problem(
+        error.status_code,
+        code,
+        f"{error.detail}.",
+        suggestion="The paths are listed at /openapi.json." if error.status_code == 404 else None,
+        headers=dict(error.headers or {}),
+    )
+
+
+async def bug(_request: Request, error: Exception) -> Response:
+    """Anything else: the trace goes to the log, the client gets a number to name it by."""
+    incident = secrets.token_hex(4)
+    log.error("request.broke", incident=incident, exc_info=error)
+    return problem(500, "internal_error", f"Something in Millrace broke (incident {incident}).")
+
+
+async def gone(_request: Request, _error: Exception) -> Response:
+    """The client hung up; nobody reads this answer."""
+    return Response(status_code=499)
+
+
+HANDLERS = {
+    MillraceError: known,
+    HTTPException: http,
+    ClientDisconnect: gone,
+    Exception: bug,
+} | dict.fromkeys(UNREACHABLE, away)

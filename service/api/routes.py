@@ -1,0 +1,48 @@
+"""The URL table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from service.api import datasets, events, health, jobs, openapi, processors, uploads
+from service.api.auth import Authenticate
+
+WEB = Path(__file__).parent.parent / "web"
+
+V1: list[BaseRoute] = [
+    Route("/uploads", uploads.create, methods=["POST"]),
+    Route("/uploads", uploads.index),
+    Route("/uploads/{id}", uploads.show),
+    Route("/imports", uploads.create_import, methods=["POST"]),
+    Route("/jobs", jobs.create, methods=["POST"]),
+    Route("/jobs", jobs.index),
+    Route("/jobs/{id}", jobs.show),
+    Route("/jobs/{id}/events", events.stream),
+    Route("/jobs/{id}/rejects", jobs.rejected),
+    Route("/datasets", datasets.index),
+    Route("/datasets/{name}", datasets.show),
+    Route("/datasets/{name}/rows", datasets.rows),
+    Route("/datasets/{name}/export", datasets.export),
+    Route("/processors", processors.index),
+]
+
+
+async def page(_request: Request) -> FileResponse:
+    """GET /: the first page."""
+    return FileResponse(WEB / "index.html")
+
+
+ROUTES: list[BaseRoute] = [
+    Mount("/v1", routes=V1, middleware=[Middleware(Authenticate)]),
+    Route("/livez", health.live),
+    Route("/readyz", health.ready),
+    Route("/openapi.json", openapi.document),
+    Route("/", page),
+    Mount("/web", StaticFiles(directory=WEB)),
+]

@@ -1,0 +1,130 @@
+"""The hub of live streams: each job's new events are read once per process, however many clients follow it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from uuid import UUID
+
+import structlog
+
+from service.bus import CHANGES, Bus
+from service.domain.errors import Transient
+from service.domain.event import Event
+from service.domain.job import Job
+from service.store import events
+from service.store.database import UNREACHABLE, Database
+
+log = structlog.get_logger()
+
+PAGE = 500
+TAIL = 200
+
+
+class Streams:
+    """Feeds by job, kept while somebody follows. Run `run` in a task; `close` ends every stream."""
+
+    def __init__(self, database: Database, bus: Bus, poll_s: float) -> None:
+        self._database = database
+        self._bus = bus
+        self._poll_s = poll_s
+        self._feeds: dict[UUID, Feed] = {}
+        self._closing = False
+
+    async def run(self) -> None:
+        """Hear from Redis which jobs changed, for ever."""
+        await self._bus.listen(CHANGES, self._heard)
+
+    def close(self) -> None:
+        """End every stream; clients reconnect, to another process if there is one."""
+        self._closing = True
+        for feed in self._feeds.values():
+            feed.wake()
+
+    async def follow(self, job: Job, after: int) -> AsyncIterator[Sequence[Event]]:
+        """Batches of events behind number `after`, each event once and in order, until `close`."""
+        async with self._feed(job) as feed:
+            while not self._closing:
+                news = feed.news  # taken before the look, so that nothing falls in between
+                batch = await feed.behind(after)
+                if batch:
+                    after = batch[-1].seq
+                    yield batch
+                else:
+                    await news.wait()
+
+    @asynccontextmanager
+    async def _feed(self, job: Job) -> AsyncIterator[Feed]:
+        feed = self._feeds.get(job.id)
+        if feed is None:
+            feed = self._feeds[job.id] = Feed(self._database, job)
+            feed.reader = asyncio.create_task(feed.read(self._poll_s))
+        feed.followers += 1
+        try:
+            yield feed
+        finally:
+            feed.followers -= 1
+            if feed.followers == 0:
+                feed.reader.cancel()
+                self._feeds.pop(job.id, None)
+
+    def _heard(self, message: str) -> None:
+        if feed := self._feeds.get(UUID(message)):
+            feed.wake()
+
+
+class Feed:
+    """One job's latest events, and a signal when there are more."""
+
+    reader: asyncio.Task[None]
+
+    def __init__(self, database: Database, job: Job) -> None:
+        self.followers = 0
+        self.news = asyncio.Event()
+        self._database = database
+        self._account_id = job.account_id
+        self._job_id = job.id
+        self._position = job.event_seq
+        self._tail: deque[Event] = deque(maxlen=TAIL)
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look for new events now."""
+        self._woken.set()
+
+    async def behind(self, seq: int) -> Sequence[Event]:
+        """The next events behind number `seq`: from memory where they are there, else from the database."""
+        if seq >= self._position:
+            return ()
+        if self._tail and self._tail[0].seq <= seq + 1:
+            return [event for event in self._tail if event.seq > seq]
+        return await self._fetch(seq)
+
+    async def read(self, poll_s: float) -> None:
+        """Keep the tail up to date: when woken, and every `poll_s` in case a wake-up was lost."""
+        while True:
+            self._woken.clear()
+            try:
+                await self._read_new()
+            except (Transient, *UNREACHABLE) as error:
+                log.warning("stream.database_away", job_id=str(self._job_id), error=repr(error))
+            self._announce()  # also without news: followers look whether the hub is closing
+            with suppress(TimeoutError):
+                async with asyncio.timeout(poll_s):
+                    await self._woken.wait()
+
+    async def _read_new(self) -> None:
+        while batch := await self._fetch(self._position):
+            self._tail.extend(batch)
+            self._position = batch[-1].seq
+            self._announce()
+
+    def _announce(self) -> None:
+        self.news.set()
+        self.news = asyncio.Event()
+
+    async def _fetch(self, seq: int) -> Sequence[Event]:
+        async with self._database.transaction(self._account_id) as db:
+            return await events.after(db, self._job_id, seq, limit=PAGE)

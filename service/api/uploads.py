@@ -1,0 +1,91 @@
+"""/v1/uploads and /v1/imports: files come in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from service.actions import uploads as actions
+from service.actions.jobs import JobRequest
+from service.api import views
+from service.api.auth import caller_of
+from service.api.intake import body_of
+from service.api.params import cursor_id, limit_of, uuid_of
+from service.deps import Deps
+from service.domain.errors import InputError
+from service.store import uploads
+
+_OWN_PARAMETERS = {"processor", "dataset", "priority", "metadata", "name"}
+
+
+async def create(request: Request) -> JSONResponse:
+    """POST /v1/uploads: the body is the file."""
+    deps: Deps = request.app.state.deps
+    stored = await actions.upload(deps, caller_of(request), _body(request, deps))
+    return JSONResponse(views.upload(stored), 201, headers={"Location": f"/v1/uploads/{stored.id}"})
+
+
+async def create_import(request: Request) -> JSONResponse:
+    """POST /v1/imports?processor=csv&dataset=NAME: the body is the file; further parameters are processor options."""
+    deps: Deps = request.app.state.deps
+    asked = _job_request(request)
+    job = await actions.import_file(deps, caller_of(request), _body(request, deps), asked)
+    return JSONResponse(views.job(job), 202, headers={"Location": f"/v1/jobs/{job.id}"})
+
+
+async def show(request: Request) -> JSONResponse:
+    """GET /v1/uploads/{id}."""
+    deps: Deps = request.app.state.deps
+    async with deps.database.transaction(caller_of(request).account_id) as db:
+        return JSONResponse(views.upload(await uploads.get(db, uuid_of(request, "upload"))))
+
+
+async def index(request: Request) -> JSONResponse:
+    """GET /v1/uploads: newest first."""
+    deps: Deps = request.app.state.deps
+    limit, before = limit_of(request), cursor_id(request)
+    async with deps.database.transaction(caller_of(request).account_id) as db:
+        found = await uploads.page(db, before=before, limit=limit)
+    following = str(found[-1].id) if len(found) == limit else None
+    return JSONResponse({"uploads": [views.upload(u) for u in found], "next_cursor": following})
+
+
+def _body(request: Request, deps: Deps) -> actions.Body:
+    return body_of(request, max_bytes=deps.settings.max_upload_bytes, idle_s=deps.settings.upload_idle_s)
+
+
+def _job_request(request: Request) -> JobRequest:
+    given = request.query_params
+    for needed in ("processor", "dataset"):
+        if needed not in given:
+            raise InputError(
+                "missing_parameter",
+                f"The parameter {needed!r} is missing.",
+                suggestion="For example: POST /v1/imports?processor=csv&dataset=contacts",
+            )
+    return JobRequest(
+        processor=given["processor"],
+        dataset=given["dataset"],
+        options={key: value for key, value in given.items() if key not in _OWN_PARAMETERS},
+        priority=_priority(given.get("priority", "5")),
+        metadata=_metadata(given.get("metadata", "{}")),
+    )
+
+
+def _priority(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= 10:
+        return int(text)
+    raise InputError("invalid_priority", f"{text!r} is no priority.", suggestion="Use 1 to 10; 10 is most urgent.")
+
+
+def _metadata(text: str) -> dict[str, Any]:
+    try:
+        given = json.loads(text)
+    except ValueError:
+        given = None
+    if isinstance(given, dict):
+        return given
+    raise InputError("invalid_metadata", "metadata is not a JSON object.", suggestion='For example: {"order": 17}')

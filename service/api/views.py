@@ -1,0 +1,91 @@
+"""How things look as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from service.domain.dataset import Dataset, columns_to_json
+from service.domain.job import FINAL, Job, Progress
+from service.domain.processor import Processor
+from service.domain.upload import Upload
+
+Json = dict[str, Any]
+
+
+def upload(stored: Upload) -> Json:
+    """An upload as the API shows it."""
+    return {
+        "id": str(stored.id),
+        "name": stored.name,
+        "size_bytes": stored.size_bytes,
+        "sha256": stored.sha256.hex(),
+        "media_type": stored.media_type,
+        "created_at": stored.created_at.isoformat(),
+        "links": {"self": f"/v1/uploads/{stored.id}"},
+    }
+
+
+def job(stored: Job) -> Json:
+    """A job as the API shows it."""
+    path = f"/v1/jobs/{stored.id}"
+    links = {"self": path, "events": f"{path}/events", "rejects": f"{path}/rejects"}
+    if stored.dataset:
+        links["dataset"] = f"/v1/datasets/{stored.dataset}"
+    return {
+        "id": str(stored.id),
+        "processor": stored.processor,
+        "state": stored.state,
+        "outcome": stored.outcome,
+        "priority": stored.priority,
+        "attempt": stored.attempt,
+        "upload_id": None if stored.upload_id is None else str(stored.upload_id),
+        "dataset": stored.dataset,
+        "options": stored.options,
+        "metadata": stored.metadata,
+        "progress": progress(stored.progress, ended=stored.state in FINAL),
+        "counts": asdict(stored.counts),
+        "problem": stored.problem,
+        "created_at": stored.created_at.isoformat(),
+        "started_at": stored.started_at and stored.started_at.isoformat(),
+        "finished_at": stored.finished_at and stored.finished_at.isoformat(),
+        "last_event_id": stored.event_seq,
+        "links": links,
+    }
+
+
+def progress(p: Progress, *, ended: bool) -> Json:
+    """Progress with percent; the estimate is None while it is unknown."""
+    return {
+        "done": p.done,
+        "total": p.total,
+        "unit": p.unit,
+        "percent": p.percent,
+        "phase": p.phase,
+        "message": p.message,
+        "rate": p.rate,
+        "eta_s": {"low": 0, "high": 0} if ended else None,
+    }
+
+
+def dataset(stored: Dataset) -> Json:
+    """A dataset as the API shows it; `columns` is empty until the first chunk arrived."""
+    path = f"/v1/datasets/{stored.name}"
+    return {
+        "name": stored.name,
+        "columns": columns_to_json(stored.columns or ()),
+        "created_at": stored.created_at.isoformat(),
+        "links": {"self": path, "rows": f"{path}/rows", "export": f"{path}/export?format=csv"},
+    }
+
+
+def processor(known: Processor) -> Json:
+    """A processor as the API shows it, its options as JSON Schema."""
+    return {
+        "name": known.name,
+        "title": known.title,
+        "suffixes": known.suffixes,
+        "queue": known.queue,
+        "unit": known.unit,
+        "options": known.options.model_json_schema(),
+    }

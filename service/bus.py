@@ -1,0 +1,62 @@
+"""Wake-ups over Redis pub/sub: "something about job X changed". Never the carrier of truth; any may be lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from uuid import UUID
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+log = structlog.get_logger()
+
+CHANGES = "millrace:changes"
+TICKETS = "millrace:tickets"
+
+AWAY = (RedisError, OSError, TimeoutError)
+"""What Redis raises when it is away; no caller is ever failed by it."""
+
+
+class Bus:
+    """Publishes and hears wake-ups. With Redis away it falls silent, and says so once in the log."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._away = False
+
+    async def notify(self, job_id: UUID) -> None:
+        """Tell every process that a job has new events. Never raises for Redis being away."""
+        await self._publish(CHANGES, str(job_id))
+
+    async def ring(self) -> None:
+        """Tell idle workers that a ticket waits."""
+        await self._publish(TICKETS, "")
+
+    async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
+        """Call `heard` with every message on `channel`, for ever; reconnects with back-off."""
+        pause_s = 0.1
+        while True:
+            with suppress(*AWAY):
+                async with self._redis.pubsub() as subscription:
+                    await subscription.subscribe(channel)
+                    pause_s = 0.1
+                    while True:
+                        message = await subscription.get_message(ignore_subscribe_messages=True, timeout=30)
+                        if message is not None:
+                            heard(message["data"].decode())
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, 2)
+
+    async def _publish(self, channel: str, message: str) -> None:
+        try:
+            async with asyncio.timeout(0.5):
+                await self._redis.publish(channel, message)
+        except AWAY as error:
+            if not self._away:
+                log.warning("redis.away", error=str(error) or type(error).__name__)
+            self._away = True
+        else:
+            self._away = False

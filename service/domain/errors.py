@@ -1,0 +1,72 @@
+"""Every error Millrace raises on purpose. None knows HTTP or arq.
+
+MillraceError
+├── InputError       the caller's request or file is at fault; a job fails at once
+│   └── TooLarge     over a stated limit
+├── AccessError      who are you, or you may not
+├── StateError       the thing is not there, or not in a state that allows this
+│   └── NotFound
+├── QuotaError       a limit of the account is reached; says when it frees
+└── Transient        nobody's fault, worth another try; a job retries by itself
+
+Anything else that is raised is a bug: the API answers 500 with an incident id, a job is retried to its limit.
+"""
+
+from __future__ import annotations
+
+
+class MillraceError(Exception):
+    """`code` is stable and documented; `message` says what broke; `suggestion` says what to do."""
+
+    def __init__(self, code: str, message: str, *, suggestion: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.suggestion = suggestion
+
+
+class InputError(MillraceError):
+    """The request or the file cannot be used as it is; trying again changes nothing."""
+
+
+class TooLarge(InputError):
+    """Over a stated size limit."""
+
+
+class AccessError(MillraceError):
+    """Not signed in (`unauthenticated`), or signed in without the right (`forbidden`)."""
+
+
+class StateError(MillraceError):
+    """The thing exists but its state does not allow this (`conflict`, `already_finished`)."""
+
+
+class NotFound(StateError):
+    """No such thing in this account."""
+
+    def __init__(self, what: str, name: object) -> None:
+        super().__init__(
+            "not_found",
+            f"There is no {what} {name!s} in this account.",
+            suggestion="Check the name or id; things of other accounts are not visible.",
+        )
+
+
+class QuotaError(MillraceError):
+    """A limit of the account is reached; `retry_after_s` says when it frees, if that is known."""
+
+    def __init__(
+        self, code: str, message: str, *, suggestion: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(code, message, suggestion=suggestion)
+        self.retry_after_s = retry_after_s
+
+
+class Transient(MillraceError):
+    """A dependency is away or busy (`busy`, `timeout`, `upstream_unavailable`); worth another try."""
+
+    def __init__(
+        self, code: str, message: str, *, suggestion: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(code, message, suggestion=suggestion)
+        self.retry_after_s = retry_after_s

@@ -1,0 +1,35 @@
+"""Events: what happened to a job, past tense, numbered 1..n without a gap, in commit order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class EventType(StrEnum):
+    """Every event there is; the README lists them with their data."""
+
+    CREATED = "job.created"
+    STARTED = "job.started"
+    PROGRESSED = "job.progressed"
+    RETRYING = "job.retrying"
+    REQUEUED = "job.requeued"
+    COMPLETED = "job.completed"
+    FAILED = "job.failed"
+    CANCELLED = "job.cancelled"
+
+
+TERMINAL = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event as stored. `seq` is gap-free per job; `data` is JSON."""
+
+    seq: int
+    type: EventType
+    at: datetime
+    data: Mapping[str, Any]

@@ -1,0 +1,107 @@
+"""A job: one request to run one processor on one input. Its states, and which may follow which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class State(StrEnum):
+    """Where a job stands. `completed`, `failed` and `cancelled` are final; only a user's retry leaves them."""
+
+    PENDING = "pending"
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Outcome(StrEnum):
+    """How much of the input is stored once a job has ended."""
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    NONE = "none"
+
+
+FINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
+
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.PENDING: frozenset({State.QUEUED, State.CANCELLED, State.FAILED, State.PAUSED}),
+    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED, State.PAUSED}),
+    State.RUNNING: frozenset(
+        {State.COMPLETED, State.FAILED, State.CANCELLED, State.PAUSED, State.RETRYING, State.QUEUED}
+    ),
+    State.RETRYING: frozenset({State.QUEUED, State.CANCELLED, State.PAUSED}),
+    State.PAUSED: frozenset({State.QUEUED, State.CANCELLED}),
+    State.COMPLETED: frozenset(),
+    State.FAILED: frozenset({State.QUEUED}),
+    State.CANCELLED: frozenset({State.QUEUED}),
+}
+"""Every move there is; the database holds the same table and refuses any other."""
+
+MAX_DEATHS = 3
+"""Workers a job may lose in a row, without a chunk committed in between, before it is quarantined as `poison`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows of a job: `read = inserted + updated + skipped + rejected` at every commit."""
+
+    read: int = 0
+    inserted: int = 0
+    updated: int = 0
+    skipped: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is: `done` of `total` in `unit`, `rate` in rows per second."""
+
+    done: int
+    total: int | None
+    unit: str
+    phase: str
+    message: str | None
+    rate: float | None
+
+    @property
+    def percent(self) -> float | None:
+        """0–100, or None when the total is unknown."""
+        if self.total is None:
+            return None
+        return round(100 * min(self.done / self.total, 1), 2) if self.total else 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as stored."""
+
+    id: UUID
+    account_id: UUID
+    processor: str
+    queue: str
+    state: State
+    outcome: Outcome | None
+    priority: int
+    upload_id: UUID | None
+    dataset: str | None
+    options: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    attempt: int
+    max_attempts: int
+    event_seq: int
+    progress: Progress
+    counts: Counts
+    problem: Mapping[str, str] | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None

@@ -1,0 +1,121 @@
+"""The processor contract: what turns an input into chunks of typed rows.
+
+A processor is an async generator of chunks. It knows nothing of HTTP, SQL, queues or retries; it runs in a limited
+child process, and whatever it yields is committed by the runner. It is resumed by being called again with the
+cursor of the last committed chunk, and must then yield exactly the chunks that would have come next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, BinaryIO
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Cursor = Mapping[str, int | str | None]
+"""A processor's own resume position, as JSON. The runner stores it and never looks inside."""
+
+
+class ColumnType(StrEnum):
+    """The types of dataset columns, by their PostgreSQL names (`double` is `double precision`)."""
+
+    INTEGER = "integer"
+    BIGINT = "bigint"
+    DOUBLE = "double"
+    NUMERIC = "numeric"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    TIMESTAMP = "timestamp"
+    TIMESTAMPTZ = "timestamptz"
+    UUID = "uuid"
+    TEXT = "text"
+    JSONB = "jsonb"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a dataset. `scale` is the number of decimals, of `numeric` only."""
+
+    name: str
+    type: ColumnType
+    scale: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """An input row that was refused.
+
+    `row` counts records from 1, the header left out; `line` is the physical line it starts on, from 1, everything
+    counted. `column` is the dataset column at fault, None when the whole row is. `raw` is the original text, cut to
+    RAW_LIMIT characters.
+    """
+
+    row: int
+    line: int
+    column: str | None
+    code: str
+    message: str
+    suggestion: str
+    raw: str
+
+
+RAW_LIMIT = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows that are committed together with the cursor behind them.
+
+    The rows read are numbered `first_row … first_row + read - 1`. `batch` holds the accepted ones in input order,
+    so that `batch.num_rows + len(rejects) == read`; their numbers are those no reject claims. `batch` has one field
+    per entry of `columns`, typed as `workers.columns.arrow_type` says; it may have no rows. `columns` is the same in
+    every chunk of a job. `done` is how far into `Work.total` the cursor stands.
+    """
+
+    columns: tuple[Column, ...]
+    batch: pa.RecordBatch
+    first_row: int
+    read: int
+    cursor: Cursor
+    done: int
+    rejects: tuple[Reject, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a processor is given: a seekable binary file, checked options, and where to go on.
+
+    `columns` is None until the dataset has a shape: then infer one from the first chunk. Otherwise yield exactly
+    these columns in this order. `chunk_bytes` is how much input one chunk should take.
+    """
+
+    source: BinaryIO
+    total: int
+    options: BaseModel
+    cursor: Cursor | None
+    columns: tuple[Column, ...] | None
+    chunk_bytes: int
+
+
+class NoOptions(BaseModel):
+    """For processors that take none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """A registered processor. `name` is the word in URLs and must equal the module's name."""
+
+    name: str
+    title: str
+    chunks: Callable[[Work], AsyncIterator[Chunk]]
+    options: type[BaseModel] = NoOptions
+    queue: str = "cpu"
+    unit: str = "bytes"
+    suffixes: tuple[str, ...] = field(default=())

@@ -1,0 +1,31 @@
+"""An upload: one complete, immutable file in storage, with its size and SHA-256."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+NAME_LIMIT = 255
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload as stored. `name` is a label, never a path."""
+
+    id: UUID
+    account_id: UUID
+    name: str
+    size_bytes: int
+    sha256: bytes
+    media_type: str | None
+    created_at: datetime
+
+
+def label(name: str | None) -> str:
+    """Make a name given by a user fit to show: last path part, no control or direction marks, at most 255 characters."""
+    last = re.split(r"[/\\]", name or "")[-1]
+    return _CONTROL.sub("", last).strip()[:NAME_LIMIT] or "unnamed"

@@ -1,0 +1,150 @@
+"""Uploads on the local disk: written to `<id>.part`, synced, then renamed to `<id>`.
+
+A file under its final name is complete and durable. Nothing here knows accounts or rows: a file whose row was never
+written is an orphan, and the sweep deletes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+import aiofiles
+import aiofiles.os
+
+from service.domain.errors import InputError, TooLarge, Transient
+
+T = TypeVar("T")
+
+WRITE_BYTES = 1024 * 1024
+"""Received pieces are gathered to this size before a thread writes them."""
+
+PART = ".part"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A file that is complete and durable."""
+
+    size_bytes: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file in the folder of uploads; `partial` when it never became complete."""
+
+    upload_id: UUID
+    path: Path
+    partial: bool
+
+
+class LocalFiles:
+    """Files of uploads in one folder, written by a bounded pool of threads of its own."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self._folder = folder
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="upload")
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, upload_id: UUID) -> Path:
+        """Where the complete file of an upload is."""
+        return self._folder / str(upload_id)
+
+    async def receive(self, upload_id: UUID, body: AsyncIterable[bytes], max_bytes: int) -> Received:
+        """Store a body under `upload_id`. Leaves nothing behind when it raises: InputError, TooLarge, Transient."""
+        part = self.path(upload_id).with_suffix(PART)
+        try:
+            received = await self._write(part, body, max_bytes)
+            await self._run(self._publish, part, self.path(upload_id))
+            return received
+        except BaseException as error:
+            await self.remove(part)
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise Transient("disk_full", "There is no space left to store this file.", retry_after_s=60) from error
+            raise
+
+    async def remove(self, path: Path) -> None:
+        """Delete a file if it is there."""
+        with suppress(FileNotFoundError):
+            await aiofiles.os.remove(path, executor=self._threads)
+
+    async def untouched_since(self, moment: float, batch: int) -> AsyncIterator[list[Found]]:
+        """Files last written before `moment` (seconds since the epoch), in batches."""
+        names = await self._run(os.listdir, self._folder)
+        for start in range(0, len(names), batch):
+            yield await self._run(self._old_ones, names[start : start + batch], moment)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False)
+
+    async def _write(self, part: Path, body: AsyncIterable[bytes], max_bytes: int) -> Received:
+        digest, size = hashlib.sha256(), 0
+        async with aiofiles.open(part, "xb", buffering=0, executor=self._threads) as file:
+            async for block in gathered(body):
+                size += len(block)
+                if size > max_bytes:
+                    raise too_large(max_bytes)
+                await self._run(_append, file.fileno(), block, digest)
+            if size == 0:
+                raise InputError("file_empty", "The file is empty.", suggestion="Send a file with content.")
+            await self._run(os.fsync, file.fileno())
+        return Received(size, digest.digest())
+
+    def _publish(self, part: Path, final: Path) -> None:
+        part.rename(final)
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # else a power cut may forget the new name
+        finally:
+            os.close(folder)
+
+    def _old_ones(self, names: list[str], moment: float) -> list[Found]:
+        old = []
+        for name in names:
+            path = self._folder / name
+            with suppress(FileNotFoundError, ValueError):
+                if path.stat().st_mtime < moment:
+                    old.append(Found(UUID(path.stem), path, path.suffix == PART))
+        return old
+
+    async def _run(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+
+async def gathered(body: AsyncIterable[bytes]) -> AsyncIterator[bytearray]:
+    """The same bytes in blocks of about WRITE_BYTES: a thread switch per network packet would cost more than the write."""
+    block = bytearray()
+    async for piece in body:
+        block += piece
+        if len(block) >= WRITE_BYTES:
+            yield block
+            block = bytearray()
+    if block:
+        yield block
+
+
+def too_large(max_bytes: int) -> TooLarge:
+    """The file is over the limit."""
+    return TooLarge(
+        "too_large",
+        f"The file is larger than the {max_bytes} bytes that are accepted here.",
+        suggestion="Split the file, or raise MILLRACE_MAX_UPLOAD_BYTES.",
+    )
+
+
+def _append(descriptor: int, block: bytearray, digest: hashlib._Hash) -> None:
+    view = memoryview(block)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    digest.update(block)

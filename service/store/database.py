@@ -1,0 +1,93 @@
+"""Connections to PostgreSQL, as one of two roles: `millrace_api` under row-level security, or `millrace_worker`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+from uuid import UUID
+
+import asyncpg
+
+from service.domain.errors import Transient
+
+Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy  # type: ignore[type-arg]
+
+API_ROLE = "millrace_api"
+WORKER_ROLE = "millrace_worker"
+
+UNREACHABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,  # 57P0x: the server is being stopped or restarted
+    asyncpg.TooManyConnectionsError,
+)
+"""What a database that is away, stopping or starting raises."""
+
+
+class Database:
+    """A pool of connections in one role. Build with `open_database`."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:  # type: ignore[type-arg]
+        self._pool = pool
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection outside a transaction. Raises Transient when the database is away or the pool is busy."""
+        try:
+            acquired = await self._pool.acquire(timeout=10)
+        except UNREACHABLE as error:
+            raise Transient("busy", "The database cannot be reached at the moment.", retry_after_s=2) from error
+        try:
+            yield acquired
+        finally:
+            await self._pool.release(acquired)
+
+    @asynccontextmanager
+    async def transaction(self, account_id: UUID | None = None) -> AsyncIterator[Connection]:
+        """A transaction; the API names the account whose rows it may see and write."""
+        async with self.connection() as db, db.transaction():
+            if account_id is not None:
+                await db.execute("select set_config('millrace.account', $1, true)", str(account_id))
+            yield db
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
+
+
+@asynccontextmanager
+async def open_database(url: str, *, role: str, connections: int, name: str) -> AsyncIterator[Database]:
+    """Open a pool in `role`; `name` is what the server's activity view shows."""
+    pool = await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=connections,
+        init=_speak_json,
+        server_settings={
+            "role": role,
+            "search_path": "millrace",
+            "application_name": name,
+            "timezone": "UTC",
+            "jit": "off",
+        },
+        command_timeout=60,
+    )
+    database = Database(pool)
+    try:
+        yield database
+    finally:
+        try:
+            async with asyncio.timeout(3):
+                await database.close()
+        except TimeoutError:
+            pool.terminate()
+
+
+async def _speak_json(db: asyncpg.Connection) -> None:  # type: ignore[type-arg]
+    await db.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)

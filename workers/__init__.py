@@ -1,0 +1,1 @@
+"""The engine: claims jobs, reads files in limited child processes, commits chunks."""

@@ -1,0 +1,319 @@
+"""Text to typed values, a whole column at a time, with a mask for the cells that cannot be, and why they cannot.
+
+What is accepted here is exactly what `pyarrow.csv` accepts with the options of `workers.parsing`, so that a cell
+means the same whichever way its chunk was read. Nothing is rounded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from service.domain.processor import Column, ColumnType
+from workers.columns import PRECISION, arrow_type
+
+Mask = npt.NDArray[np.bool_]
+Reason = tuple[str, str, str]
+
+TRUE_WORDS = [form(w) for w in ("true", "t", "yes", "y", "on") for form in (str.lower, str.title, str.upper)] + ["1"]
+FALSE_WORDS = [form(w) for w in ("false", "f", "no", "n", "off") for form in (str.lower, str.title, str.upper)] + ["0"]
+
+_WHOLE = r"^-?[0-9]+$"
+_DECIMAL = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_INFINITE = r"(?i)^[+-]?inf(inity)?$"
+_NOT_A_NUMBER = r"(?i)^[+-]?nan(\([a-z0-9_]*\))?$"
+_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+_CLOCK = r"[ T][0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?"
+_SHAPES = {
+    ColumnType.DOUBLE: f"{_DECIMAL}|{_INFINITE}|{_NOT_A_NUMBER}",
+    ColumnType.NUMERIC: _DECIMAL,
+    ColumnType.DATE: _DATE,
+    ColumnType.TIMESTAMP: rf"{_DATE[:-1]}({_CLOCK})?$",
+    ColumnType.TIMESTAMPTZ: rf"{_DATE[:-1]}{_CLOCK}(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$",
+}
+_TRIMMED = frozenset({ColumnType.INTEGER, ColumnType.BIGINT, ColumnType.DOUBLE, ColumnType.NUMERIC, ColumnType.DATE})
+"""Types around which blanks do not matter, as in pyarrow's CSV reader."""
+
+_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
+"""0001-01-01 and 9999-12-31: the years that PostgreSQL's text form, Python and JSON clients all understand."""
+_DAY_US = 86_400_000_000
+
+_HEX = np.full(256, 255, np.uint8)
+_HEX[[ord(c) for c in "0123456789abcdef"]] = np.arange(16)
+_HEX[[ord(c) for c in "ABCDEF"]] = np.arange(10, 16)
+_HYPHENS = [8, 13, 18, 23]
+_DIGITS = [i for i in range(36) if i not in _HYPHENS]
+
+
+def cast(strings: pa.Array, column: Column) -> tuple[pa.Array, Mask]:
+    """Typed values, null where a cell is bad, and which cells are bad. Empty is null in all but text columns."""
+    cells = _cells(strings, column.type)
+    array = _within(_typed(cells, column), cells, column)
+    bad = _flags(array.is_null()) & _flags(cells.is_valid()) if array.null_count else np.zeros(len(array), bool)
+    return array, bad
+
+
+def is_within(array: pa.Array, column: Column) -> bool:
+    """Whether values that Arrow could parse are also values this service stores: no year 0, no overflow to infinity."""
+    outside = _outside(array, column)
+    return outside is None or not pc.any(outside).as_py()
+
+
+def reason(column: Column, text: str) -> Reason:
+    """Why this text is no value of the column: code, message, suggestion."""
+    if "\0" in text:
+        return (
+            "nul_byte",
+            f"{column.name} contains a NUL character.",
+            "Remove the NUL characters; PostgreSQL text cannot hold them.",
+        )
+    return _REASONS[column.type](column, text.strip(" \t"))
+
+
+def _cells(strings: pa.Array, kind: ColumnType) -> pa.Array:
+    if kind is ColumnType.TEXT:
+        return strings
+    cells = pc.ascii_trim(strings, characters=" \t") if kind in _TRIMMED else strings
+    # " " is not empty: pyarrow's reader compares with null_values before it trims.
+    return pc.if_else(pc.equal(strings, ""), None, cells)
+
+
+def _typed(cells: pa.Array, column: Column) -> pa.Array:
+    match column.type:
+        case ColumnType.TEXT:
+            return _kept(cells, pc.invert(pc.match_substring(cells, "\0")))
+        case ColumnType.BOOLEAN:
+            return _booleans(cells)
+        case ColumnType.UUID:
+            return _uuids(cells)
+        case ColumnType.JSONB:
+            return _json(cells)
+        case ColumnType.INTEGER | ColumnType.BIGINT:
+            return _integers(cells, arrow_type(column))
+        case _:
+            return _parsed(cells, column)
+
+
+def _parsed(cells: pa.Array, column: Column) -> pa.Array:
+    target = arrow_type(column)
+    try:
+        return pc.cast(cells, target)
+    except pa.ArrowInvalid:
+        right = _kept(cells, pc.match_substring_regex(cells, _SHAPES[column.type]))
+    if column.type is ColumnType.NUMERIC:
+        right = _scaled(right, column.scale or 0)
+    # Few distinct texts have the right shape and still no value (30 February, 25 o'clock): look at each once.
+    distinct = right.dictionary_encode()
+    return _bisected(distinct.dictionary, target).take(distinct.indices)
+
+
+def _bisected(values: pa.Array, target: pa.DataType) -> pa.Array:
+    try:
+        return pc.cast(values, target)
+    except pa.ArrowInvalid:
+        if len(values) == 1:
+            return pa.nulls(1, target)
+    half = len(values) // 2
+    return pa.concat_arrays([_bisected(values[:half], target), _bisected(values[half:], target)])
+
+
+def _integers(cells: pa.Array, target: pa.DataType) -> pa.Array:
+    # Arrow reads 0x1f as 31 and 0xffffffffffffffff as -1; a file that says so means a code, not a number.
+    hexadecimal = pc.match_substring(cells, "x", ignore_case=True)
+    if not pc.any(hexadecimal).as_py():
+        try:
+            return pc.cast(cells, target)
+        except pa.ArrowInvalid:
+            pass
+    right = _kept(cells, pc.match_substring_regex(cells, _WHOLE))
+    right = pc.replace_substring_regex(right, r"^(-?)0+([0-9])", r"\1\2")
+    wide = _kept(right, pc.less_equal(pc.binary_length(right), PRECISION)).cast(pa.decimal128(PRECISION, 0))
+    limit = 2 ** (target.bit_width - 1)
+    bounds = [pa.scalar(n, pa.decimal128(PRECISION, 0)) for n in (-limit, limit - 1)]
+    return _kept(wide, pc.and_(pc.greater_equal(wide, bounds[0]), pc.less_equal(wide, bounds[1]))).cast(target)
+
+
+def _scaled(cells: pa.Array, scale: int) -> pa.Array:
+    """Without needless zeros, and null where too long, so that one cast does for nearly all of them."""
+    plain = pc.replace_substring_regex(cells, r"^([+-]?)0+([0-9])", r"\1\2")
+    plain = pc.replace_substring_regex(plain, r"^([^.eE]*\.[0-9]*?)0+$", r"\1")
+    whole = pc.binary_length(pc.replace_substring_regex(plain, r"\..*$|[+-]", ""))
+    decimals = pc.binary_length(pc.replace_substring_regex(plain, r"^[^.]*\.?", ""))
+    fits = pc.and_(pc.less_equal(whole, PRECISION - scale), pc.less_equal(decimals, scale))
+    return _kept(plain, pc.or_(fits, pc.match_substring(plain, "e", ignore_case=True)))
+
+
+def _booleans(cells: pa.Array) -> pa.Array:
+    is_true = pc.is_in(cells, pa.array(TRUE_WORDS))
+    return _kept(is_true, pc.or_(is_true, pc.is_in(cells, pa.array(FALSE_WORDS))))
+
+
+def _uuids(cells: pa.Array) -> pa.Array:
+    is_right = pc.fill_null(pc.equal(pc.binary_length(cells), 36), False)
+    long = cells.filter(is_right)
+    octets = np.frombuffer(long.buffers()[2] or b"", np.uint8)
+    start = np.frombuffer(long.buffers()[1], np.int32)[long.offset] if len(long) else 0
+    text = octets[start : start + 36 * len(long)].reshape(-1, 36)
+    nibbles = _HEX[text[:, _DIGITS]]
+    good = (nibbles != 255).all(axis=1) & (text[:, _HYPHENS] == ord("-")).all(axis=1)
+    raw = (nibbles[:, 0::2] << 4) | nibbles[:, 1::2]
+    values = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(16), len(raw), [None, pa.py_buffer(np.ascontiguousarray(raw))]
+    )
+    values = _kept(values, pa.array(good))
+    if len(values) == len(cells):
+        return values
+    flags = _flags(is_right)
+    places = pa.array(np.cumsum(flags) - 1, mask=~flags)
+    return values.take(places)
+
+
+def _json(cells: pa.Array) -> pa.Array:
+    return _kept(cells, pa.array([text is None or _is_json(text) for text in cells.to_pylist()], pa.bool_()))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text, parse_constant=_refuse)
+        text.encode()
+    except (ValueError, RecursionError):
+        return False
+    # jsonb can hold neither an escaped NUL nor half a surrogate pair.
+    return not re.search(r"(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])", text, re.IGNORECASE) or _is_storable(text)
+
+
+def _is_storable(text: str) -> bool:
+    plain = json.dumps(json.loads(text), ensure_ascii=False)
+    try:
+        plain.encode()
+    except UnicodeEncodeError:
+        return False
+    return not re.search(r"(?<!\\)(?:\\\\)*\\u0000", plain)
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _within(array: pa.Array, cells: pa.Array, column: Column) -> pa.Array:
+    outside = _outside(array, column)
+    if outside is None or not pc.any(outside).as_py():
+        return array
+    if column.type is ColumnType.DOUBLE:
+        outside = pc.and_(outside, pc.invert(pc.match_substring_regex(cells, _INFINITE)))
+    return _kept(array, pc.invert(outside))
+
+
+def _outside(array: pa.Array, column: Column) -> pa.Array | None:
+    match column.type:
+        case ColumnType.DOUBLE:
+            return pc.is_inf(array)
+        case ColumnType.DATE:
+            days = array.view(pa.int32())
+            return pc.or_(pc.less(days, _FIRST_DAY), pc.greater(days, _LAST_DAY))
+        case ColumnType.TIMESTAMP | ColumnType.TIMESTAMPTZ:
+            times = array.view(pa.int64())
+            return pc.or_(pc.less(times, _FIRST_DAY * _DAY_US), pc.greater_equal(times, (_LAST_DAY + 1) * _DAY_US))
+        case _:
+            return None
+
+
+def _kept(array: pa.Array, mask: pa.Array) -> pa.Array:
+    return pc.if_else(mask, array, pa.scalar(None, array.type))
+
+
+def _flags(mask: pa.Array) -> Mask:
+    flags: Mask = mask.to_numpy(zero_copy_only=False)
+    return flags
+
+
+def _integer_reason(column: Column, text: str) -> Reason:
+    if re.match(_WHOLE, text):
+        limit = "2,147,483,647" if column.type is ColumnType.INTEGER else "9,223,372,036,854,775,807"
+        return (
+            "out_of_range",
+            f"{column.name} is too large for {column.type} (at most {limit}).",
+            "Correct the number, or use a dataset whose column is bigint or numeric.",
+        )
+    return (
+        "not_an_integer",
+        f"{column.name} is not a whole number.",
+        "Write it in digits only, such as 42 or -7, or leave it empty.",
+    )
+
+
+def _number_reason(column: Column, text: str) -> Reason:
+    if not re.match(_DECIMAL, text):
+        return (
+            "not_a_number",
+            f"{column.name} is not a number.",
+            "Write it with a decimal point and without thousands separators, such as 1234.5, or leave it empty.",
+        )
+    scale = column.scale or 0
+    if column.type is ColumnType.NUMERIC and _decimals(text) > scale:
+        return (
+            "too_many_decimals",
+            f"{column.name} has more than {scale} decimals.",
+            f"Round it to {scale} decimals, or use a dataset whose column keeps more; nothing is rounded silently.",
+        )
+    return ("out_of_range", f"{column.name} is too large for {column.type}.", "Correct the number.")
+
+
+def _decimals(text: str) -> int:
+    mantissa, _, exponent = text.lower().partition("e")
+    # An exponent of hundreds is out of range either way; int() of a long one would be slow.
+    power = int(exponent) if 0 < len(exponent) <= 5 else 0
+    return len(mantissa.partition(".")[2].rstrip("0")) - power
+
+
+def _time_reason(column: Column, text: str) -> Reason:
+    if text.startswith("0000"):
+        return ("out_of_range", f"{column.name} is in the year 0.", "Use a year from 0001 to 9999.")
+    if column.type is ColumnType.DATE:
+        return ("not_a_date", f"{column.name} is not a date.", "Write it as year-month-day, such as 2024-01-31.")
+    offset = "with an offset, such as 2024-01-31T09:30:00Z or 2024-01-31T09:30:00+02:00"
+    plain = "without an offset, such as 2024-01-31T09:30:00"
+    form = offset if column.type is ColumnType.TIMESTAMPTZ else plain
+    return ("not_a_timestamp", f"{column.name} is not a {column.type}.", f"Write it in ISO 8601 {form}.")
+
+
+def _boolean_reason(column: Column, text: str) -> Reason:
+    return ("not_a_boolean", f"{column.name} is neither true nor false.", "Write true or false, or leave it empty.")
+
+
+def _uuid_reason(column: Column, text: str) -> Reason:
+    form = "123e4567-e89b-12d3-a456-426614174000"
+    return ("not_a_uuid", f"{column.name} is not a UUID.", f"Write it in the form {form}.")
+
+
+def _json_reason(column: Column, text: str) -> Reason:
+    return (
+        "not_json",
+        f"{column.name} is not JSON that PostgreSQL can hold.",
+        "Write valid JSON without NUL characters.",
+    )
+
+
+def _text_reason(column: Column, text: str) -> Reason:
+    return ("not_text", f"{column.name} is not text.", "Save the file as UTF-8.")
+
+
+_REASONS: dict[ColumnType, Callable[[Column, str], Reason]] = {
+    ColumnType.INTEGER: _integer_reason,
+    ColumnType.BIGINT: _integer_reason,
+    ColumnType.DOUBLE: _number_reason,
+    ColumnType.NUMERIC: _number_reason,
+    ColumnType.DATE: _time_reason,
+    ColumnType.TIMESTAMP: _time_reason,
+    ColumnType.TIMESTAMPTZ: _time_reason,
+    ColumnType.BOOLEAN: _boolean_reason,
+    ColumnType.UUID: _uuid_reason,
+    ColumnType.JSONB: _json_reason,
+    ColumnType.TEXT: _text_reason,
+}

@@ -1,0 +1,148 @@
+"""The child process a file is read in: `python -m workers.child`, one processor over one file, under limits.
+
+It gets one JSON request on standard input and the file as an open descriptor; it has no database, no network where
+the system lets it drop it, and no secrets in its environment. It answers in frames on what was its standard output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import queue
+import resource
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, BinaryIO
+from uuid import UUID
+
+from service.domain.dataset import columns_from_json, columns_to_json
+from service.domain.errors import InputError
+from service.domain.processor import Chunk, Work
+from workers.frames import head
+
+_CLONE_NEWUSER, _CLONE_NEWNET, _PR_SET_PDEATHSIG = 0x10000000, 0x40000000, 1
+
+
+def main() -> None:
+    """Read the request, run the processor, leave."""
+    parent = os.getppid()
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever a library prints must not land between frames
+    request = json.loads(sys.stdin.buffer.readline())
+    if os.getppid() != parent:
+        return
+    limit(request["memory_bytes"], request["cpu_s"])
+    with Outbox(out) as outbox:
+        try:
+            asyncio.run(run(request, outbox))
+            outbox.put([head("end")])
+        except InputError as error:
+            outbox.put([head("failed", code=error.code, message=error.message, suggestion=error.suggestion)])
+        except MemoryError:
+            outbox.put([_too_much_memory()])
+        except Exception as error:
+            outbox.put([head("crashed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())])
+
+
+def limit(memory_bytes: int, cpu_s: int) -> None:
+    """Take away what a parser does not need: memory, processor time, new files, the network, life after the parent."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        # Containers may forbid user namespaces; the other limits stand without it.
+        libc.unshare(_CLONE_NEWNET if os.geteuid() == 0 else _CLONE_NEWUSER | _CLONE_NEWNET)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+async def run(request: Mapping[str, Any], outbox: Outbox) -> None:
+    """Send every chunk of the processor, encoded."""
+    from workers.encoding import copy_pieces  # here, under the limits: these bring the heavy libraries
+    from workers.registry import discover
+
+    processor = discover()[request["processor"]]
+    columns = request["columns"]
+    with os.fdopen(request["file"], "rb", buffering=0) as source:
+        work = Work(
+            source=source,  # type: ignore[arg-type]  # a raw file reads like a buffered one
+            total=request["total"],
+            options=processor.options.model_validate(request["options"]),
+            cursor=request["cursor"],
+            columns=None if columns is None else columns_from_json(columns),
+            chunk_bytes=request["chunk_bytes"],
+        )
+        async for chunk in processor.chunks(work):
+            outbox.put(_frame(chunk, copy_pieces(chunk, UUID(request["job_id"]))))
+
+
+class Outbox:
+    """Writes frames from a thread of its own, so that one chunk is parsed while the one before it travels."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._waiting: queue.Queue[list[bytes] | None] = queue.Queue(maxsize=1)
+        self._thread = threading.Thread(target=self._write)
+
+    def __enter__(self) -> Outbox:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._waiting.put(None)
+        self._thread.join()
+
+    def put(self, pieces: list[bytes]) -> None:
+        """Hand over one frame; waits while one is being written and another one is ready."""
+        self._waiting.put(pieces)
+
+    def _write(self) -> None:
+        with suppress(BrokenPipeError):
+            while (pieces := self._waiting.get()) is not None:
+                for piece in pieces:
+                    _write_all(self._out, piece)
+            return
+        os._exit(0)  # the parent is gone, nobody is left to read
+
+
+def _write_all(out: BinaryIO, piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:
+        view = view[out.write(view) :]
+
+
+def _frame(chunk: Chunk, encoded: Iterable[bytes]) -> list[bytes]:
+    payload = list(encoded) if chunk.batch.num_rows else []
+    announcement = head(
+        "chunk",
+        payload_bytes=sum(map(len, payload)),
+        columns=columns_to_json(chunk.columns),
+        read=chunk.read,
+        inserted=chunk.batch.num_rows,
+        cursor=chunk.cursor,
+        done=chunk.done,
+        rejects=[asdict(reject) for reject in chunk.rejects],
+    )
+    return [announcement, *payload]
+
+
+def _too_much_memory() -> bytes:
+    return head(
+        "failed",
+        code="too_much_memory",
+        message="Reading this file takes more memory than one job may use.",
+        suggestion="Split the file, or raise MILLRACE_CHILD_MEMORY_BYTES.",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""Names and types of dataset columns: what Arrow type one has, and what a file's text looks like.
+
+Shared by every row format. Reading the text itself is in `workers.casting`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from service.domain.errors import InputError
+from service.domain.processor import Column, ColumnType
+
+COLUMN_LIMIT = 1_590
+"""PostgreSQL allows 1,600 columns in a table; the rest is kept for lineage."""
+NAME_BYTES = 63
+PRECISION = 38
+"""Digits of a numeric: what decimal128 holds."""
+EXACT_DIGITS = 15
+"""Significant decimal digits that a double always keeps."""
+
+LINEAGE = ("_job", "_row")
+
+_ARROW: dict[ColumnType, pa.DataType] = {
+    ColumnType.INTEGER: pa.int32(),
+    ColumnType.BIGINT: pa.int64(),
+    ColumnType.DOUBLE: pa.float64(),
+    ColumnType.BOOLEAN: pa.bool_(),
+    ColumnType.DATE: pa.date32(),
+    ColumnType.TIMESTAMP: pa.timestamp("us"),
+    ColumnType.TIMESTAMPTZ: pa.timestamp("us", tz="UTC"),
+    ColumnType.UUID: pa.binary(16),
+    ColumnType.TEXT: pa.string(),
+    ColumnType.JSONB: pa.string(),
+}
+
+_WHOLE = r"-?(0|[1-9][0-9]*)"
+_BOOLEAN = ["true", "false", "True", "False", "TRUE", "FALSE"]
+_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
+_SHAPES: tuple[tuple[ColumnType, str], ...] = (
+    (ColumnType.DATE, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
+    (ColumnType.TIMESTAMP, _TIME + "$"),
+    (ColumnType.TIMESTAMPTZ, _TIME + r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"),
+    (ColumnType.UUID, r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"),
+)
+
+
+def arrow_type(column: Column) -> pa.DataType:
+    """The Arrow type in which a column's values travel."""
+    if column.type is ColumnType.NUMERIC:
+        return pa.decimal128(PRECISION, column.scale or 0)
+    return _ARROW[column.type]
+
+
+def schema(columns: Iterable[Column]) -> pa.Schema:
+    """The Arrow schema of a dataset's batches."""
+    return pa.schema([pa.field(column.name, arrow_type(column)) for column in columns])
+
+
+def column_names(header: list[str]) -> list[str]:
+    """Predictable, distinct column names of at most 63 bytes for a file's header, in its order."""
+    if len(header) > COLUMN_LIMIT:
+        raise InputError(
+            "too_many_columns",
+            f"The file has {len(header):,} columns; a dataset holds at most {COLUMN_LIMIT:,}.",
+            suggestion="Split the file by columns, or check the delimiter.",
+        )
+    taken: set[str] = set()
+    names = []
+    for position, text in enumerate(header, start=1):
+        name = _distinct(_normalised(text) or f"column_{position}", taken)
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def infer(name: str, strings: pa.StringArray | pa.ChunkedArray) -> Column:
+    """The narrowest type that holds all these values exactly. Nulls and empty strings say nothing."""
+    values = _spoken(strings)
+    if len(values) == 0:
+        return Column(name, ColumnType.TEXT)
+    return _boolean(name, values) or _number(name, values) or _shaped(name, values) or Column(name, ColumnType.TEXT)
+
+
+def _normalised(text: str) -> str:
+    plain = re.sub(r"[^\w]+|_+", "_", unicodedata.normalize("NFKC", text).lower()).strip("_")
+    if plain[:1].isdigit():
+        plain = "_" + plain
+    return _cut(plain, NAME_BYTES)
+
+
+def _distinct(name: str, taken: set[str]) -> str:
+    if name not in taken:
+        return name
+    number = 2
+    while (candidate := f"{_cut(name, NAME_BYTES - len(str(number)) - 1)}_{number}") in taken:
+        number += 1
+    return candidate
+
+
+def _cut(text: str, size_bytes: int) -> str:
+    return text.encode()[:size_bytes].decode(errors="ignore").rstrip("_")
+
+
+def _spoken(strings: pa.StringArray | pa.ChunkedArray) -> pa.Array:
+    array = strings.combine_chunks() if isinstance(strings, pa.ChunkedArray) else strings
+    return array.filter(pc.not_equal(array, ""))
+
+
+def _all(mask: pa.Array) -> bool:
+    return bool(pc.all(mask).as_py())
+
+
+def _boolean(name: str, values: pa.Array) -> Column | None:
+    letters = [["t", "f"], ["T", "F"]]
+    is_words = _all(pc.is_in(values, pa.array(_BOOLEAN)))
+    # A column of nothing but "t" is more likely a code than a truth value.
+    is_pair = any(_all(pc.is_in(values, pa.array(pair))) and len(values.unique()) == 2 for pair in letters)
+    return Column(name, ColumnType.BOOLEAN) if is_words or is_pair else None
+
+
+def _number(name: str, values: pa.Array) -> Column | None:
+    if not _all(pc.match_substring_regex(values, rf"^{_WHOLE}(\.[0-9]+)?([eE][+-]?[0-9]+)?$")):
+        return None
+    if _all(pc.match_substring_regex(values, rf"^{_WHOLE}$")):
+        return _whole(name, values)
+    if pc.any(pc.match_substring(values, "e", ignore_case=True)).as_py():
+        return _double(name, values)
+    return _decimal(name, values)
+
+
+def _whole(name: str, values: pa.Array) -> Column | None:
+    for kind in (ColumnType.INTEGER, ColumnType.BIGINT):
+        if _casts(values, _ARROW[kind]):
+            return Column(name, kind)
+    digits = pc.max(pc.binary_length(pc.ascii_ltrim(values, characters="-"))).as_py()
+    return Column(name, ColumnType.NUMERIC, 0) if digits <= PRECISION else None
+
+
+def _decimal(name: str, values: pa.Array) -> Column | None:
+    point = pc.find_substring(values, ".")
+    whole = pc.binary_length(pc.ascii_ltrim(values, characters="-"))
+    decimals = pc.subtract(pc.subtract(pc.binary_length(values), point), 1)
+    decimals = pc.if_else(pc.less(point, 0), 0, decimals)
+    has_point = pc.greater(decimals, 0)
+    before = pc.subtract(whole, pc.if_else(has_point, pc.add(decimals, 1), 0))
+    scale = pc.max(decimals).as_py()
+    fits = pc.max(before).as_py() + scale <= PRECISION
+    is_even = pc.count_distinct(decimals.filter(has_point)).as_py() == 1
+    if is_even and scale <= 12 and fits:
+        return Column(name, ColumnType.NUMERIC, scale)
+    if double := _double(name, values):
+        return double
+    return Column(name, ColumnType.NUMERIC, scale) if scale <= 18 and fits else None
+
+
+def _double(name: str, values: pa.Array) -> Column | None:
+    mantissa = pc.replace_substring_regex(values, r"[eE].*$|[-.]", "")
+    digits = pc.max(pc.binary_length(pc.ascii_ltrim(mantissa, characters="0"))).as_py()
+    # A number beyond the range of a double parses as infinity, which is not what the file says.
+    if digits > EXACT_DIGITS or pc.any(pc.is_inf(pc.cast(values, pa.float64()))).as_py():
+        return None
+    return Column(name, ColumnType.DOUBLE)
+
+
+def _shaped(name: str, values: pa.Array) -> Column | None:
+    for kind, shape in _SHAPES:
+        if _all(pc.match_substring_regex(values, shape)):
+            is_right = kind is ColumnType.UUID or _real_time(values, _ARROW[kind])
+            return Column(name, kind) if is_right else None
+    return None
+
+
+def _real_time(values: pa.Array, target: pa.DataType) -> bool:
+    """No 30 February, and no year 0, which Arrow has and PostgreSQL and Python do not."""
+    return _casts(values, target) and not pc.any(pc.starts_with(values, "0000")).as_py()
+
+
+def _casts(values: pa.Array, target: pa.DataType) -> bool:
+    try:
+        pc.cast(values, target)
+    except pa.ArrowInvalid:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Background duties, one a module: `run_once() -> counts`, safe in parallel and at any moment."""

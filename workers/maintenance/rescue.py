@@ -1,0 +1,29 @@
+"""Takes jobs from workers whose lease ran out: back to the queue, or to quarantine after too many deaths in a row."""
+
+from __future__ import annotations
+
+import structlog
+
+from service.bus import Bus
+from service.domain.job import MAX_DEATHS
+from service.store import jobs
+from service.store.database import Database
+from workers.outcome import problem
+
+log = structlog.get_logger()
+
+POISON = problem(
+    "poison",
+    f"{MAX_DEATHS} workers in a row ended while they ran this job, and none of them committed a chunk.",
+    "Look into the workers' logs for what ended them; retry the job once it is mended.",
+)
+
+
+async def run_once(database: Database, bus: Bus) -> int:
+    """Rescue what is lost now; returns the number of jobs."""
+    async with database.transaction() as db:
+        rescued = await jobs.rescue(db, MAX_DEATHS, POISON)
+    for job_id in rescued:
+        log.warning("job.rescued", job_id=str(job_id))
+        await bus.notify(job_id)
+    return len(rescued)

@@ -1,0 +1,114 @@
+"""Numbers the rows and lines of a file read block by block, so that it can be resumed behind any chunk.
+
+A cursor stands at the start of a block; `part` counts the chunks of that block already given. So a block with many
+rejects, or very many rows, can be several chunks, and is cut the same way when it is read again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from service.domain.processor import RAW_LIMIT, Chunk, Column, ColumnType, Cursor, Reject
+from workers.columns import arrow_type, schema
+from workers.records import RECORD_LIMIT, Block
+
+PIECE_LINES = 65_536
+"""Lines looked at together where memory grows with the number of rows and not only with bytes."""
+
+_FAULTS = {
+    "unclosed_quote": (
+        "A quote opens a field and is never closed.",
+        "Close the quote, or double it if it belongs to the text.",
+    ),
+    "record_too_large": (
+        f"The row is longer than {RECORD_LIMIT // 1024 // 1024} MiB.",
+        "Check for a missing line end, or store large contents elsewhere.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The start of a block: its byte offset, the numbers of its first row and line, and its parts already given."""
+
+    offset: int
+    row: int
+    line: int
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`read` consecutive records, up to byte `end` of their block: the good ones as columns by name, and the others."""
+
+    read: int
+    end: int
+    arrays: Mapping[str, pa.Array]
+    rejects: tuple[Reject, ...] = ()
+
+
+def chunks(
+    block: Block, place: Place, parts: Iterator[Part], columns: tuple[Column, ...], extra: Cursor
+) -> Iterator[Chunk]:
+    """A chunk for each part that `place` does not count as given. `extra` is what else the cursor has to hold."""
+    row, number = place.row, 0
+    part = next(parts, None)
+    while part is not None:
+        following, number = next(parts, None), number + 1
+        if following is None:
+            after, done = Place(block.end, row + part.read, place.line + block.lines), block.end
+        else:
+            after, done = Place(place.offset, place.row, place.line, number), block.offset + part.end
+        if number > place.part:
+            yield chunk(part, row, columns, after, done, extra)
+        row += part.read
+        part = following
+
+
+def chunk(part: Part, first_row: int, columns: tuple[Column, ...], after: Place, done: int, extra: Cursor) -> Chunk:
+    """The part as a chunk; columns that it lacks are null."""
+    rows = part.read - len(part.rejects)
+    arrays = [
+        part.arrays[column.name] if column.name in part.arrays else pa.nulls(rows, arrow_type(column))
+        for column in columns
+    ]
+    batch = pa.RecordBatch.from_arrays(arrays, schema=schema(columns))
+    cursor = {"offset": after.offset, "row": after.row, "line": after.line, "part": after.part, **extra}
+    return Chunk(columns, batch, first_row, part.read, cursor, done, part.rejects)
+
+
+def place_of(cursor: Cursor) -> Place:
+    """Where a cursor stands."""
+    return Place(*(int(cursor[key] or 0) for key in ("offset", "row", "line", "part")))
+
+
+def behind(block: Block, place: Place, last: Chunk | None) -> Place:
+    """Where the next block starts; `last` is the last chunk of this one, None if it had only blank lines."""
+    return place_of(last.cursor) if last else Place(block.end, place.row, place.line + block.lines)
+
+
+def unreadable(block: Block, place: Place) -> Part:
+    """The one reject of a block with a fault."""
+    message, suggestion = _FAULTS[str(block.fault)]
+    raw = kept(block.data.rstrip(b"\r\n"))
+    reject = Reject(place.row, place.line, None, str(block.fault), message, suggestion, raw)
+    return Part(1, len(block.data), {}, (reject,))
+
+
+def kept(data: bytes) -> str:
+    """The text a reject shows: cut, decodable, and without NUL, which PostgreSQL cannot store."""
+    return data[: 4 * RAW_LIMIT].decode(errors="replace")[:RAW_LIMIT].replace("\0", "\N{SYMBOL FOR NULL}")
+
+
+def dumped(columns: tuple[Column, ...]) -> str:
+    """Columns as text for a cursor."""
+    return json.dumps([[column.name, column.type.value, column.scale] for column in columns])
+
+
+def loaded(text: str) -> tuple[Column, ...]:
+    """Columns from a cursor."""
+    return tuple(Column(name, ColumnType(kind), scale) for name, kind, scale in json.loads(text))

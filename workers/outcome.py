@@ -1,0 +1,85 @@
+"""What an exception means for a job: the one place that decides between failing, retrying and going back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import asyncpg
+
+from service.domain.errors import MillraceError, Transient
+from service.domain.event import EventType
+from service.domain.job import State
+from service.store.database import UNREACHABLE
+
+FIRST_WAIT_S = 2.0
+LONGEST_WAIT_S = 600.0
+
+TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "57P0")
+"""Connection lost, serialization failure, deadlock, out of resources, server going down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an attempt ends."""
+
+    state: State
+    event: EventType
+    problem: Mapping[str, str] | None = None
+    costs_attempt: bool = False
+    wait_s: float = 0
+
+
+DONE = Settlement(State.COMPLETED, EventType.COMPLETED)
+RELEASED = Settlement(State.QUEUED, EventType.REQUEUED)
+
+
+def of(error: BaseException, attempt: int, max_attempts: int) -> Settlement:
+    """Judge what ended try number `attempt` of `max_attempts`."""
+    if isinstance(error, asyncio.CancelledError):
+        return RELEASED
+    if isinstance(error, MillraceError) and not isinstance(error, Transient):
+        return _failed(problem(error.code, error.message, error.suggestion))
+    transient = is_transient(error)
+    told = _told(error, transient)
+    if attempt >= max_attempts:
+        return _failed(told)
+    return Settlement(State.RETRYING, EventType.RETRYING, told, costs_attempt=True, wait_s=_wait_s(error, attempt))
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the cause lies outside the job and may be gone soon."""
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate).startswith(TRANSIENT_SQLSTATES)
+    return isinstance(error, (Transient, *UNREACHABLE))
+
+
+def problem(code: str, message: str, suggestion: str | None) -> dict[str, str]:
+    """The problem of a job as stored and shown."""
+    return {"code": code, "message": message} | ({"suggestion": suggestion} if suggestion else {})
+
+
+def _told(error: BaseException, transient: bool) -> dict[str, str]:
+    if isinstance(error, Transient):
+        return problem(error.code, error.message, error.suggestion)
+    if transient:
+        return problem("busy", "The database was away while this job ran.", "Nothing to do: it tries again by itself.")
+    incident = secrets.token_hex(4)
+    return problem(
+        "internal_error",
+        f"Something in Millrace broke (incident {incident}).",
+        f"Search the worker's log for {incident}; retry the job once the cause is mended.",
+    ) | {"incident": incident}
+
+
+def _failed(told: Mapping[str, str]) -> Settlement:
+    return Settlement(State.FAILED, EventType.FAILED, told)
+
+
+def _wait_s(error: BaseException, attempt: int) -> float:
+    asked = error.retry_after_s if isinstance(error, Transient) else None
+    # Full jitter: jobs that failed together do not come back together.
+    return asked or random.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1)))  # noqa: S311

@@ -1,0 +1,1 @@
+"""One module per processor; each exports `processor`. Dropping a file in here registers it."""

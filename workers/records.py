@@ -1,0 +1,260 @@
+"""Where CSV records end: cuts a file into blocks of whole records and finds the records within one.
+
+The quoting rule is pyarrow's: a quote opens only at the start of a field, is doubled inside, and anywhere else is an
+ordinary character. Works on positions of quotes and line breaks, never byte by byte. Knows nothing of types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+RECORD_LIMIT = 16 * 1024 * 1024
+"""The longest record that is read; what is longer is skipped, so that memory stays flat."""
+KEPT_BYTES = 8_000
+"""How much of an unreadable record is kept for its reject: 2,000 characters of at most four bytes."""
+
+Fault = Literal["unclosed_quote", "record_too_large"]
+Positions = npt.NDArray[np.int64]
+
+_QUOTE, _NEWLINE, _RETURN = b'"\n\r'
+_NONE: Positions = np.empty(0, np.int64)
+_WINDOW = 64 * 1024
+_TRIES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole records at `offset`, or, with `fault` set, the kept start of one that cannot be read.
+
+    `lines` is the number of line ends up to `end`, where the next block starts.
+    """
+
+    offset: int
+    data: bytes
+    end: int
+    lines: int
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """The records of a block, blank lines left out: byte ranges, lines before each, and number of fields."""
+
+    starts: Positions
+    ends: Positions
+    lines: Positions
+    widths: Positions
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+def blocks(
+    source: BinaryIO, offset: int, delimiter: bytes | None, block_bytes: int, limit: int = RECORD_LIMIT
+) -> Iterator[Block]:
+    """The file from `offset`, which must be where a record starts. Without a delimiter, a record is a line."""
+    while block := _next(source, offset, delimiter, min(block_bytes, limit), limit):
+        yield block
+        offset = block.end
+
+
+def pieces(data: bytes, delimiter: bytes | None, lines: int) -> Iterator[bytes]:
+    """Cut a block at record ends into pieces of about `lines` lines, for work that costs memory per record."""
+    start = 0
+    while start < len(data):
+        stop, wanted = start, lines
+        while stop < len(data):
+            stop = _after_lines(data, stop, wanted)
+            end = len(data) if stop == len(data) else start + boundary(data[start:stop], delimiter)
+            if end > start:
+                break
+        yield data[start:end]
+        start = end
+
+
+def boundary(data: bytes, delimiter: bytes | None, at_end: bool = False) -> int:
+    """Where the last whole record in `data` ends; 0 if none does. The end of the file ends a record too."""
+    opens, closes = quoted(data, delimiter)
+    is_open = len(closes) > 0 and closes[-1] == len(data)
+    if at_end and not is_open:
+        return len(data)
+    end = _last_outside(data, b"\n", len(data), opens, closes)
+    if end or delimiter is None:
+        return end
+    # A return at the very end may be half of a \r\n.
+    return _last_outside(data, b"\r", len(data) if at_end else len(data) - 1, opens, closes)
+
+
+def quoted(data: bytes, delimiter: bytes | None) -> tuple[Positions, Positions]:
+    """First and last quote of each stretch inside which nothing is special. An unclosed one ends at len(data)."""
+    if delimiter is None or b'"' not in data:
+        return _NONE, _NONE
+    octets = np.frombuffer(data, np.uint8)
+    quotes = np.flatnonzero(octets == _QUOTE)
+    before = octets[quotes - 1]
+    if quotes[0] == 0:
+        before[0] = _NEWLINE
+    follows = before == _QUOTE
+    at_start = (before == delimiter[0]) | (before == _NEWLINE) | (before == _RETURN)
+    # Every other quote opens a field or goes on with one after a doubled quote: then parity is the whole truth.
+    if (follows | at_start)[0::2].all():
+        opens, closes = quotes[0::2], quotes[1::2]
+    else:
+        opens, closes = _walked(quotes, follows, at_start)
+    if len(closes) < len(opens):
+        closes = np.append(closes, len(data))
+    return opens, closes
+
+
+def records(data: bytes, delimiter: bytes | None) -> Records:
+    """The records of a block that starts where a record starts."""
+    octets = np.frombuffer(data, np.uint8)
+    opens, closes = quoted(data, delimiter)
+    breaks = _breaks(octets, delimiter is not None)
+    stops = breaks[~_inside(breaks, opens, closes)]
+    if len(data) and (len(stops) == 0 or stops[-1] < len(data) - 1):
+        stops = np.append(stops, len(data))
+    starts = np.concatenate(([0], stops[:-1] + 1)) if len(stops) else _NONE
+    ends = stops - _has_return(octets, stops, starts)
+    full = ends > starts
+    starts, ends = starts[full], ends[full]
+    marks = np.flatnonzero(octets == delimiter[0]) if delimiter else _NONE
+    marks = marks[~_inside(marks, opens, closes)]
+    widths = np.searchsorted(marks, ends) - np.searchsorted(marks, starts) + 1
+    return Records(starts, ends, np.searchsorted(breaks, starts), widths)
+
+
+def line_count(data: bytes) -> int:
+    """Physical line ends: \\n, \\r\\n, and \\r alone."""
+    count = data.count(b"\n")
+    if b"\r" in data:
+        count += data.count(b"\r") - data.count(b"\r\n")
+    return count
+
+
+def _next(source: BinaryIO, offset: int, delimiter: bytes | None, size: int, limit: int) -> Block | None:
+    while True:
+        source.seek(offset)
+        data = source.read(size)
+        if not data:
+            return None
+        at_end = len(data) < size or not source.read(1)
+        if end := boundary(data, delimiter, at_end):
+            whole = data[:end]
+            return Block(offset, whole, offset + end, line_count(whole))
+        if at_end or size >= limit:
+            return _unreadable(source, offset, data, delimiter, at_end)
+        # One long record; doubling keeps the total work linear.
+        size = min(size * 2, limit)
+
+
+def _unreadable(source: BinaryIO, offset: int, data: bytes, delimiter: bytes | None, at_end: bool) -> Block:
+    """One record that does not end in time. Only the line that opened the quote is given up, if it has an end.
+
+    This cannot be made quadratic: between an unclosed quote and the end of `data` stand only even runs of quotes, and
+    none of those opens a field that a line end would not close, so the next bytes of that length read plainly.
+    """
+    opens, closes = quoted(data, delimiter)
+    if len(closes) and closes[-1] == len(data):
+        line_end = _line_end(data, int(opens[-1])) or (len(data) if at_end else 0)
+        if line_end:
+            lost = data[:line_end]
+            return Block(offset, lost[:KEPT_BYTES], offset + line_end, line_count(lost), "unclosed_quote")
+    return _too_large(source, offset, data)
+
+
+def _too_large(source: BinaryIO, offset: int, data: bytes) -> Block:
+    lines, end = line_count(data), offset + len(data)
+    source.seek(end)
+    while window := source.read(_WINDOW):
+        found = window.find(b"\n")
+        if found >= 0:
+            end += found + 1
+            lines += 1
+            break
+        end += len(window)
+    return Block(offset, data[:KEPT_BYTES], end, lines, "record_too_large")
+
+
+def _line_end(data: bytes, start: int) -> int:
+    newline = data.find(b"\n", start)
+    if newline >= 0:
+        return newline + 1
+    lone = data.find(b"\r", start, len(data) - 1)
+    return lone + 1
+
+
+def _last_outside(data: bytes, mark: bytes, stop: int, opens: Positions, closes: Positions) -> int:
+    """One past the last `mark` outside quotes, 0 if there is none."""
+    for _ in range(_TRIES):
+        found = data.rfind(mark, 0, stop)
+        if found < 0:
+            return 0
+        around = int(np.searchsorted(opens, found)) - 1
+        if around < 0 or found > closes[around]:
+            return found + 1
+        stop = int(opens[around])
+    # Many quoted fields with line ends in them: all at once rather than one by one.
+    marks = np.flatnonzero(np.frombuffer(data, np.uint8)[:stop] == mark[0])
+    outside = marks[~_inside(marks, opens, closes)]
+    return int(outside[-1]) + 1 if len(outside) else 0
+
+
+def _walked(
+    quotes: Positions, follows: npt.NDArray[np.bool_], at_start: npt.NDArray[np.bool_]
+) -> tuple[Positions, Positions]:
+    """Quote by quote, for text with stray quotes. A run of an even number never changes what is inside."""
+    first = np.flatnonzero(~follows)
+    lengths = np.diff(np.append(first, len(quotes)))
+    odd = (lengths & 1).astype(bool)
+    first, lengths = first[odd], lengths[odd]
+    starting = np.flatnonzero(at_start[first])
+    upcoming = np.append(starting, len(first))[np.searchsorted(starting, np.arange(len(first) + 2))].tolist()
+    chosen = []
+    at = upcoming[0]
+    while at < len(first):
+        chosen.append(at)
+        at = upcoming[at + 2]
+    opening = np.array(chosen, np.int64)
+    closing = opening[opening + 1 < len(first)] + 1
+    return quotes[first[opening]], quotes[first[closing]] + lengths[closing] - 1
+
+
+def _inside(positions: Positions, opens: Positions, closes: Positions) -> npt.NDArray[np.bool_]:
+    if len(opens) == 0:
+        return np.zeros(len(positions), bool)
+    around = np.searchsorted(opens, positions) - 1
+    return (around >= 0) & (positions < closes[around])
+
+
+def _breaks(octets: npt.NDArray[np.uint8], with_returns: bool) -> Positions:
+    newline = octets == _NEWLINE
+    returns = octets == _RETURN
+    if with_returns and returns.any():
+        alone = returns.copy()
+        alone[:-1] &= ~newline[1:]
+        newline = newline | alone
+    return np.flatnonzero(newline)
+
+
+def _has_return(octets: npt.NDArray[np.uint8], stops: Positions, starts: Positions) -> npt.NDArray[np.int64]:
+    if len(octets) == 0 or len(stops) == 0:
+        return _NONE
+    before = octets[np.maximum(stops - 1, 0)]
+    at = octets[np.minimum(stops, len(octets) - 1)]
+    found: npt.NDArray[np.int64] = ((before == _RETURN) & (at == _NEWLINE) & (stops > starts)).astype(np.int64)
+    return found
+
+
+def _after_lines(data: bytes, start: int, lines: int) -> int:
+    """Near enough behind the `lines`-th line end from `start`."""
+    while start < len(data) and lines > 0:
+        stop = min(start + _WINDOW, len(data))
+        lines -= max(data.count(b"\n", start, stop), data.count(b"\r", start, stop))
+        start = stop
+    return start

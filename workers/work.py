@@ -1,0 +1,42 @@
+"""One worker: its connections, its engine, and a ticket reader per queue. Runs in a process of its own or in the API's."""
+
+from __future__ import annotations
+
+import asyncio
+
+from service.bus import Bus
+from service.config import Settings
+from service.dispatch import open_redis
+from service.files.local import LocalFiles
+from service.store.database import WORKER_ROLE, open_database
+from workers.engine import Engine
+from workers.registry import discover
+from workers.runner import Tools
+from workers.tickets import read_tickets
+
+SPARE_CONNECTIONS = 3
+"""Beside one connection a slot: heartbeat, sweep, claim."""
+
+
+async def work(settings: Settings) -> None:
+    """Take and run jobs until cancelled. The database must be migrated."""
+    queues = sorted({processor.queue for processor in discover().values()})
+    async with (
+        open_database(
+            settings.database_url,
+            role=WORKER_ROLE,
+            connections=settings.worker_slots + SPARE_CONNECTIONS,
+            name="millrace worker",
+        ) as database,
+        open_redis(settings.redis_url) as redis,
+    ):
+        files = LocalFiles(settings.files_dir, settings.upload_threads)
+        bus = Bus(redis)
+        engine = Engine(Tools(settings, database, files, bus), queues)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(engine.run())
+                for queue in queues:
+                    group.create_task(read_tickets(redis, bus, queue, engine))
+        finally:
+            files.close()
