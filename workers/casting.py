@@ -6,9 +6,11 @@ means the same whichever way its chunk was read. Nothing is rounded.
 
 from __future__ import annotations
 
+import binascii
 import json
 import re
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 import numpy.typing as npt
@@ -44,11 +46,9 @@ _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
 """0001-01-01 and 9999-12-31: the years that PostgreSQL's text form, Python and JSON clients all understand."""
 _DAY_US = 86_400_000_000
 
-_HEX = np.full(256, 255, np.uint8)
-_HEX[[ord(c) for c in "0123456789abcdef"]] = np.arange(16)
-_HEX[[ord(c) for c in "ABCDEF"]] = np.arange(10, 16)
 _HYPHENS = [8, 13, 18, 23]
-_DIGITS = [i for i in range(36) if i not in _HYPHENS]
+_GROUPS = [(0, 8), (9, 13), (14, 18), (19, 23), (24, 36)]
+_IS_HEX = np.isin(np.arange(256), list(b"0123456789abcdefABCDEF"))
 
 
 def cast(strings: pa.Array, column: Column) -> tuple[pa.Array, Mask]:
@@ -102,15 +102,29 @@ def _typed(cells: pa.Array, column: Column) -> pa.Array:
 
 def _parsed(cells: pa.Array, column: Column) -> pa.Array:
     target = arrow_type(column)
-    try:
-        return pc.cast(cells, target)
-    except pa.ArrowInvalid:
-        right = _kept(cells, pc.match_substring_regex(cells, _SHAPES[column.type]))
+    if column.type is not ColumnType.NUMERIC or _is_short(cells, column.scale or 0):
+        try:
+            return pc.cast(cells, target)
+        except pa.ArrowInvalid:
+            pass
+    right = _kept(cells, pc.match_substring_regex(cells, _SHAPES[column.type]))
     if column.type is ColumnType.NUMERIC:
         right = _scaled(right, column.scale or 0)
     # Few distinct texts have the right shape and still no value (30 February, 25 o'clock): look at each once.
     distinct = right.dictionary_encode()
     return _bisected(distinct.dictionary, target).take(distinct.indices)
+
+
+def _is_short(cells: pa.Array, scale: int) -> bool:
+    """Whether no cell can overflow when it is brought to its scale: Arrow wraps 1100000e26 around without an error."""
+    longest = pc.max(pc.binary_length(cells)).as_py() or 0
+    # The whole buffer at once; it may hold more than these cells, which costs time and nothing else.
+    octets = (cells.buffers()[2] or pa.py_buffer(b"")).to_pybytes()
+    return longest <= PRECISION - scale and b"e" not in octets and b"E" not in octets
+
+
+def _has_exponent(cells: pa.Array) -> pa.Array:
+    return pc.match_substring_regex(cells, "[eE]")
 
 
 def _bisected(values: pa.Array, target: pa.DataType) -> pa.Array:
@@ -140,13 +154,27 @@ def _integers(cells: pa.Array, target: pa.DataType) -> pa.Array:
 
 
 def _scaled(cells: pa.Array, scale: int) -> pa.Array:
-    """Without needless zeros, and null where too long, so that one cast does for nearly all of them."""
+    """Plain digits without needless zeros, and null where there are more than fit, so that one cast does for all."""
+    exponent = _has_exponent(cells)
+    if pc.any(exponent).as_py():
+        written_out = pa.array([_written_out(text) for text in cells.filter(exponent).to_pylist()], pa.string())
+        cells = pc.replace_with_mask(cells, pc.fill_null(exponent, False), written_out)
     plain = pc.replace_substring_regex(cells, r"^([+-]?)0+([0-9])", r"\1\2")
-    plain = pc.replace_substring_regex(plain, r"^([^.eE]*\.[0-9]*?)0+$", r"\1")
-    whole = pc.binary_length(pc.replace_substring_regex(plain, r"\..*$|[+-]", ""))
+    plain = pc.replace_substring_regex(plain, r"^([^.]*\.[0-9]*?)0+$", r"\1")
+    whole = pc.binary_length(pc.replace_substring_regex(plain, r"^[+-]?0?|\..*$", ""))
     decimals = pc.binary_length(pc.replace_substring_regex(plain, r"^[^.]*\.?", ""))
-    fits = pc.and_(pc.less_equal(whole, PRECISION - scale), pc.less_equal(decimals, scale))
-    return _kept(plain, pc.or_(fits, pc.match_substring(plain, "e", ignore_case=True)))
+    return _kept(plain, pc.and_(pc.less_equal(whole, PRECISION - scale), pc.less_equal(decimals, scale)))
+
+
+def _written_out(text: str) -> str | None:
+    """1.5e3 as 1500. Null far outside of what fits, before it is written out."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not number:
+        return "0"
+    return f"{number:f}" if abs(number.adjusted()) < 2 * PRECISION else None
 
 
 def _booleans(cells: pa.Array) -> pa.Array:
@@ -160,18 +188,27 @@ def _uuids(cells: pa.Array) -> pa.Array:
     octets = np.frombuffer(long.buffers()[2] or b"", np.uint8)
     start = np.frombuffer(long.buffers()[1], np.int32)[long.offset] if len(long) else 0
     text = octets[start : start + 36 * len(long)].reshape(-1, 36)
-    nibbles = _HEX[text[:, _DIGITS]]
-    good = (nibbles != 255).all(axis=1) & (text[:, _HYPHENS] == ord("-")).all(axis=1)
-    raw = (nibbles[:, 0::2] << 4) | nibbles[:, 1::2]
-    values = pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(16), len(raw), [None, pa.py_buffer(np.ascontiguousarray(raw))]
-    )
+    raw, good = _sixteen(text)
+    values = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(long), [None, pa.py_buffer(raw)])
     values = _kept(values, pa.array(good))
     if len(values) == len(cells):
         return values
     flags = _flags(is_right)
     places = pa.array(np.cumsum(flags) - 1, mask=~flags)
     return values.take(places)
+
+
+def _sixteen(text: npt.NDArray[np.uint8]) -> tuple[bytes, Mask]:
+    """The 16 bytes of each canonical form, and which of them are right."""
+    digits = np.concatenate([text[:, start:stop] for start, stop in _GROUPS], axis=1)
+    hyphens = text[:, _HYPHENS] == ord("-")
+    good = np.full(len(text), True) if hyphens.all() else hyphens.all(axis=1)
+    try:
+        return binascii.unhexlify(digits.data), good
+    except binascii.Error:
+        right = _IS_HEX[digits].all(axis=1)
+        digits[~right] = ord("0")
+        return binascii.unhexlify(digits.data), good & right
 
 
 def _json(cells: pa.Array) -> pa.Array:

@@ -87,7 +87,7 @@ def infer(name: str, strings: pa.StringArray | pa.ChunkedArray) -> Column:
 
 
 def _normalised(text: str) -> str:
-    plain = re.sub(r"[^\w]+|_+", "_", unicodedata.normalize("NFKC", text).lower()).strip("_")
+    plain = re.sub(r"[\W_]+", "_", unicodedata.normalize("NFKC", text).lower()).strip("_")
     if plain[:1].isdigit():
         plain = "_" + plain
     return _cut(plain, NAME_BYTES)

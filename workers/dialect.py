@@ -7,6 +7,7 @@ keep busy for ten seconds.
 from __future__ import annotations
 
 import codecs
+import re
 from typing import BinaryIO
 
 import numpy as np
@@ -57,11 +58,12 @@ def detect_header(first: list[str], columns: list[pa.Array]) -> bool:
     It does not if any of its cells is a number, date, boolean or uuid. Empty or repeated names are believed only
     over a column whose values are something else than text.
     """
-    if any(_is_typed([cell]) for cell in first):
+    if any(_is_typed(cell) for cell in first):
         return False
     if all(first) and len(set(first)) == len(first):
         return True
-    return any(cell and infer("", column).type is not ColumnType.TEXT for cell, column in zip(first, columns))
+    below = [infer("", column).type for column in columns]
+    return any(cell and kind is not ColumnType.TEXT for cell, kind in zip(first, below, strict=True))
 
 
 def _score(head: bytes, delimiter: str) -> tuple[bool, float]:
@@ -77,5 +79,8 @@ def _score(head: bytes, delimiter: str) -> tuple[bool, float]:
     return width > 1 and int(widths[0]) == width, (width - 1) and width * consistency * weight
 
 
-def _is_typed(cells: list[str]) -> bool:
-    return infer("", pa.array(cells, pa.string())).type is not ColumnType.TEXT
+def _is_typed(cell: str) -> bool:
+    # Numbers that no type takes as they stand, such as 007, +5 or 1.234,50, are no names of columns either.
+    if re.fullmatch(r"[-+]?[0-9][0-9.,' ]*", cell):
+        return True
+    return infer("", pa.array([cell], pa.string())).type is not ColumnType.TEXT

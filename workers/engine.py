@@ -17,7 +17,8 @@ from service.domain.errors import Transient
 from service.store import jobs
 from service.store.database import UNREACHABLE
 from workers.maintenance import promote, rescue, sweep_files
-from workers.runner import Tools, run_job
+from workers.runner import run_job
+from workers.tools import Tools
 
 log = structlog.get_logger()
 

@@ -11,11 +11,14 @@ from service.files.local import LocalFiles
 from service.store.database import WORKER_ROLE, open_database
 from workers.engine import Engine
 from workers.registry import discover
-from workers.runner import Tools
+from workers.tools import Tools
 from workers.tickets import read_tickets
 
+CONNECTIONS_A_SLOT = 2
+"""One chunk is copied while the one before it is committed."""
+
 SPARE_CONNECTIONS = 3
-"""Beside one connection a slot: heartbeat, sweep, claim."""
+"""For heartbeat, sweep and claim."""
 
 
 async def work(settings: Settings) -> None:
@@ -25,7 +28,7 @@ async def work(settings: Settings) -> None:
         open_database(
             settings.database_url,
             role=WORKER_ROLE,
-            connections=settings.worker_slots + SPARE_CONNECTIONS,
+            connections=CONNECTIONS_A_SLOT * settings.worker_slots + SPARE_CONNECTIONS,
             name="millrace worker",
         ) as database,
         open_redis(settings.redis_url) as redis,

@@ -99,7 +99,8 @@ class Child:
         while self.process.returncode is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.process.wait(), LOG_CHECK_S)
-            bound(self.log_path)
+            with contextlib.suppress(OSError):  # a full disk must not end the supervision
+                bound(self.log_path)
         return self.process.returncode
 
 

@@ -1,0 +1,20 @@
+"""What running jobs needs; built once by `workers.work`, passed down as one argument."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.bus import Bus
+from service.config import Settings
+from service.files.local import LocalFiles
+from service.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The parts of a running worker process."""
+
+    settings: Settings
+    database: Database
+    files: LocalFiles
+    bus: Bus
