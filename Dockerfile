@@ -19,7 +19,7 @@ ENV PATH=/opt/millrace/bin:$PATH \
     MILLRACE_HOST=0.0.0.0 \
     MILLRACE_DATA_DIR=/data
 USER millrace
-WORKDIR /data
+WORKDIR /opt/millrace
 VOLUME /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM

@@ -1,11 +1,11 @@
 """`python -m service [COMMAND]`: the composition root, the only place that builds pools, clients and settings.
 
-    dev             API, worker and page in one process, with a first account and its key (the default)
-    all             the same without the account
-    api             the API alone; run `python -m workers` beside it
-    migrate         bring the database to the newest schema, and leave
-    check           say whether settings, database, Redis and storage will do
-    account NAME    make an account if there is none of that name, and print a new key for it
+dev             API, worker and page in one process, with a first account and its key (the default)
+all             the same without the account
+api             the API alone; run `python -m workers` beside it
+migrate         bring the database to the newest schema, and leave
+check           say whether settings, database, Redis and storage will do
+account NAME    make an account if there is none of that name, and print a new key for it
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ async def serve(settings: Settings, command: str) -> None:
 
 
 async def first_key(settings: Settings) -> str:
-    """Make sure of account `dev` and its key: the configured one, or one made up once and kept in the data directory."""
+    """Make sure of account `dev` and its key: the configured one, or one made up once and kept among the data."""
     key = settings.dev_key or kept_key(settings.data_dir / "dev-key")
     async with (
         open_database(settings.database_url, role=WORKER_ROLE, connections=1, name="millrace setup") as database,
@@ -85,8 +85,8 @@ def kept_key(path: Path) -> str:
     """The key in `path`, made up if the file is not there."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(accounts.fresh_key())
+        path.touch(0o600, exist_ok=False)
+        path.write_text(accounts.fresh_key())
     return path.read_text().strip()
 
 

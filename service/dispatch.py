@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -29,9 +30,10 @@ def dumps(message: object) -> bytes:
     return json.dumps(message, default=str).encode()
 
 
-def loads(data: bytes) -> object:
+def loads(data: bytes) -> dict[str, Any]:
     """The reverse of `dumps`."""
-    return json.loads(data)
+    message: dict[str, Any] = json.loads(data)
+    return message
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The HTTP server: a socket bound early, so that a busy port is said at once, and uvicorn without its signal handling."""
+"""The HTTP server: a socket bound early, so that a busy port is said at once, and uvicorn without its signals."""
 
 from __future__ import annotations
 

@@ -95,24 +95,32 @@ def _typed(cells: pa.Array, column: Column) -> pa.Array:
         case ColumnType.JSONB:
             return _json(cells)
         case ColumnType.INTEGER | ColumnType.BIGINT:
-            return _integers(cells, arrow_type(column))
+            return _integers(cells, column)
         case _:
             return _parsed(cells, column)
 
 
 def _parsed(cells: pa.Array, column: Column) -> pa.Array:
-    target = arrow_type(column)
-    if column.type is not ColumnType.NUMERIC or _is_short(cells, column.scale or 0):
-        try:
-            return pc.cast(cells, target)
-        except pa.ArrowInvalid:
-            pass
+    """All at once if they can be, else without those of the wrong shape, else the distinct ones by halves."""
+    if (array := _at_once(cells, column)) is not None:
+        return array
     right = _kept(cells, pc.match_substring_regex(cells, _SHAPES[column.type]))
+    if (array := _at_once(right, column)) is not None:
+        return array
     if column.type is ColumnType.NUMERIC:
         right = _scaled(right, column.scale or 0)
     # Few distinct texts have the right shape and still no value (30 February, 25 o'clock): look at each once.
     distinct = right.dictionary_encode()
-    return _bisected(distinct.dictionary, target).take(distinct.indices)
+    return _bisected(distinct.dictionary, arrow_type(column)).take(distinct.indices)
+
+
+def _at_once(cells: pa.Array, column: Column) -> pa.Array | None:
+    if column.type is ColumnType.NUMERIC and not _is_short(cells, column.scale or 0):
+        return None
+    try:
+        return pc.cast(cells, arrow_type(column))
+    except pa.ArrowInvalid:
+        return None
 
 
 def _is_short(cells: pa.Array, scale: int) -> bool:
@@ -137,17 +145,17 @@ def _bisected(values: pa.Array, target: pa.DataType) -> pa.Array:
     return pa.concat_arrays([_bisected(values[:half], target), _bisected(values[half:], target)])
 
 
-def _integers(cells: pa.Array, target: pa.DataType) -> pa.Array:
+def _integers(cells: pa.Array, column: Column) -> pa.Array:
     # Arrow reads 0x1f as 31 and 0xffffffffffffffff as -1; a file that says so means a code, not a number.
     hexadecimal = pc.match_substring(cells, "x", ignore_case=True)
-    if not pc.any(hexadecimal).as_py():
-        try:
-            return pc.cast(cells, target)
-        except pa.ArrowInvalid:
-            pass
+    if not pc.any(hexadecimal).as_py() and (array := _at_once(cells, column)) is not None:
+        return array
     right = _kept(cells, pc.match_substring_regex(cells, _WHOLE))
+    if (array := _at_once(right, column)) is not None:
+        return array
     right = pc.replace_substring_regex(right, r"^(-?)0+([0-9])", r"\1\2")
     wide = _kept(right, pc.less_equal(pc.binary_length(right), PRECISION)).cast(pa.decimal128(PRECISION, 0))
+    target = arrow_type(column)
     limit = 2 ** (target.bit_width - 1)
     bounds = [pa.scalar(n, pa.decimal128(PRECISION, 0)) for n in (-limit, limit - 1)]
     return _kept(wide, pc.and_(pc.greater_equal(wide, bounds[0]), pc.less_equal(wide, bounds[1]))).cast(target)
@@ -159,7 +167,9 @@ def _scaled(cells: pa.Array, scale: int) -> pa.Array:
     if pc.any(exponent).as_py():
         written_out = pa.array([_written_out(text) for text in cells.filter(exponent).to_pylist()], pa.string())
         cells = pc.replace_with_mask(cells, pc.fill_null(exponent, False), written_out)
-    plain = pc.replace_substring_regex(cells, r"^([+-]?)0+([0-9])", r"\1\2")
+    # Exactly one zero in front: .5 and 005 become 0.5 and 05. By way of _, so that it is not read as group ten.
+    plain = pc.replace_substring_regex(cells, r"^([+-]?)0*", r"\1_")
+    plain = pc.replace_substring(plain, "_", "0")
     plain = pc.replace_substring_regex(plain, r"^([^.]*\.[0-9]*?)0+$", r"\1")
     whole = pc.binary_length(pc.replace_substring_regex(plain, r"^[+-]?0?|\..*$", ""))
     decimals = pc.binary_length(pc.replace_substring_regex(plain, r"^[^.]*\.?", ""))

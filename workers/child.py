@@ -1,7 +1,7 @@
-"""The child process a file is read in: `python -m workers.child`, one processor over one file, under limits.
+"""The child process a file is read in: `python -m workers.child MEMORY_BYTES CPU_S`, one processor over one file.
 
-It gets one JSON request on standard input and the file as an open descriptor; it has no database, no network where
-the system lets it drop it, and no secrets in its environment. It answers in frames on what was its standard output.
+It gets one JSON request on standard input, and answers in frames on what was its standard output. It has no database,
+no network where the system lets it drop it, and no secrets in its environment.
 """
 
 from __future__ import annotations
@@ -16,32 +16,38 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
 from service.domain.dataset import columns_from_json, columns_to_json
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Work
+from service.domain.processor import Chunk, Processor, Work
 from workers.frames import head
 
 _CLONE_NEWUSER, _CLONE_NEWNET, _PR_SET_PDEATHSIG = 0x10000000, 0x40000000, 1
 
 
-def main() -> None:
-    """Read the request, run the processor, leave."""
+def main(memory_bytes: int, cpu_s: int) -> None:
+    """Get ready, wait for the request, run the processor, leave."""
     parent = os.getppid()
+    limit(memory_bytes, cpu_s)
+    if os.getppid() != parent:  # it died before we were tied to it
+        return
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints must not land between frames
-    request = json.loads(sys.stdin.buffer.readline())
-    if os.getppid() != parent:
-        return
-    limit(request["memory_bytes"], request["cpu_s"])
+    from workers import encoding, registry  # here, under the limits: these bring the heavy libraries
+
+    processors = registry.discover()
+    if not (line := sys.stdin.buffer.readline()):
+        return  # a spare that was not needed
+    request = json.loads(line)
     with Outbox(out) as outbox:
         try:
-            asyncio.run(run(request, outbox))
+            asyncio.run(run(processors[request["processor"]], request, encoding.copy_pieces, outbox))
             outbox.put([head("end")])
         except InputError as error:
             outbox.put([head("failed", code=error.code, message=error.message, suggestion=error.suggestion)])
@@ -65,16 +71,14 @@ def limit(memory_bytes: int, cpu_s: int) -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-async def run(request: Mapping[str, Any], outbox: Outbox) -> None:
+async def run(
+    processor: Processor, request: Mapping[str, Any], encode: Callable[[Chunk, UUID], Iterable[bytes]], outbox: Outbox
+) -> None:
     """Send every chunk of the processor, encoded."""
-    from workers.encoding import copy_pieces  # here, under the limits: these bring the heavy libraries
-    from workers.registry import discover
-
-    processor = discover()[request["processor"]]
     columns = request["columns"]
-    with os.fdopen(request["file"], "rb", buffering=0) as source:
+    with Path(request["path"]).open("rb", buffering=0) as source:
         work = Work(
-            source=source,  # type: ignore[arg-type]  # a raw file reads like a buffered one
+            source=source,  # a raw file reads like a buffered one
             total=request["total"],
             options=processor.options.model_validate(request["options"]),
             cursor=request["cursor"],
@@ -82,7 +86,7 @@ async def run(request: Mapping[str, Any], outbox: Outbox) -> None:
             chunk_bytes=request["chunk_bytes"],
         )
         async for chunk in processor.chunks(work):
-            outbox.put(_frame(chunk, copy_pieces(chunk, UUID(request["job_id"]))))
+            outbox.put(_frame(chunk, encode(chunk, UUID(request["job_id"]))))
 
 
 class Outbox:
@@ -145,4 +149,4 @@ def _too_much_memory() -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

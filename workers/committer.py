@@ -1,8 +1,8 @@
 """Commits the chunks of one attempt: rows, rejects, checkpoint, counts and event in one transaction each.
 
 While one chunk's transaction ends — a wait for the disk — the next chunk's rows are copied on another connection.
-The order still holds: a chunk moves the checkpoint only after the chunk before it has been committed, and is rolled back
-with it when that fails.
+The order still holds: a chunk moves the checkpoint only after the chunk before it has been committed, and is rolled
+back with it when that fails.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from service.domain.dataset import columns_from_json
 from service.domain.errors import Transient
 from service.domain.processor import Column, Reject
 from service.store import datasets, jobs, rejects
-from service.store.database import Connection
 from service.store.jobs import Claim
 from workers.frames import Frame
 from workers.sandbox import Sandbox
@@ -30,7 +29,7 @@ class Committer:
     def __init__(self, tools: Tools, claim: Claim) -> None:
         self._tools = tools
         self._claim = claim
-        self._shaped = claim.columns is not None
+        self._table = claim.table_name if claim.columns else None
         self._rows = 0
         self._started_s = time.monotonic()
 
@@ -41,24 +40,23 @@ class Committer:
                 older: asyncio.Task[None] | None = None
                 before: asyncio.Task[None] | None = None
                 async for frame in child.frames():
+                    if self._table is None:
+                        self._table = await self._shape(columns_from_json(frame.fields["columns"]))
                     if older is not None:
                         await older  # two chunks in flight are enough, and bound the memory
                     copied = asyncio.Event()
-                    older, before = before, group.create_task(self._commit(child, frame, before, copied))
+                    chunk = self._commit(self._table, child, frame, before, copied)
+                    older, before = before, group.create_task(chunk)
                     await copied.wait()  # the payload is read, so the child's next frame follows
         except BaseExceptionGroup as failures:
             raise first_cause(failures) from failures
 
     async def _commit(
-        self, child: Sandbox, frame: Frame, before: asyncio.Task[None] | None, copied: asyncio.Event
+        self, table: str, child: Sandbox, frame: Frame, before: asyncio.Task[None] | None, copied: asyncio.Event
     ) -> None:
         claim, fields = self._claim, frame.fields
         columns = columns_from_json(fields["columns"])
         async with asyncio.timeout(DEADLINE_S), self._tools.database.transaction() as db:
-            if before is not None and not self._shaped:
-                await before  # it makes the table
-            table = claim.table_name if self._shaped else await shape(db, claim, columns)
-            assert table is not None
             if frame.payload_bytes:
                 await datasets.copy_rows(db, table, columns, child.payload(frame))
             copied.set()
@@ -75,24 +73,26 @@ class Committer:
                 rejected=len(fields["rejects"]),
                 rate=self._rate(fields["read"]),
             )
-        self._shaped = True
         await self._tools.bus.notify(claim.job_id)
+
+    async def _shape(self, columns: tuple[Column, ...]) -> str:
+        """Give the dataset its table, ahead of the first chunk; returns the table's name.
+
+        In a short transaction of its own: a worker frozen in mid-copy must not hold the lock that its successor needs.
+        """
+        assert self._claim.dataset_id is not None
+        async with self._tools.database.transaction() as db:
+            dataset = await datasets.lock(db, self._claim.dataset_id)
+            if dataset.columns is None:
+                await datasets.create_table(db, dataset, columns)
+            elif dataset.columns != columns:
+                raise Transient("busy", "Another job gave this dataset its columns first.", retry_after_s=0.1)
+        return dataset.table_name
 
     def _rate(self, rows: int) -> float:
         """Rows per second since the attempt began, `rows` more included."""
         self._rows += rows
         return round(self._rows / max(time.monotonic() - self._started_s, 1e-3), 1)
-
-
-async def shape(db: Connection, claim: Claim, columns: tuple[Column, ...]) -> str:
-    """Give the dataset its table with the first chunk; returns the table's name."""
-    assert claim.dataset_id is not None
-    dataset = await datasets.lock(db, claim.dataset_id)
-    if dataset.columns is None:
-        await datasets.create_table(db, dataset, columns)
-    elif dataset.columns != columns:
-        raise Transient("busy", "Another job gave this dataset its columns first.", retry_after_s=0.1)
-    return dataset.table_name
 
 
 def first_cause(failures: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -20,10 +20,11 @@ SLICE_ROWS = 4_096
 def copy_pieces(chunk: Chunk, job_id: UUID) -> Iterator[bytes]:
     """Encode a chunk as one complete binary COPY stream."""
     batch = with_lineage(chunk, job_id)
-    json_fields = {column.name for column in chunk.columns if column.type is ColumnType.JSONB}
-    encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(
-        batch.schema, {field.name: _encoder(field, field.name in json_fields) for field in batch.schema}
-    )
+    encoders = {field.name: ArrowToPostgresBinaryEncoder.infer_encoder(field) for field in batch.schema}
+    for column in chunk.columns:
+        if column.type is ColumnType.JSONB:
+            encoders[column.name] = StringEncoderBuilder.new_with_output(batch.schema.field(column.name), Jsonb())
+    encoder = ArrowToPostgresBinaryEncoder.new_with_encoders(batch.schema, encoders)
     yield encoder.write_header()
     for start in range(0, batch.num_rows, SLICE_ROWS):
         yield encoder.write_batch(batch.slice(start, SLICE_ROWS))
@@ -42,9 +43,3 @@ def with_lineage(chunk: Chunk, job_id: UUID) -> pa.RecordBatch:
     )
     fields = [pa.field("_row", pa.int64()), pa.field("_job", pa.binary(16)), *chunk.batch.schema]
     return pa.RecordBatch.from_arrays([pa.array(accepted), job, *chunk.batch.columns], schema=pa.schema(fields))
-
-
-def _encoder(field: pa.Field, as_json: bool) -> object:
-    if as_json:
-        return StringEncoderBuilder.new_with_output(field, Jsonb())
-    return ArrowToPostgresBinaryEncoder.infer_encoder(field)

@@ -31,7 +31,7 @@ SWEEP_FILES_S = 600
 
 
 class Engine:
-    """Slots, leases and clocks. Run `run` in a task and cancel it to stop: what it holds then goes back to the queue."""
+    """Slots, leases and clocks. Cancel `run` to stop: what it holds then goes back to the queue."""
 
     def __init__(self, tools: Tools, queues: Sequence[str]) -> None:
         self._tools = tools

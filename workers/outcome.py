@@ -82,4 +82,4 @@ def _failed(told: Mapping[str, str]) -> Settlement:
 def _wait_s(error: BaseException, attempt: int) -> float:
     asked = error.retry_after_s if isinstance(error, Transient) else None
     # Full jitter: jobs that failed together do not come back together.
-    return asked or random.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1)))  # noqa: S311
+    return asked or random.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1)))

@@ -13,7 +13,6 @@ from service.store.database import UNREACHABLE
 from service.store.jobs import Claim, LeaseLost
 from workers import outcome
 from workers.committer import Committer
-from workers.sandbox import open_sandbox
 from workers.tools import Tools
 
 log = structlog.get_logger()
@@ -42,14 +41,8 @@ async def attempt(tools: Tools, claim: Claim) -> None:
     path = tools.files.path(claim.upload_id)
     if not path.exists():
         raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
-    settings = tools.settings
-    async with open_sandbox(
-        path,
-        request(claim, path.stat().st_size, settings.chunk_bytes),
-        memory_bytes=settings.child_memory_bytes,
-        cpu_s=settings.child_cpu_s,
-        deadline_s=settings.chunk_deadline_s,
-    ) as child:
+    order = request(claim, path.stat().st_size, tools.settings.chunk_bytes)
+    async with tools.sandboxes.open(path, order) as child:
         await Committer(tools, claim).commit_all(child)
 
 

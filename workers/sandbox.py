@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from service.config import Settings
 from service.domain.errors import InputError
 from workers.frames import PIECE_BYTES, Frame, read_frame, read_payload
 
@@ -78,36 +79,68 @@ class Sandbox:
         return ProcessorCrashed(f"the reading process ended with exit code {code}")
 
 
-@asynccontextmanager
-async def open_sandbox(
-    path: Path, request: Mapping[str, Any], *, memory_bytes: int, cpu_s: int, deadline_s: float
-) -> AsyncIterator[Sandbox]:
-    """Start a child that reads `path` as `request` says; it is gone when the block is left, however that happens."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        process = await asyncio.create_subprocess_exec(
+class Sandboxes:
+    """Starts children, one of them ahead: a spare has its libraries loaded before the job is there.
+
+    `open` is for one job; use the whole as a context manager, so that no spare is left behind.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._spare: asyncio.Task[asyncio.subprocess.Process] | None = None
+
+    async def __aenter__(self) -> Sandboxes:
+        self._prepare()
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        if self._spare is not None:
+            await end(await self._spare)
+
+    @asynccontextmanager
+    async def open(self, path: Path, request: Mapping[str, Any]) -> AsyncIterator[Sandbox]:
+        """A child that reads `path` as `request` says; it is gone when the block is left, however that happens."""
+        process = await self._take()
+        try:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps({**request, "path": str(path.resolve())}).encode() + b"\n")
+            yield Sandbox(process, self._settings.chunk_deadline_s)
+        finally:
+            await end(process)
+            self._prepare()  # only now: while a job runs, the processors have better things to do
+
+    def _prepare(self) -> None:
+        if self._spare is None:
+            self._spare = asyncio.create_task(self._start())
+
+    async def _take(self) -> asyncio.subprocess.Process:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            process = await spare
+            if process.returncode is None:
+                return process
+        return await self._start()
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "workers.child",
+            str(self._settings.child_memory_bytes),
+            str(self._settings.child_cpu_s),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            pass_fds=(file,),
             env=_environment(),
             limit=PIECE_BYTES,
             start_new_session=True,  # Ctrl-C is for the parent, which then ends the child in order
         )
-    finally:
-        passed = file
-        os.close(file)
-    try:
-        assert process.stdin is not None
-        order = {**request, "file": passed, "memory_bytes": memory_bytes, "cpu_s": cpu_s}
-        process.stdin.write(json.dumps(order).encode() + b"\n")
-        yield Sandbox(process, deadline_s)
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+
+
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Kill a child and wait until it is gone."""
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
 
 
 def _environment() -> dict[str, str]:

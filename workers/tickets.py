@@ -7,10 +7,11 @@ another worker takes it. It outlives Redis.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from arq.connections import ArqRedis
+from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
 from service.bus import AWAY, TICKETS, Bus
@@ -28,7 +29,7 @@ class TicketReader(Worker):
 
     def __init__(self, redis: ArqRedis, queue: str, engine: Engine) -> None:
         super().__init__(
-            functions=[func(self._look, name=TICKET, timeout=30, keep_result=0, max_tries=1)],
+            functions=[func(cast(WorkerCoroutine, self._look), name=TICKET, timeout=30, keep_result=0, max_tries=1)],
             queue_name=queue_key(queue),
             redis_pool=redis,
             handle_signals=False,

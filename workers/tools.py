@@ -8,6 +8,7 @@ from service.bus import Bus
 from service.config import Settings
 from service.files.local import LocalFiles
 from service.store.database import Database
+from workers.sandbox import Sandboxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,4 @@ class Tools:
     database: Database
     files: LocalFiles
     bus: Bus
+    sandboxes: Sandboxes

@@ -1,4 +1,4 @@
-"""One worker: its connections, its engine, and a ticket reader per queue. Runs in a process of its own or in the API's."""
+"""One worker: its connections, its engine, a ticket reader per queue. In a process of its own or in the API's."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from service.files.local import LocalFiles
 from service.store.database import WORKER_ROLE, open_database
 from workers.engine import Engine
 from workers.registry import discover
-from workers.tools import Tools
+from workers.sandbox import Sandboxes
 from workers.tickets import read_tickets
+from workers.tools import Tools
 
 CONNECTIONS_A_SLOT = 2
 """One chunk is copied while the one before it is committed."""
@@ -32,10 +33,11 @@ async def work(settings: Settings) -> None:
             name="millrace worker",
         ) as database,
         open_redis(settings.redis_url) as redis,
+        Sandboxes(settings) as sandboxes,
     ):
         files = LocalFiles(settings.files_dir, settings.upload_threads)
         bus = Bus(redis)
-        engine = Engine(Tools(settings, database, files, bus), queues)
+        engine = Engine(Tools(settings, database, files, bus, sandboxes), queues)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(engine.run())

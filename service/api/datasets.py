@@ -70,8 +70,8 @@ async def export(request: Request) -> Response:
 async def _csv(deps: Deps, account_id: UUID, dataset: Dataset) -> AsyncIterator[bytes]:
     pieces: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=4)  # a slow reader slows the query down
 
-    async def put(piece: bytearray) -> None:
-        await pieces.put(bytes(piece))  # asyncpg reuses its buffer; Starlette wants bytes
+    async def put(piece: bytes) -> None:
+        await pieces.put(bytes(piece))  # asyncpg hands over a bytearray, Starlette wants bytes
 
     async def copy() -> None:
         async with deps.database.transaction(account_id) as db:

@@ -1,8 +1,8 @@
 """/v1/jobs/{id}/events: a job's events as Server-Sent Events.
 
-First a `snapshot` of the job (without an id), then every event behind `Last-Event-ID` (or `?after=`, or from the first),
-each with its gap-free number as id. The stream ends with the job; asking on behind the last event is answered 204,
-which tells a browser to stop.
+First a `snapshot` of the job (without an id), then every event behind `Last-Event-ID` (or `?after=`, or all of them),
+each with its gap-free number as id. The stream ends with the job; asking on behind the last event is answered 204, which
+tells a browser to stop.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from service.api import views
 from service.api.auth import caller_of
-from service.api.params import uuid_of
+from service.api.params import uuid_of, whole
 from service.api.streams import Streams
 from service.deps import Deps
 from service.domain.errors import InputError
@@ -27,6 +27,7 @@ from service.store import jobs
 
 PING_S = 10
 SEND_TIMEOUT_S = 20
+LINE_END = "\n"
 
 
 async def stream(request: Request) -> Response:
@@ -37,14 +38,16 @@ async def stream(request: Request) -> Response:
         job = await jobs.get(db, uuid_of(request, "job"))
     if job.state in FINAL and after is not None and after >= job.event_seq:
         return Response(status_code=204)
+    if after is not None and after > job.event_seq:
+        raise _invalid(after)  # it would wait for ever for a number behind this one
     return EventSourceResponse(
-        _events(request.app.state.streams, job, after or 0), ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep="\n"
+        _events(request.app.state.streams, job, after or 0), ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep=LINE_END
     )
 
 
 async def _events(streams: Streams, job: Job, after: int) -> AsyncIterator[ServerSentEvent]:
-    retry_ms = random.randint(500, 2500)  # noqa: S311  # clients cut off together come back one by one
-    yield ServerSentEvent(json.dumps(views.job(job)), event="snapshot", retry=retry_ms)
+    retry_ms = random.randint(500, 2500)  # clients cut off together come back one by one
+    yield ServerSentEvent(json.dumps(views.job(job)), event="snapshot", retry=retry_ms, sep=LINE_END)
     async for batch in streams.follow(job, after):
         for event in batch:
             yield _message(event)
@@ -55,15 +58,22 @@ async def _events(streams: Streams, job: Job, after: int) -> AsyncIterator[Serve
 
 def _message(event: Event) -> ServerSentEvent:
     data = {"seq": event.seq, "type": event.type, "at": event.at.isoformat(), **event.data}
-    return ServerSentEvent(json.dumps(data), event=event.type, id=str(event.seq))
+    return ServerSentEvent(json.dumps(data), event=event.type, id=str(event.seq), sep=LINE_END)
 
 
 def _after(request: Request) -> int | None:
     given = request.headers.get("last-event-id") or request.query_params.get("after")
     if not given:
         return None
-    if given.isdecimal():
-        return int(given)
-    raise InputError(
-        "invalid_last_event_id", f"{given!r} is no event number.", suggestion="Send back the last id you saw."
+    number = whole(given)
+    if number is not None:
+        return number
+    raise _invalid(given)
+
+
+def _invalid(given: object) -> InputError:
+    return InputError(
+        "invalid_last_event_id",
+        f"{given} is not the number of an event of this job.",
+        suggestion="Send back the last id you saw.",
     )

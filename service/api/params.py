@@ -25,11 +25,17 @@ def uuid_of(request: Request, what: str) -> UUID:
         raise NotFound(what, given) from None
 
 
+def whole(text: str) -> int | None:
+    """A whole number of at most 19 digits, None if the text is none: Python refuses to read very long ones."""
+    return int(text) if text.isdecimal() and len(text) <= 19 else None
+
+
 def number_of(request: Request, name: str, *, default: int, low: int, high: int) -> int:
     """A whole number among the query parameters. Raises InputError outside low…high."""
     given = request.query_params.get(name, str(default))
-    if given.isdecimal() and low <= int(given) <= high:
-        return int(given)
+    number = whole(given)
+    if number is not None and low <= number <= high:
+        return number
     raise InputError(f"invalid_{name}", f"{name}={given!r} is not usable.", suggestion=f"Use {low} to {high}.")
 
 

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from service.domain.errors import AccessError, InputError, MillraceError, QuotaError, StateError, TooLarge, Transient
-from service.store.database import UNREACHABLE
+from service.store.database import UNREACHABLE, UNSTORABLE
 
 log = structlog.get_logger()
 
@@ -61,6 +61,17 @@ async def away(_request: Request, error: Exception) -> Response:
     return problem(503, "busy", "The database is away at the moment.", headers={"Retry-After": "2"})
 
 
+async def unstorable(_request: Request, error: Exception) -> Response:
+    """A value that PostgreSQL has no form for."""
+    log.warning("request.unstorable", error=type(error).__name__)
+    return problem(
+        422,
+        "invalid_value",
+        "A value in this request cannot be stored or compared.",
+        suggestion="Remove NUL characters, unpaired surrogates, NaN and infinities from names, filters and metadata.",
+    )
+
+
 async def http(_request: Request, error: Exception) -> Response:
     """What the router itself refuses: no such path, wrong method."""
     assert isinstance(error, HTTPException)
@@ -90,5 +101,6 @@ HANDLERS = {
     MillraceError: known,
     HTTPException: http,
     ClientDisconnect: gone,
+    UNSTORABLE: unstorable,
     Exception: bug,
 } | dict.fromkeys(UNREACHABLE, away)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -13,7 +13,7 @@ from service.actions.jobs import JobRequest
 from service.api import views
 from service.api.auth import caller_of
 from service.api.intake import body_of
-from service.api.params import cursor_id, limit_of, uuid_of
+from service.api.params import cursor_id, limit_of, number_of, uuid_of
 from service.deps import Deps
 from service.domain.errors import InputError
 from service.store import uploads
@@ -70,20 +70,14 @@ def _job_request(request: Request) -> JobRequest:
         processor=given["processor"],
         dataset=given["dataset"],
         options={key: value for key, value in given.items() if key not in _OWN_PARAMETERS},
-        priority=_priority(given.get("priority", "5")),
+        priority=number_of(request, "priority", default=5, low=1, high=10),
         metadata=_metadata(given.get("metadata", "{}")),
     )
 
 
-def _priority(text: str) -> int:
-    if text.isdecimal() and 1 <= int(text) <= 10:
-        return int(text)
-    raise InputError("invalid_priority", f"{text!r} is no priority.", suggestion="Use 1 to 10; 10 is most urgent.")
-
-
 def _metadata(text: str) -> dict[str, Any]:
     try:
-        given = json.loads(text)
+        given = from_json(text, allow_inf_nan=False)  # unlike json.loads it has a limit of depth
     except ValueError:
         given = None
     if isinstance(given, dict):

@@ -47,13 +47,11 @@ def table_name(name: str, dataset_id: UUID) -> str:
 
 def columns_to_json(columns: Sequence[Column]) -> list[dict[str, str | int]]:
     """Write columns as stored and shown: name, type and, for numeric, scale."""
-    return [
-        {"name": c.name, "type": c.type.value} | ({} if c.scale is None else {"scale": c.scale}) for c in columns
-    ]
+    return [{"name": c.name, "type": c.type.value} | ({} if c.scale is None else {"scale": c.scale}) for c in columns]
 
 
 def columns_from_json(stored: Sequence[dict[str, str | int]]) -> tuple[Column, ...]:
     """Read back what `columns_to_json` wrote."""
     return tuple(
-        Column(str(c["name"]), ColumnType(c["type"]), int(c["scale"]) if "scale" in c else None) for c in stored
+        Column(str(c["name"]), ColumnType(str(c["type"])), int(c["scale"]) if "scale" in c else None) for c in stored
     )

@@ -26,6 +26,6 @@ class Upload:
 
 
 def label(name: str | None) -> str:
-    """Make a name given by a user fit to show: last path part, no control or direction marks, at most 255 characters."""
+    """Make a user's name fit to show: last path part, no control or direction marks, at most 255 characters."""
     last = re.split(r"[/\\]", name or "")[-1]
     return _CONTROL.sub("", last).strip()[:NAME_LIMIT] or "unnamed"

@@ -95,7 +95,7 @@ class Child:
 
     async def _ended(self) -> int:
         """Wait for the process to end, holding its log to a size meanwhile."""
-        assert self.process is not None  # noqa: S101  keep() runs only after start()
+        assert self.process is not None
         while self.process.returncode is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.process.wait(), LOG_CHECK_S)

@@ -123,7 +123,7 @@ class LocalFiles:
 
 
 async def gathered(body: AsyncIterable[bytes]) -> AsyncIterator[bytearray]:
-    """The same bytes in blocks of about WRITE_BYTES: a thread switch per network packet would cost more than the write."""
+    """The same bytes in blocks of about WRITE_BYTES: a thread switch per packet would cost more than the write."""
     block = bytearray()
     async for piece in body:
         block += piece

@@ -13,7 +13,7 @@ import asyncpg
 
 from service.domain.errors import Transient
 
-Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy  # type: ignore[type-arg]
+Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
 API_ROLE = "millrace_api"
 WORKER_ROLE = "millrace_worker"
@@ -30,10 +30,14 @@ UNREACHABLE = (
 """What a database that is away, stopping or starting raises."""
 
 
+UNSTORABLE = asyncpg.DataError
+"""What a value raises that PostgreSQL has no form for, such as NUL in a text."""
+
+
 class Database:
     """A pool of connections in one role. Build with `open_database`."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:  # type: ignore[type-arg]
+    def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
     @asynccontextmanager
@@ -75,6 +79,11 @@ async def open_database(url: str, *, role: str, connections: int, name: str) -> 
             "application_name": name,
             "timezone": "UTC",
             "jit": "off",
+            # A process that hangs or a host that vanishes must not keep a row locked.
+            "idle_in_transaction_session_timeout": "10s",
+            "tcp_keepalives_idle": "10",
+            "tcp_keepalives_interval": "5",
+            "tcp_keepalives_count": "3",
         },
         command_timeout=60,
     )
@@ -89,5 +98,5 @@ async def open_database(url: str, *, role: str, connections: int, name: str) -> 
             pool.terminate()
 
 
-async def _speak_json(db: asyncpg.Connection) -> None:  # type: ignore[type-arg]
+async def _speak_json(db: asyncpg.Connection) -> None:
     await db.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
@@ -52,7 +53,10 @@ async def page(db: Connection, *, after: str | None, limit: int) -> list[Dataset
 
 async def lock(db: Connection, dataset_id: UUID) -> Dataset:
     """The dataset, held until the transaction ends."""
-    return _dataset(await db.fetchrow(_SQL["lock"], dataset_id))
+    row = await db.fetchrow(_SQL["lock"], dataset_id)
+    if row is None:
+        raise NotFound("dataset", dataset_id)
+    return _dataset(row)
 
 
 async def create_table(db: Connection, dataset: Dataset, columns: Sequence[Column]) -> None:
@@ -94,7 +98,7 @@ async def rows(db: Connection, dataset: Dataset, *, cursor: str | None, limit: i
 
 
 async def export_csv(
-    db: Connection, dataset: Dataset, output: Callable[[bytearray], Awaitable[None]], timeout_s: float
+    db: Connection, dataset: Dataset, output: Callable[[bytes], Coroutine[Any, Any, None]], timeout_s: float
 ) -> None:
     """Write the dataset's own columns as CSV with a header into `output`, piece by piece."""
     columns = dataset.columns or ()
@@ -119,7 +123,8 @@ def _position(cursor: str | None) -> tuple[int, int]:
     if cursor is None:
         return (0, 0)
     block, _, offset = cursor.partition(".")
-    if block.isdecimal() and offset.isdecimal() and int(block) < 2**32 and int(offset) < 2**16:
+    is_short = len(cursor) <= 16  # Python refuses to read very long numbers
+    if is_short and block.isdecimal() and offset.isdecimal() and int(block) < 2**32 and int(offset) < 2**16:
         return (int(block), int(offset))
     raise InputError(
         "invalid_cursor", f"{cursor!r} is no cursor.", suggestion="Pass next_cursor of the page before, unchanged."

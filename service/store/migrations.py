@@ -30,17 +30,16 @@ def available() -> list[str]:
     return sorted(name for name in names if name.endswith(".sql"))
 
 
-async def _prepare(db: asyncpg.Connection) -> None:  # type: ignore[type-arg]
+async def _prepare(db: asyncpg.Connection) -> None:
     if not await db.fetchval("select to_regclass('millrace.migration') is not null"):
         await db.execute((files("sql") / "roles.sql").read_text("utf-8"))
     await db.execute("set role millrace_worker; set search_path = millrace")
     await db.execute(
-        "create table if not exists migration ("
-        "name text primary key, applied_at timestamptz not null default now())"
+        "create table if not exists migration (name text primary key, applied_at timestamptz not null default now())"
     )
 
 
-async def _apply(db: asyncpg.Connection, name: str) -> None:  # type: ignore[type-arg]
+async def _apply(db: asyncpg.Connection, name: str) -> None:
     async with db.transaction():
         await db.execute((files("sql") / "migrations" / name).read_text("utf-8"))
         await db.execute("insert into migration (name) values ($1)", name)

@@ -16,9 +16,7 @@ _COLUMNS = ("job_id", "account_id", "row", "line", "column", "code", "message", 
 
 async def add(db: Connection, job_id: UUID, account_id: UUID, rejects: Sequence[Reject]) -> None:
     """Store the rejects of one chunk, inside its transaction."""
-    records = [
-        (job_id, account_id, r.row, r.line, r.column, r.code, r.message, r.suggestion, r.raw) for r in rejects
-    ]
+    records = [(job_id, account_id, r.row, r.line, r.column, r.code, r.message, r.suggestion, r.raw) for r in rejects]
     await db.copy_records_to_table("reject", schema_name="millrace", columns=_COLUMNS, records=records)
 
 

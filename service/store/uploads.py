@@ -20,6 +20,7 @@ async def add(
 ) -> Upload:
     """Record a file that is complete and durable."""
     row = await db.fetchrow(_SQL["add"], upload_id, account_id, name, size_bytes, sha256, media_type)
+    assert row is not None
     return _upload(row)
 
 

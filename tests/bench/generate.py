@@ -15,7 +15,7 @@ BATCH = 50_000
 SEED = 20_240_131
 Columns = list[list[str]]
 
-_WORDS = "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor Zürich 東京 naïve 🙂".split()
+_WORDS = ("lorem", "ipsum", "dolor", "sit", "amet", "consectetur", "elit", "tempor", "Zürich", "東京", "naïve", "🙂")
 
 
 def mixed(path: Path, rows: int, bad_share: float = 0.0) -> None:
@@ -103,7 +103,7 @@ def _phrases(rng: np.random.Generator, n: int, words: int = 3) -> list[str]:
 
 
 def _notes(rng: np.random.Generator, n: int, quoted_share: float) -> list[str]:
-    phrases = _phrases(rng, n, words=7)
+    phrases = _phrases(rng, n, words=4)
     for index in np.flatnonzero(rng.random(n) < quoted_share).tolist():
         phrases[index] = f'"{phrases[index]}, said ""she"" \nand left"'
     return phrases

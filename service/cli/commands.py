@@ -1,0 +1,248 @@
+"""The commands. Each returns its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import sys
+import unicodedata
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import PurePath
+from typing import BinaryIO
+
+from service.cli import wording
+from service.cli.client import Client, Json
+from service.cli.display import Display, Sent, display
+from service.cli.failure import FAILED, INTERRUPTED, Interrupted, Usage
+from service.cli.follow import come_back, watch
+
+BLOCK_BYTES = 256 * 1024
+TABLE_ROWS = 20
+OWN_PARAMETERS = ("processor", "dataset", "priority", "metadata", "name")
+
+
+def run(given: Namespace) -> int:
+    """Do what was typed."""
+    commands = {"import": import_file, "jobs": jobs, "job": job, "rows": rows, "rejects": rejects}
+    with Client(given.url, given.key) as client:
+        return commands[given.command](client, given)
+
+
+def import_file(client: Client, given: Namespace) -> int:
+    """Send a file and queue its job; with --follow, watch it."""
+    shown = display(as_json=given.json)
+    with _opened(given.file) as source:
+        name = "" if given.file == "-" else PurePath(given.file).name
+        asked = _parameters(given, name) | {"processor": given.processor or _processor_for(client, name)}
+        size_bytes = _size_of(source)
+        with shown.upload(name or "standard input", size_bytes) as sent:
+            created = _sent(client, _pieces(source, sent), size_bytes, asked)
+    if given.follow:
+        return _follow(client, created, shown)
+    queued = f"job {created['id']} is queued ({created['processor']} into {created['dataset']})"
+    shown.end(created, queued + f" · watch it: {come_back(created['id'])}")
+    return 0
+
+
+def jobs(client: Client, given: Namespace) -> int:
+    """List jobs."""
+    asked = {} if given.state is None else {"state": given.state}
+    found = client.items("/v1/jobs", "jobs", given.limit, asked)
+    if given.json:
+        _print_array(found)
+    else:
+        header = ("job", "state", "done", "rows", "rejected", "processor", "dataset", "created")
+        _print_table(header, (_job_cells(json.loads(text)) for text in found), "no jobs")
+    return 0
+
+
+def job(client: Client, given: Namespace) -> int:
+    """Show a job; with --follow, until it has ended."""
+    shown = display(as_json=given.json)
+    text = client.text(f"/v1/jobs/{_in_path(given.id)}")
+    found: Json = json.loads(text)
+    if given.follow:
+        return _follow(client, found, shown)
+    if given.json:
+        print(text)
+    else:
+        _print_job(found)
+    return _exit_code(found)
+
+
+def rows(client: Client, given: Namespace) -> int:
+    """Print rows as a table, as JSON or as CSV."""
+    wanted = given.format or ("json" if given.json else "table")
+    name = _in_path(given.name)
+    if wanted == "csv":
+        for piece in _first_records(client.export(name), given.limit):
+            sys.stdout.buffer.write(piece)
+        return 0
+    limit = given.limit or (TABLE_ROWS if wanted == "table" else None)
+    found = client.items(f"/v1/datasets/{name}/rows", "rows", limit)
+    if wanted == "json":
+        _print_array(found)
+    else:
+        columns = ["_row", *(c["name"] for c in client.get(f"/v1/datasets/{name}")["columns"])]
+        _print_table(columns, (_row_cells(text, columns) for text in found), "no rows yet")
+    return 0
+
+
+def rejects(client: Client, given: Namespace) -> int:
+    """Print what a job refused: where, why, what to do, and the original text."""
+    found = client.items(f"/v1/jobs/{_in_path(given.id)}/rejects", "rejects", None)
+    if given.json:
+        _print_array(found)
+        return 0
+    for text in found:
+        r = json.loads(text)
+        where = f"row {r['row']}, line {r['line']}" + (f", column {r['column']}" if r["column"] else "")
+        print(wording.printable(f"{where}: {r['message']} — {r['suggestion']}"))
+        print(f"    {wording.printable(r['raw'])}")
+    return 0
+
+
+def dataset_name(file_name: str) -> str:
+    """A dataset's name out of a file's: `2024 Käufe.csv` → `data_2024_kaufe`."""
+    plain = unicodedata.normalize("NFKD", PurePath(file_name).stem).encode("ascii", "ignore").decode().lower()
+    words = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
+    return (words if words[:1].isalpha() else f"data_{words}".rstrip("_"))[:48].rstrip("_")
+
+
+def _follow(client: Client, followed: Json, shown: Display) -> int:
+    newest = followed
+    try:
+        with shown.job(followed) as look:
+            for newest, event in watch(client, followed["id"], shown.say):
+                look(newest, event)
+    except KeyboardInterrupt:
+        shown.say(f"Job {followed['id']} goes on without you. Come back with: {come_back(followed['id'])}")
+        return INTERRUPTED
+    shown.end(newest, wording.summary(newest))
+    return _exit_code(newest)
+
+
+def _exit_code(found: Json) -> int:
+    return FAILED if found["state"] in ("failed", "cancelled") else 0
+
+
+def _sent(client: Client, pieces: Iterator[bytes], size_bytes: int | None, asked: dict[str, str]) -> Json:
+    try:
+        return client.send(pieces, size_bytes, asked)
+    except KeyboardInterrupt:
+        raise Interrupted("Stopped while the file was being sent; `millrace jobs` lists every job there is.") from None
+
+
+def _opened(file: str) -> BinaryIO | nullcontext[BinaryIO]:
+    if file == "-":
+        return nullcontext(sys.stdin.buffer)
+    try:
+        return open(file, "rb")  # noqa: PTH123  # the caller closes it
+    except OSError as error:
+        raise Usage(f"{wording.printable(file)} cannot be read: {error.strerror}.") from None
+
+
+def _size_of(source: BinaryIO) -> int | None:
+    found = os.fstat(source.fileno())
+    return found.st_size - source.tell() if stat.S_ISREG(found.st_mode) else None
+
+
+def _pieces(source: BinaryIO, sent: Sent) -> Iterator[bytes]:
+    # A pipe's pieces are sent on as they come.
+    while piece := source.read1(BLOCK_BYTES):  # type: ignore[attr-defined]  # both kinds we open are buffered readers
+        yield piece
+        sent(len(piece))
+
+
+def _parameters(given: Namespace, name: str) -> dict[str, str]:
+    if not (given.dataset or name):
+        raise Usage("Standard input has no name to call the dataset by; pass --dataset NAME.")
+    asked = {"dataset": given.dataset or dataset_name(name)}
+    asked |= {"name": name} if name else {}
+    asked |= {"priority": str(given.priority)} if given.priority else {}
+    for option in given.options:
+        key, found, value = option.partition("=")
+        if not (key and found) or key in OWN_PARAMETERS:
+            raise Usage(f"--option {wording.printable(option)} is no option of a processor; write --option key=value.")
+        asked[key] = value
+    return asked
+
+
+def _processor_for(client: Client, name: str) -> str:
+    suffix = PurePath(name).suffix.lower()
+    known = client.get("/v1/processors")["processors"]
+    return next((p["name"] for p in known if suffix in p["suffixes"]), "csv")
+
+
+def _in_path(name: str) -> str:
+    if re.fullmatch(r"[\w-]+", name, re.ASCII):
+        return name
+    raise Usage(f"{name!r} is neither an id nor a name; `millrace jobs` lists both.")
+
+
+def _first_records(pieces: Iterable[bytes], limit: int | None) -> Iterator[bytes]:
+    """CSV up to its `limit`-th record behind the header. A line end counts where the quotes before it are paired."""
+    if limit is None:
+        yield from pieces
+        return
+    left, quotes = limit + 1, 0
+    for piece in pieces:
+        for line in piece.splitlines(keepends=True) if b"\r" not in piece else re.findall(rb"[^\n]*\n|[^\n]+", piece):
+            yield line
+            quotes += line.count(b'"')
+            left -= line.endswith(b"\n") and quotes % 2 == 0
+            if left == 0:
+                return
+
+
+def _job_cells(found: Json) -> tuple[str, ...]:
+    counts = (f"{wording.stored(found):,}", f"{found['counts']['rejected']:,}")
+    created = found["created_at"][:19].replace("T", " ")
+    where = (found["processor"], found["dataset"] or "")
+    return (found["id"], found["state"], wording.percent(found), *counts, *where, created)
+
+
+def _row_cells(text: str, columns: Sequence[str]) -> list[str]:
+    row = json.loads(text, parse_int=str, parse_float=str)  # digits as they were sent
+    cells = (row[column] for column in columns)
+    return ["" if c is None else wording.printable(c if isinstance(c, str) else json.dumps(c)) for c in cells]
+
+
+def _print_job(found: Json) -> None:
+    lines = {
+        "job": found["id"],
+        "state": found["state"] + (f" ({found['outcome']})" if found["outcome"] else ""),
+        "imports": f"{found['processor']} into {found['dataset']}, priority {found['priority']}",
+        "done": f"{wording.percent(found)} · {wording.situation(found)}",
+        "problem": wording.problem(found),
+        "created": found["created_at"],
+        "took": wording.duration(wording.elapsed_s(found)) if found["started_at"] else "",
+    }
+    for name, text in lines.items():
+        if text:
+            print(f"{name:<9}{text}")
+
+
+def _print_array(texts: Iterable[str]) -> None:
+    """A JSON array, one element a line, as the elements come."""
+    opened = "["
+    for text in texts:
+        print(opened, text, sep="\n", end="")
+        opened = ","
+    print(opened if opened == "[" else "", "]", sep="\n" if opened == "," else "")
+
+
+def _print_table(columns: Sequence[str], cells: Iterable[Sequence[str]], nothing: str) -> None:
+    if sys.stdout.isatty():
+        from service.cli.bars import table
+
+        found = list(cells)  # as many as were asked for
+        table(columns, found) if found else print(nothing)
+        return
+    print(*columns, sep="\t")
+    for row in cells:
+        print(*row, sep="\t")
