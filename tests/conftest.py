@@ -51,13 +51,13 @@ async def start_service(servers: Servers, tmp_path_factory: pytest.TempPathFacto
         yield start
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.CallInfo[None] | object, None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failure shows what the processes said."""
-    outcome = yield
-    report = outcome.get_result()  # type: ignore[attr-defined]
+    report = yield
     if report.failed:
         report.sections += [(f"{child.name} (process {child.pid})", _tail(child)) for child in running.ALIVE]
+    return report
 
 
 def _tail(child: Running) -> str:

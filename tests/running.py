@@ -41,18 +41,21 @@ ALIVE: list[Running] = []
 """Processes whose output is shown when a test fails."""
 
 
-async def eventually(look: Callable[[], T | Awaitable[T]], timeout_s: float = DEADLINE_S) -> T:
+async def eventually(
+    look: Callable[[], T | Awaitable[T]],
+    timeout_s: float = DEADLINE_S,
+    pause_s: float = 0.01,
+) -> T:
     """The first true answer of `look`, asked again and again. Raises TimeoutError with the last answer."""
-    answer: Any = None
+    answer: T | None = None
     try:
         async with asyncio.timeout(timeout_s):
             while True:
-                answer = look()
-                if inspect.isawaitable(answer):
-                    answer = await answer
+                looking = look()
+                answer = await looking if inspect.isawaitable(looking) else looking
                 if answer:
                     return answer
-                await asyncio.sleep(0.01)  # other processes set no Event of ours
+                await asyncio.sleep(pause_s)  # other processes set no Event of ours
     except TimeoutError as error:
         raise TimeoutError(f"not so within {timeout_s:g} s; the last look gave {answer!r}") from error
 
@@ -153,7 +156,7 @@ class Running:
 
     async def has_logged(self, event: str, timeout_s: float = DEADLINE_S) -> Json:
         """Wait for a log line of that event."""
-        return await eventually(lambda: next((x for x in self.logged if x.get("event") == event), None), timeout_s)
+        return await eventually(lambda: next((x for x in self.logged if x.get("event") == event), {}), timeout_s)
 
     def kill(self) -> None:
         """kill -9."""
@@ -244,7 +247,7 @@ class Service:
         return worker
 
     async def account(self, name: str) -> httpx.AsyncClient:
-        """A client of another account, made by `python -m service account NAME`. Close it, or use it in `async with`."""
+        """A client of another account, made by `python -m service account NAME`; use it in `async with`."""
         log = self.folder / f"account-{name}.log"
         command = await start(f"service account {name}", ["-m", "service", "account", name], self.settings, log)
         assert await command.ended() == 0, command.output
@@ -271,9 +274,7 @@ def as_environment(settings: dict[str, object]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def service(
-    on: Servers, folder: Path, command: str = "all", **settings: object
-) -> AsyncIterator[Service]:
+async def service(on: Servers, folder: Path, command: str = "all", **settings: object) -> AsyncIterator[Service]:
     """Start `python -m service COMMAND` on a free port and wait until it listens."""
     folder.mkdir(parents=True, exist_ok=True)
     async with on.database() as database_url, on.redis() as redis_url:
@@ -296,10 +297,10 @@ async def service(
                 await child.discard()
 
 
-def _listens_at(process: Running) -> str | None:
+def _listens_at(process: Running) -> str:
     assert process.is_alive, f"{process.name} ended: {process.output}"
     found = re.search(r"^listening on (\S+)$", process.output, re.MULTILINE)
-    return found[1] if found else None
+    return found[1] if found else ""
 
 
 async def post_import(client: httpx.AsyncClient, content: Content, dataset: str, **parameters: object) -> Json:
@@ -312,10 +313,12 @@ async def post_import(client: httpx.AsyncClient, content: Content, dataset: str,
 
 async def settled(client: httpx.AsyncClient, job: Json, timeout_s: float = DEADLINE_S) -> Json:
     """The job once it has ended."""
-    async with asyncio.timeout(timeout_s):
-        while (job := (await client.get(job["links"]["self"])).json())["state"] not in FINAL:
-            await asyncio.sleep(0.02)
-    return job
+
+    async def look() -> Json:
+        shown: Json = (await client.get(job["links"]["self"])).json()
+        return shown if shown["state"] in FINAL else {}
+
+    return await eventually(look, timeout_s, pause_s=0.02)
 
 
 async def imported(client: httpx.AsyncClient, content: Content, dataset: str, **parameters: object) -> Json:
@@ -328,7 +331,9 @@ async def rows_of(client: httpx.AsyncClient, dataset: str) -> list[Json]:
     rows: list[Json] = []
     cursor: str | None = None
     while True:
-        page = await client.get(f"/v1/datasets/{dataset}/rows", params={"limit": 1000} | ({"cursor": cursor} if cursor else {}))
+        page = await client.get(
+            f"/v1/datasets/{dataset}/rows", params={"limit": 1000} | ({"cursor": cursor} if cursor else {})
+        )
         assert page.status_code == 200, page.text
         rows += page.json()["rows"]
         cursor = page.json()["next_cursor"]

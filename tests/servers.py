@@ -1,4 +1,4 @@
-"""`python -m tests.servers`: runs embedded servers in a folder of their own until its input closes, then leaves nothing.
+"""`python -m tests.servers`: runs embedded servers in a folder of their own until its input closes, and leaves nothing.
 
 Prints their addresses as one line of JSON once they are ready.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 
 import pyarrow as pa
 
@@ -31,7 +32,7 @@ def read(work: Work, delimiter: str | None, header: bool | None) -> Iterator[Chu
     layout, place = _resumed(work, work.cursor) if work.cursor else _opened(work, delimiter, header)
     extra = _extra(layout)
     chunk = None
-    for block in blocks(work.source, place.offset, layout.delimiter.encode(), work.chunk_bytes):
+    for block in blocks(work.source, place.offset, layout.delimiter.encode(), numbering.sizes(place, work.chunk_bytes)):
         last = None
         for last in numbering.chunks(block, place, _parts(block, place, layout), layout.dataset, extra):
             yield (chunk := last)
@@ -93,7 +94,7 @@ def _heading(work: Work, start: int, delimiter: str, header: bool | None) -> tup
 def _first_block(work: Work, start: int, delimiter: str) -> tuple[Block, Records, int]:
     """The first block with a record in it, and the line it starts on."""
     line = 1
-    for block in blocks(work.source, start, delimiter.encode(), SAMPLE_BYTES):
+    for block in blocks(work.source, start, delimiter.encode(), repeat(SAMPLE_BYTES)):
         found = records(block.data, delimiter.encode())
         if block.fault:
             break
@@ -140,7 +141,7 @@ def _matched(names: list[str], has_header: bool, dataset: tuple[Column, ...]) ->
 
 def _inferred(work: Work, offset: int, delimiter: str, names: list[str]) -> tuple[Column, ...]:
     """Columns from the first block that has rows; all text if there is none."""
-    for block in blocks(work.source, offset, delimiter.encode(), work.chunk_bytes):
+    for block in blocks(work.source, offset, delimiter.encode(), repeat(work.chunk_bytes)):
         if block.fault:
             continue
         cut = pieces(block.data, delimiter.encode(), PIECE_LINES)

@@ -1,14 +1,15 @@
 """Numbers the rows and lines of a file read block by block, so that it can be resumed behind any chunk.
 
-A cursor stands at the start of a block; `part` counts the chunks of that block already given. So a block with many
-rejects, or very many rows, can be several chunks, and is cut the same way when it is read again.
+A cursor stands at the start of a block. A block with many rejects, or very many rows, is several chunks: inside it,
+`part` counts those already given, and `size` says how much to read to cut the same block again.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 
 import pyarrow as pa
 
@@ -18,6 +19,9 @@ from workers.records import RECORD_LIMIT, Block
 
 PIECE_LINES = 65_536
 """Lines looked at together where memory grows with the number of rows and not only with bytes."""
+
+FIRST_BYTES = 256 * 1024
+"""The first block of an attempt; each one after it is twice as large, up to the size of a chunk."""
 
 _FAULTS = {
     "unclosed_quote": (
@@ -39,6 +43,7 @@ class Place:
     row: int
     line: int
     part: int = 0
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,8 @@ def chunks(
         if following is None:
             after, done = Place(block.end, row + part.read, place.line + block.lines), block.end
         else:
-            after, done = Place(place.offset, place.row, place.line, number), block.offset + part.end
+            size = block.end - block.offset + 1  # a byte behind it shows that its last record is whole
+            after, done = Place(place.offset, place.row, place.line, number, size), block.offset + part.end
         if number > place.part:
             yield chunk(part, row, columns, after, done, extra)
         row += part.read
@@ -77,13 +83,22 @@ def chunk(part: Part, first_row: int, columns: tuple[Column, ...], after: Place,
         for column in columns
     ]
     batch = pa.RecordBatch.from_arrays(arrays, schema=schema(columns))
-    cursor = {"offset": after.offset, "row": after.row, "line": after.line, "part": after.part, **extra}
-    return Chunk(columns, batch, first_row, part.read, cursor, done, part.rejects)
+    return Chunk(columns, batch, first_row, part.read, {**asdict(after), **extra}, done, part.rejects)
 
 
 def place_of(cursor: Cursor) -> Place:
     """Where a cursor stands."""
-    return Place(*(int(cursor[key] or 0) for key in ("offset", "row", "line", "part")))
+    return Place(**{field.name: int(cursor[field.name] or 0) for field in dataclass_fields(Place)})
+
+
+def sizes(place: Place, chunk_bytes: int) -> Iterator[int]:
+    """How large the blocks from `place` should be: small at first, so that an attempt soon has something to show."""
+    if place.part:
+        yield place.size
+    size = min(FIRST_BYTES, chunk_bytes)
+    while True:
+        yield size
+        size = min(2 * size, chunk_bytes)
 
 
 def behind(block: Block, place: Place, last: Chunk | None) -> Place:

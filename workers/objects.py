@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import repeat
 from typing import NoReturn
 
 import pyarrow as pa
@@ -42,7 +43,7 @@ def read(work: Work) -> Iterator[Chunk]:
         place = Place(start_of_text(work.source), 1, 1)
         columns = work.columns or _inferred(work, place.offset)
     extra = {"columns": numbering.dumped(columns)}
-    for block in blocks(work.source, place.offset, None, work.chunk_bytes):
+    for block in blocks(work.source, place.offset, None, numbering.sizes(place, work.chunk_bytes)):
         last = None
         for last in numbering.chunks(block, place, _parts(block, place, columns), columns, extra):
             yield last
@@ -151,7 +152,7 @@ def _dumped(value: Json) -> str:
 def _inferred(work: Work, offset: int) -> tuple[Column, ...]:
     kinds: dict[str, set[str]] = {}
     texts: dict[str, list[pa.Array]] = {}
-    for block in blocks(work.source, offset, None, work.chunk_bytes):
+    for block in blocks(work.source, offset, None, repeat(work.chunk_bytes)):
         for piece in pieces(block.data, None, PIECE_LINES) if block.fault is None else ():
             _observe(piece, kinds, texts)
         if kinds:

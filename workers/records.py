@@ -6,7 +6,7 @@ ordinary character. Works on positions of quotes and line breaks, never byte by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
@@ -55,10 +55,15 @@ class Records:
 
 
 def blocks(
-    source: BinaryIO, offset: int, delimiter: bytes | None, block_bytes: int, limit: int = RECORD_LIMIT
+    source: BinaryIO, offset: int, delimiter: bytes | None, sizes: Iterable[int], limit: int = RECORD_LIMIT
 ) -> Iterator[Block]:
-    """The file from `offset`, which must be where a record starts. Without a delimiter, a record is a line."""
-    while block := _next(source, offset, delimiter, min(block_bytes, limit), limit):
+    """The file from `offset`, which must be where a record starts, in blocks of about these many bytes.
+
+    Without a delimiter, a record is a line.
+    """
+    for size in sizes:
+        if not (block := _next(source, offset, delimiter, min(size, limit), limit)):
+            return
         yield block
         offset = block.end
 

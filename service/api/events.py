@@ -1,8 +1,8 @@
 """/v1/jobs/{id}/events: a job's events as Server-Sent Events.
 
 First a `snapshot` of the job (without an id), then every event behind `Last-Event-ID` (or `?after=`, or all of them),
-each with its gap-free number as id. The stream ends with the job; asking on behind the last event is answered 204, which
-tells a browser to stop.
+each with its gap-free number as id. The stream ends with the job; asking on behind the last event is answered 204,
+which tells a browser to stop.
 """
 
 from __future__ import annotations

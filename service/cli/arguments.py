@@ -10,10 +10,9 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 def parser() -> argparse.ArgumentParser:
     """The command line as argparse knows it."""
-    shared = _shared()
     top = argparse.ArgumentParser(
         prog="millrace",
-        parents=[shared],
+        parents=[_shared()],
         description="Files in, rows out, and you can watch.",
         epilog="Exit codes: 0 done, 1 failed or cancelled, 2 wrong usage, 130 interrupted (the job goes on).",
     )
@@ -23,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, summary: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=summary, description=f"{summary}.", parents=[shared])
+        return commands.add_parser(name, help=summary, description=f"{summary}.", parents=[_shared()])
 
     _import(command("import", "upload a file and queue the job that imports it"))
     _jobs(command("jobs", "list jobs, newest first"))

@@ -14,6 +14,8 @@ from service.cli import wording
 from service.cli.client import Json
 from service.cli.display import Seen, Sent
 
+COLUMN_WIDTH = 12
+
 
 class Bars:
     """One bar while a file goes up, one while its job runs."""
@@ -55,13 +57,17 @@ class Bars:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Rows under a header, cut to the terminal's width."""
+    """Rows under a header: the first column whole, the others wrapped, and no more of them than can be read."""
+    console = Console()
+    fit = max(8, console.width // COLUMN_WIDTH)
     drawn = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        drawn.add_column(Text(column), no_wrap=True, overflow="ellipsis")
+    for column in columns[:fit]:
+        drawn.add_column(Text(column), no_wrap=column == columns[0], overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
-    Console().print(drawn)
+        drawn.add_row(*(Text(cell) for cell in row[:fit]))
+    console.print(drawn)
+    if len(columns) > fit:
+        console.print(Text(f"… and {len(columns) - fit} more columns; --format json shows them.", style="dim"))
 
 
 def _fields(job: Json) -> Json:

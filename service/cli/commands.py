@@ -55,7 +55,7 @@ def jobs(client: Client, given: Namespace) -> int:
     if given.json:
         _print_array(found)
     else:
-        header = ("job", "state", "done", "rows", "rejected", "processor", "dataset", "created")
+        header = ("job", "state", "done", "rows", "rejected", "dataset", "created")
         _print_table(header, (_job_cells(json.loads(text)) for text in found), "no jobs")
     return 0
 
@@ -117,7 +117,7 @@ def _follow(client: Client, followed: Json, shown: Display) -> int:
     newest = followed
     try:
         with shown.job(followed) as look:
-            for newest, event in watch(client, followed["id"], shown.say):
+            for newest, event in watch(client, followed, shown.say):
                 look(newest, event)
     except KeyboardInterrupt:
         shown.say(f"Job {followed['id']} goes on without you. Come back with: {come_back(followed['id'])}")
@@ -201,9 +201,8 @@ def _first_records(pieces: Iterable[bytes], limit: int | None) -> Iterator[bytes
 
 def _job_cells(found: Json) -> tuple[str, ...]:
     counts = (f"{wording.stored(found):,}", f"{found['counts']['rejected']:,}")
-    created = found["created_at"][:19].replace("T", " ")
-    where = (found["processor"], found["dataset"] or "")
-    return (found["id"], found["state"], wording.percent(found), *counts, *where, created)
+    created = found["created_at"][:16].replace("T", " ")
+    return (found["id"], found["state"], wording.percent(found), *counts, found["dataset"] or "", created)
 
 
 def _row_cells(text: str, columns: Sequence[str]) -> list[str]:

@@ -18,13 +18,12 @@ GIVE_UP_S = 600.0
 PHASES = {"queued": "waiting", "retrying": "backing off"}
 
 
-def watch(client: Client, job_id: str, note: Callable[[str], None]) -> Iterator[tuple[Json, str]]:
+def watch(client: Client, job: Json, note: Callable[[str], None]) -> Iterator[tuple[Json, str]]:
     """The job as known after each event, with the event as JSON text ("" for a snapshot); the last one has ended.
 
     Every event comes once and in order. Raises Failure when the service has been away for GIVE_UP_S.
     """
-    job, seen, retry_s, tries, heard_s = client.get(f"/v1/jobs/{job_id}"), 0, RETRY_S, 0, time.monotonic()
-    yield job, ""
+    job_id, seen, retry_s, tries, heard_s = job["id"], 0, RETRY_S, 0, time.monotonic()
     while True:
         try:
             for message in client.events(job_id, seen):

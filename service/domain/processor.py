@@ -2,7 +2,8 @@
 
 A processor is an async generator of chunks. It knows nothing of HTTP, SQL, queues or retries; it runs in a limited
 child process, and whatever it yields is committed by the runner. It is resumed by being called again with the
-cursor of the last committed chunk, and must then yield exactly the chunks that would have come next.
+cursor of the last committed chunk, and must then yield exactly the rows that would have come next, with their numbers;
+where it cuts them into chunks is its own affair.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ async def copy_rows(db: Connection, table: str, columns: Sequence[Column], sourc
 
 
 async def rows(db: Connection, dataset: Dataset, *, cursor: str | None, limit: int) -> Page:
-    """Rows in storage order, which is input order for one job. A cursor stays valid while jobs append."""
+    """Rows in storage order, which is nearly input order for one job. A cursor stays valid while jobs append."""
     if dataset.columns is None:
         return Page([], None)
     # Physical position as the key: no index to keep on the hot path, and a page costs what it returns.
@@ -100,9 +100,13 @@ async def rows(db: Connection, dataset: Dataset, *, cursor: str | None, limit: i
 async def export_csv(
     db: Connection, dataset: Dataset, output: Callable[[bytes], Coroutine[Any, Any, None]], timeout_s: float
 ) -> None:
-    """Write the dataset's own columns as CSV with a header into `output`, piece by piece."""
+    """Write the dataset's own columns as CSV with a header into `output`, piece by piece: job by job, as they came."""
     columns = dataset.columns or ()
-    query = f"select {', '.join(quoted(c.name) for c in columns)} from {_table(dataset.table_name)}"  # noqa: S608
+    # Chunks are copied side by side, so storage order is not input order; sorting 2 million rows costs a second.
+    query = (
+        f"select {', '.join(quoted(c.name) for c in columns)} "  # noqa: S608
+        f"from {_table(dataset.table_name)} order by _job, _row"
+    )
     await db.copy_from_query(query, output=output, format="csv", header=True, timeout=timeout_s)
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.acceptance.no_fence`: a worker whose chunks are committed under any epoch. A mutant, to test the tests."""
+"""`python -m tests.acceptance.no_fence`: a worker that commits chunks under any epoch. A mutant, to test the tests."""
 
 from __future__ import annotations
 

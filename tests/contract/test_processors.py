@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from service.domain.processor import Chunk, Column, ColumnType, Cursor, Processor, Work
+from workers import numbering
 from workers.columns import schema
 from workers.registry import discover
 
@@ -117,6 +118,19 @@ def test_a_resume_from_any_cursor_gives_the_same_rest(processor: Processor, path
     for number, chunk in enumerate(chunks, start=1):
         rest = run(processor, path, cursor=chunk.cursor, columns=columns, chunk_bytes=chunk_bytes)
         assert rest == chunks[number:]
+
+
+@pytest.mark.parametrize(("processor", "path"), CASES)
+def test_blocks_that_grow_and_begin_small_again_at_a_resume_give_the_same_rows(
+    processor: Processor, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numbering, "FIRST_BYTES", 16)
+    columns = run(processor, path)[0].columns
+    chunks = run(processor, path, columns=columns, chunk_bytes=BIG)
+    for number, chunk in enumerate(chunks, start=1):
+        rest = run(processor, path, cursor=chunk.cursor, columns=columns, chunk_bytes=BIG)
+        assert rows(rest) == rows(chunks[number:])
+        assert rejects(rest) == rejects(chunks[number:])
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 7, 64])

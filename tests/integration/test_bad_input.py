@@ -59,27 +59,54 @@ REFUSALS: dict[str, tuple[str, str, dict[str, Any], int, str]] = {
     "priority 0": ("POST", IMPORT + "&priority=0", {"content": FILE}, 422, "invalid_priority"),
     "priority 11": ("POST", IMPORT + "&priority=11", {"content": FILE}, 422, "invalid_priority"),
     "a priority in words": ("POST", IMPORT + "&priority=high", {"content": FILE}, 422, "invalid_priority"),
-    "a priority of 5,000 digits": ("POST", IMPORT + "&priority=" + "1" * 5000, {"content": FILE}, 422, "invalid_priority"),
+    "a priority of 5,000 digits": (
+        "POST",
+        IMPORT + "&priority=" + "1" * 5000,
+        {"content": FILE},
+        422,
+        "invalid_priority",
+    ),
     "metadata that is no object": ("POST", IMPORT + "&metadata=[1]", {"content": FILE}, 422, "invalid_metadata"),
     "metadata that is no JSON": ("POST", IMPORT + "&metadata={", {"content": FILE}, 422, "invalid_metadata"),
     "metadata nested 5,000 deep": (
-        "POST", IMPORT + '&metadata={"a":' + "[" * 5000, {"content": FILE}, 422, "invalid_metadata"
+        "POST",
+        IMPORT + '&metadata={"a":' + "[" * 5000,
+        {"content": FILE},
+        422,
+        "invalid_metadata",
     ),
     "metadata with NUL": ("POST", IMPORT + '&metadata={"a":"\\u0000"}', {"content": FILE}, 422, "invalid_value"),
     "metadata with half a character": (
-        "POST", IMPORT + '&metadata={"a":"\\ud800"}', {"content": FILE}, 422, "invalid_metadata"
+        "POST",
+        IMPORT + '&metadata={"a":"\\ud800"}',
+        {"content": FILE},
+        422,
+        "invalid_metadata",
     ),
-    "metadata that is not a number": ("POST", IMPORT + '&metadata={"a":NaN}', {"content": FILE}, 422, "invalid_metadata"),
+    "metadata that is not a number": (
+        "POST",
+        IMPORT + '&metadata={"a":NaN}',
+        {"content": FILE},
+        422,
+        "invalid_metadata",
+    ),
     "a job without a body": ("POST", "/v1/jobs", {}, 422, "invalid_request"),
     "a job that is no JSON": ("POST", "/v1/jobs", {"content": b"{'a': 1}"}, 422, "invalid_request"),
     "a job that is a list": ("POST", "/v1/jobs", {"json": []}, 422, "invalid_request"),
     "a job with a field too many": (
-        "POST", "/v1/jobs", {"json": {"processor": "csv", "upload_id": NOBODY, "dataset": "x", "colour": 1}}, 422,
+        "POST",
+        "/v1/jobs",
+        {"json": {"processor": "csv", "upload_id": NOBODY, "dataset": "x", "colour": 1}},
+        422,
         "invalid_request",
     ),
     "a job body over its limit": ("POST", "/v1/jobs", {"content": b" " * (MIB + 1)}, 413, "too_large"),
     "a job over no upload": (
-        "POST", "/v1/jobs", {"json": {"processor": "csv", "upload_id": NOBODY, "dataset": "x"}}, 404, "not_found"
+        "POST",
+        "/v1/jobs",
+        {"json": {"processor": "csv", "upload_id": NOBODY, "dataset": "x"}},
+        404,
+        "not_found",
     ),
     "an unknown upload": ("GET", f"/v1/uploads/{NOBODY}", {}, 404, "not_found"),
     "an unknown job": ("GET", f"/v1/jobs/{NOBODY}", {}, 404, "not_found"),
@@ -114,7 +141,22 @@ async def test_a_refusal_is_a_problem_document_and_leaves_nothing(service: Servi
 
 @pytest.mark.parametrize(
     "name",
-    ["../x", "a/b", "A", "1a", "", " ", "a b", "_row", "x" * 49, "ü", "a\x00b", "x; drop table millrace.job", "'--", "x" * 4096],
+    [
+        "../x",
+        "a/b",
+        "A",
+        "1a",
+        "",
+        " ",
+        "a b",
+        "_row",
+        "x" * 49,
+        "ü",
+        "a\x00b",
+        "x; drop table millrace.job",
+        "'--",
+        "x" * 4096,
+    ],
 )
 async def test_a_name_no_dataset_may_have_is_refused(service: Service, name: str) -> None:
     async with leaving_nothing(service):

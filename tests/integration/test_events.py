@@ -27,8 +27,13 @@ class Message:
 
     event: str
     id: int | None
-    data: Json
+    text: str
     retry: str | None
+
+    @property
+    def data(self) -> Json:
+        """What it carries."""
+        return dict(json.loads(self.text))
 
 
 def message(text: str) -> Message | None:
@@ -37,7 +42,7 @@ def message(text: str) -> Message | None:
     if not fields:
         return None
     number = int(fields["id"]) if "id" in fields else None
-    return Message(fields["event"], number, json.loads(fields["data"]), fields.get("retry"))
+    return Message(fields["event"], number, fields["data"], fields.get("retry"))
 
 
 async def stream_of(client: httpx.AsyncClient, job: Json, **request: Any) -> list[Message]:
@@ -167,6 +172,9 @@ async def follow(service: Service, path: str, dice: random.Random, joined: async
         async with connected(service, path, seen[-1] if seen else 0) as (status, reader):
             if status == 204:
                 return seen, cuts
+            if status == 503:  # too many at once: come back in a moment, as the answer says
+                await asyncio.sleep(dice.random())
+                continue
             assert status == 200
             rest = dice.randint(1, 60)
             async for found in messages(reader):
@@ -184,7 +192,7 @@ async def follow(service: Service, path: str, dice: random.Random, joined: async
 @pytest.mark.slow
 async def test_200_clients_cut_off_at_random_each_see_every_event_once(start_service: StartService) -> None:
     service = await start_service("api")
-    content = b"n,text\n" + b"".join(b"%d,%s\n" % (n, b"x" * 60) for n in range(300))
+    content = b"n,text\n" + b"".join(b"%d,%s\n" % (n, b"x" * 60) for n in range(220))
     job = await post_import(service.client, content, "watched")
     joined = asyncio.Semaphore(0)
     async with asyncio.timeout(90), asyncio.TaskGroup() as group:
@@ -196,7 +204,7 @@ async def test_200_clients_cut_off_at_random_each_see_every_event_once(start_ser
             await joined.acquire()
         await service.worker(chunk_bytes=64)
     job = await settled(service.client, job)
-    assert (job["state"], job["counts"]["inserted"]) == ("completed", 300)
+    assert (job["state"], job["counts"]["inserted"]) == ("completed", 220)
     assert job["last_event_id"] >= 200
     everything = list(range(1, job["last_event_id"] + 1))
     assert all(client.result()[0] == everything for client in clients)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 import pytest
 
@@ -212,9 +211,20 @@ async def test_ndjson_becomes_rows_too(service: Service) -> None:
     assert [without_lineage(row) for row in rows] == [{"id": 1, "ok": True}, {"id": 2, "ok": None}]
 
 
-async def test_a_file_of_many_chunks_is_stored_row_for_row(start_service: StartService, tmp_path: Path) -> None:
+def many_lines(first: int, last: int) -> bytes:
+    return b"".join(b"%d,row number %d\n" % (n, n) for n in range(first, last + 1))
+
+
+async def test_a_file_of_many_chunks_is_stored_row_for_row(start_service: StartService) -> None:
     service = await start_service(chunk_bytes=4096)
-    content = b"n,text\n" + b"".join(b"%d,row number %d\n" % (n, n) for n in range(1, 5001))
-    job = await imported(service.client, content, "chunked")
+    job = await imported(service.client, b"n,text\n" + many_lines(1, 5000), "chunked")
     assert job["counts"] == {"read": 5000, "inserted": 5000, "updated": 0, "skipped": 0, "rejected": 0}
-    assert (await service.client.get("/v1/datasets/chunked/export")).content == content
+    rows = sorted((row["_row"], row["n"], row["text"]) for row in await rows_of(service.client, "chunked"))
+    assert rows == [(n, n, f"row number {n}") for n in range(1, 5001)]
+
+
+async def test_an_export_of_many_chunks_keeps_the_files_order(start_service: StartService) -> None:
+    service = await start_service(chunk_bytes=4096)
+    content = b"n,text\n" + many_lines(1, 5000)
+    await imported(service.client, content, "ordered")
+    assert (await service.client.get("/v1/datasets/ordered/export")).content == content

@@ -180,7 +180,6 @@ async def test_a_revoked_key_opens_nothing(neighbours: Neighbours) -> None:
         assert (await gone.get("/v1/jobs")).status_code == 200
         async with as_role(neighbours.service, "millrace_worker") as db:
             await db.execute(
-                "update api_key set revoked_at = now() "
-                "where account_id = (select id from account where name = 'gone')"
+                "update api_key set revoked_at = now() where account_id = (select id from account where name = 'gone')"
             )
         assert (await gone.get("/v1/jobs")).status_code == 401

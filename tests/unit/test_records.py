@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from itertools import repeat
 
 import pytest
 from hypothesis import given, settings
@@ -53,7 +54,7 @@ def spans(data: bytes) -> Spans:
 
 
 def cut(data: bytes, block_bytes: int, limit: int = 1 << 24) -> list[Block]:
-    return list(blocks(io.BytesIO(data), 0, b",", block_bytes, limit))
+    return list(blocks(io.BytesIO(data), 0, b",", repeat(block_bytes), limit))
 
 
 @settings(max_examples=1500, deadline=None)
