@@ -68,6 +68,7 @@ export class MillraceJob extends HTMLElement {
     const percent = progress.percent
     this.dataset.state = job.state
     this.classList.toggle('ended', hasEnded(job))
+    this.classList.toggle('begun', job.started_at !== null)
     say(this.name, job.dataset ?? job.processor)
     say(this.file, this.#file)
     say(this.state, job.outcome === 'partial' ? `${job.state}, with rejects` : job.state)

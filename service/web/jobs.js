@@ -1,4 +1,4 @@
-/** `<millrace-jobs>`: the jobs in three groups, newest first. */
+/** `<millrace-jobs>`: the jobs in three groups, newest first, but running ones before those that wait. */
 
 import { announce, arrange, h, say } from './dom.js'
 import { number } from './format.js'
@@ -48,7 +48,8 @@ class MillraceJobs extends HTMLElement {
   }
 
   #draw() {
-    const all = [...live.known.values()].sort((a, b) => (a.job.id < b.job.id ? 1 : -1))
+    const waits = ({ job }) => Number(job.state === 'queued')
+    const all = [...live.known.values()].sort((a, b) => waits(a) - waits(b) || (a.job.id < b.job.id ? 1 : -1))
     for (const group of this.groups) {
       const inside = all.filter(({ job }) => group.holds(job))
       group.section.hidden = inside.length === 0
