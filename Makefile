@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra embedded --group build
 
-.PHONY: dev test check bench campaign lock clean
+.PHONY: dev test check bench schema lock clean
 
 dev: $(VENV)/.runtime
 	@exec $(BIN)/python -m service $(ARGS)
@@ -23,8 +23,8 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	@exec $(BIN)/python -m tests.bench $(ARGS)
 
-campaign: $(VENV)/.dev
-	@exec $(BIN)/python -m tests.campaign $(ARGS)
+schema: $(VENV)/.dev
+	@exec $(BIN)/python -m tests.schema
 
 lock: $(VENV)/.dev
 	@test -x $(BIN)/uv || $(PIP) install --quiet uv

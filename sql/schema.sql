@@ -125,7 +125,8 @@ CREATE TABLE millrace.job (
     CONSTRAINT final_states_have_an_outcome CHECK (((finished_at IS NULL) = (outcome IS NULL))),
     CONSTRAINT job_max_attempts_check CHECK ((max_attempts >= 1)),
     CONSTRAINT job_outcome_check CHECK ((outcome = ANY (ARRAY['complete'::text, 'partial'::text, 'none'::text]))),
-    CONSTRAINT job_priority_check CHECK (((priority >= 1) AND (priority <= 10)))
+    CONSTRAINT job_priority_check CHECK (((priority >= 1) AND (priority <= 10))),
+    CONSTRAINT job_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text, 'retrying'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
 )
 WITH (fillfactor='70');
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
+
+import asyncpg
 
 from service.domain.dataset import columns_from_json
 from service.domain.errors import Transient
@@ -23,6 +26,9 @@ DEADLINE_S = 60
 """For one chunk: asyncpg's COPY does not notice a dead server by itself."""
 
 
+SUMMARIZE_BYTES = 256 * 1024 * 1024
+
+
 class Committer:
     """Takes an attempt's chunks from its child into the database, in order."""
 
@@ -31,6 +37,7 @@ class Committer:
         self._claim = claim
         self._table = claim.table_name if claim.columns else None
         self._rows = 0
+        self._unsummarized = 0
         self._started_s = time.monotonic()
 
     async def commit_all(self, child: Sandbox) -> None:
@@ -74,6 +81,17 @@ class Committer:
                 rate=self._rate(fields["read"]),
             )
         await self._tools.bus.notify(claim.job_id)
+        self._unsummarized += frame.payload_bytes
+        if self._unsummarized > SUMMARIZE_BYTES:
+            await self.summarize()
+
+    async def summarize(self) -> None:
+        """Let the pages of rows be found quickly; only a help, so no failure of it fails the job."""
+        if self._table is not None and self._unsummarized:
+            self._unsummarized = 0
+            with suppress(asyncpg.PostgresError):
+                async with self._tools.database.transaction() as db:
+                    await datasets.summarize(db, self._table)
 
     async def _shape(self, columns: tuple[Column, ...]) -> str:
         """Give the dataset its table, ahead of the first chunk; returns the table's name.

@@ -43,7 +43,9 @@ async def attempt(tools: Tools, claim: Claim) -> None:
         raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
     order = request(claim, path.stat().st_size, tools.settings.chunk_bytes)
     async with tools.sandboxes.open(path, order) as child:
-        await Committer(tools, claim).commit_all(child)
+        committer = Committer(tools, claim)
+        await committer.commit_all(child)
+        await committer.summarize()
 
 
 async def settle(tools: Tools, claim: Claim, settlement: outcome.Settlement) -> None:

@@ -16,6 +16,7 @@ from service.deps import Deps
 from service.domain.dataset import Dataset
 from service.domain.errors import InputError
 from service.store import datasets
+from service.store import rows as stored_rows
 
 EXPORT_DEADLINE_S = 3600
 
@@ -43,7 +44,7 @@ async def rows(request: Request) -> Response:
     limit, cursor = limit_of(request), request.query_params.get("cursor")
     async with deps.database.transaction(caller_of(request).account_id) as db:
         dataset = await datasets.get(db, request.path_params["name"])
-        page = await datasets.rows(db, dataset, cursor=cursor, limit=limit)
+        page = await stored_rows.page(db, dataset, cursor=cursor, limit=limit)
     # PostgreSQL wrote the rows as JSON; taking them apart here would lose digits of numeric.
     following = "null" if page.cursor is None else f'"{page.cursor}"'
     return Response(f'{{"rows":[{",".join(page.rows)}],"next_cursor":{following}}}', media_type="application/json")
@@ -74,8 +75,8 @@ async def _csv(deps: Deps, account_id: UUID, dataset: Dataset) -> AsyncIterator[
         await pieces.put(bytes(piece))  # asyncpg hands over a bytearray, Starlette wants bytes
 
     async def copy() -> None:
-        async with deps.database.transaction(account_id) as db:
-            await datasets.export_csv(db, dataset, put, EXPORT_DEADLINE_S)
+        async with deps.database.transaction(account_id, isolation="repeatable_read") as db:
+            await stored_rows.export_csv(db, dataset, put, EXPORT_DEADLINE_S)
         await pieces.put(None)
 
     async with asyncio.TaskGroup() as group:  # a failing query breaks the stream off: half is never shown as whole

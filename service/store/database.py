@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -14,6 +14,8 @@ import asyncpg
 from service.domain.errors import Transient
 
 Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+
+Isolation = Literal["read_committed", "repeatable_read"]
 
 API_ROLE = "millrace_api"
 WORKER_ROLE = "millrace_worker"
@@ -53,9 +55,11 @@ class Database:
             await self._pool.release(acquired)
 
     @asynccontextmanager
-    async def transaction(self, account_id: UUID | None = None) -> AsyncIterator[Connection]:
+    async def transaction(
+        self, account_id: UUID | None = None, *, isolation: Isolation = "read_committed"
+    ) -> AsyncIterator[Connection]:
         """A transaction; the API names the account whose rows it may see and write."""
-        async with self.connection() as db, db.transaction():
+        async with self.connection() as db, db.transaction(isolation=isolation):
             if account_id is not None:
                 await db.execute("select set_config('millrace.account', $1, true)", str(account_id))
             yield db

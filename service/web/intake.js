@@ -1,6 +1,6 @@
 /** `<millrace-intake>`: where files are dropped or chosen. */
 
-import { h } from './dom.js'
+import { h, say } from './dom.js'
 import { plural } from './format.js'
 import { MillraceUpload } from './upload.js'
 
@@ -8,13 +8,14 @@ import { MillraceUpload } from './upload.js'
 
 class MillraceIntake extends HTMLElement {
   /** @type {Processor[]} */
-  processors = []
+  #processors = []
   #drags = 0
 
   connectedCallback() {
     this.picker = h('input', { type: 'file', multiple: true, class: 'unseen', id: 'files', onchange: () => this.#chosen() })
+    this.suffixes = h('span', { class: 'muted suffixes' })
     this.zone = h('label', { class: 'zone', for: 'files' },
-      h('span', { class: 'zone-title' }, 'Drop files here'), h('span', { class: 'muted' }, 'or ', h('span', { class: 'linkish' }, 'choose them'), ' · CSV, TSV, NDJSON'))
+      h('span', { class: 'zone-title' }, 'Drop files here'), h('span', { class: 'muted' }, 'or ', h('span', { class: 'linkish' }, 'choose them')), this.suffixes)
     this.list = h('div', { class: 'stack uploads' })
     this.all = h('button', { type: 'button', class: 'primary', hidden: true, onclick: () => this.#uploads().forEach(upload => upload.start()) })
     this.append(this.picker, this.zone, this.list, h('div', { class: 'actions' }, this.all))
@@ -22,6 +23,12 @@ class MillraceIntake extends HTMLElement {
     new MutationObserver(() => this.#count()).observe(this.list, { childList: true })
     this.#takeDrops()
     addEventListener('beforeunload', event => { if (this.#uploads().some(upload => upload.isSending)) event.preventDefault() })
+  }
+
+  /** What files can be read as. @param {Processor[]} processors */
+  set processors(processors) {
+    this.#processors = processors
+    say(this.suffixes, processors.flatMap(processor => processor.suffixes).join(' '))
   }
 
   /** Files may be dropped anywhere on the page: missing the zone must not make the browser leave for the file. */
@@ -46,7 +53,7 @@ class MillraceIntake extends HTMLElement {
 
   /** @param {File[]} files */
   add(files) {
-    const uploads = files.map(file => new MillraceUpload().prepare(file, this.processors))
+    const uploads = files.map(file => new MillraceUpload().prepare(file, this.#processors))
     this.list.append(...uploads)
     uploads[0]?.name.focus()
     uploads[0]?.name.select()

@@ -60,15 +60,15 @@ class Live extends EventTarget {
   }
 
   /**
-   * Take in a job as the service just described it.
+   * A job has just been made on this page: show it, and follow it at once.
    * @param {Job} job
+   * @param {string} file the name of its file
    */
-  add(job) {
-    const known = this.known.get(job.id)
-    if (!known) this.known.set(job.id, { job, timeline: [], seen: 0, isWatched: false })
-    else if (job.last_event_id < known.job.last_event_id || JSON.stringify(job) === JSON.stringify(known.job)) return
-    else known.job = job
-    this.#changed()
+  add(job, file) {
+    if (job.upload_id) this.files.set(job.upload_id, file)
+    this.#take(job)
+    this.#assign()
+    this.#schedule()
   }
 
   /**
@@ -86,7 +86,7 @@ class Live extends EventTarget {
   async more() {
     const page = await get('/v1/jobs', { limit: PAGE, ...(this.older ? { cursor: this.older } : {}) })
     this.older = page.next_cursor
-    page.jobs.forEach(job => this.add(job))
+    page.jobs.forEach(job => this.#take(job))
   }
 
   #look = () => {
@@ -111,6 +111,10 @@ class Live extends EventTarget {
     this.#setLine(this.#failures === 0)
     if (!this.#isRunning || document.hidden) return
     this.#assign()
+    this.#schedule()
+  }
+
+  #schedule() {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#poll(), this.#pauseMs())
   }
@@ -128,10 +132,10 @@ class Live extends EventTarget {
       this.older = page.next_cursor
       if (this.older) page.jobs.push(...(await this.#unfinished()))
     }
-    page.jobs.forEach(job => this.add(job))
+    page.jobs.forEach(job => this.#take(job))
     for (const { job } of this.known.values()) {
       const isMissed = !hasEnded(job) && !fresh.has(job.id) && !this.#streams.has(job.id)
-      if (isMissed) this.add(await get(`/v1/jobs/${job.id}`))
+      if (isMissed) this.#take(await get(`/v1/jobs/${job.id}`))
     }
     await this.#nameFiles()
     this.isLoaded = true
@@ -154,6 +158,18 @@ class Live extends EventTarget {
     for (const { job } of this.known.values()) {
       if (job.upload_id && !this.files.has(job.upload_id)) this.files.set(job.upload_id, '')
     }
+  }
+
+  /**
+   * Take in a job as the service described it, unless an event already told more.
+   * @param {Job} job
+   */
+  #take(job) {
+    const known = this.known.get(job.id)
+    if (!known) this.known.set(job.id, { job, timeline: [], seen: 0, isWatched: false })
+    else if (job.last_event_id < known.job.last_event_id || JSON.stringify(job) === JSON.stringify(known.job)) return
+    else known.job = job
+    this.#changed()
   }
 
   /** Give the streams to those who need them most: opened ones, then running ones, then the oldest. */
@@ -179,11 +195,11 @@ class Live extends EventTarget {
     this.#streams.set(id, stream)
     try {
       await follow(id, known.seen, {
-        snapshot: job => this.add(job),
+        snapshot: job => this.#take(job),
         event: event => this.#happened(known, event),
         line: isConnected => this.#setLine(isConnected),
       }, stream.signal)
-      this.add(await get(`/v1/jobs/${id}`)) // with its times
+      this.#take(await get(`/v1/jobs/${id}`)) // with its times
     } catch {
       // ended by us, or the next poll meets the same trouble and tells
     }

@@ -80,8 +80,7 @@ export class MillraceUpload extends HTMLElement {
   async #send() {
     try {
       const job = await this.#post()
-      live.files.set(job.upload_id, this.file.name)
-      live.add(job)
+      live.add(job, this.file.name)
       this.#set('done')
       show(this.body, h('div', { class: 'spread' },
         h('p', {}, '✓ ', h('strong', {}, this.file.name), ' was received. Job ', h('a', { href: `#job-${job.id}` }, h('code', {}, job.id)), ` fills ${job.dataset}.`), this.#dismissal('Dismiss')))

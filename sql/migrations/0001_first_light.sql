@@ -44,7 +44,9 @@ create table job (
   account_id uuid not null references account on delete cascade,
   processor text not null,
   queue text not null,
-  state text not null,
+  state text not null check (
+    state in ('pending', 'queued', 'running', 'retrying', 'paused', 'completed', 'failed', 'cancelled')
+  ),
   outcome text check (outcome in ('complete', 'partial', 'none')),
   priority smallint not null default 5 check (priority between 1 and 10),
   upload_id uuid,

@@ -32,3 +32,9 @@ for update;  -- two jobs may bring the first chunk of one dataset at the same ti
 update dataset
 set columns = $2
 where id = $1;
+
+-- name: filled_by
+select id, read
+from job
+where dataset_id = $1 and inserted > 0 and ($2::uuid is null or id >= $2)
+order by id;

@@ -147,7 +147,6 @@ async def test_the_database_refuses_a_running_job_with_an_end(db: asyncpg.Connec
         await db.execute("update job set finished_at = now(), outcome = 'none' where id = $1", job_id)
 
 
-@pytest.mark.xfail(reason="job.state has no check of its own; the trigger sees moves only")
 async def test_the_database_refuses_an_unknown_state(db: asyncpg.Connection, account_id: UUID) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
         await add_job(db, account_id, state="asleep")  # type: ignore[arg-type]
