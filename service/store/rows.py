@@ -67,10 +67,10 @@ async def export_csv(db: Connection, dataset: Dataset, output: Output, timeout_s
     names = ", ".join(quoted(column.name) for column in dataset.columns or ())
     table = qualified(dataset.table_name)
     await db.copy_from_query(
-        f"select {names} from {table} limit 0",
+        f"select {names} from {table} limit 0",  # noqa: S608
         output=output,
         format="csv",
-        header=True,  # noqa: S608
+        header=True,
     )
     for job in await _jobs(db, dataset, None):
         for start in range(0, job["read"], EXPORT_ROWS):

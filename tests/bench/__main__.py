@@ -72,7 +72,12 @@ class Bench:
 def running() -> Iterator[Bench]:
     """`python -m service` in a fresh folder."""
     with tempfile.TemporaryDirectory(prefix="mr-bench-", dir=BUILD.resolve()) as folder:
-        settings = {"MILLRACE_DATA_DIR": folder, "MILLRACE_PORT": "0", "MILLRACE_DEV_KEY": KEY}
+        settings = {
+            "MILLRACE_LOG_LEVEL": "warning",
+            "MILLRACE_DATA_DIR": folder,
+            "MILLRACE_PORT": "0",
+            "MILLRACE_DEV_KEY": KEY,
+        }
         command = [sys.executable, "-m", "service"]
         with subprocess.Popen(command, env=os.environ | settings, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
