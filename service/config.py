@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     worker_slots: int = Field(2, ge=1, description="Jobs that one worker process runs at the same time.")
     lease_s: float = Field(10, gt=0, description="A worker silent for this long loses its jobs to another one.")
     sweep_s: float = Field(1, gt=0, description="How often a worker looks into PostgreSQL without being rung.")
-    chunk_bytes: int = Field(8 * MIB, ge=1, description="Input that one chunk takes; memory grows with it.")
+    chunk_bytes: int = Field(6 * MIB, ge=1, description="Input that one chunk takes; memory grows with it.")
     chunk_deadline_s: float = Field(120, gt=0, description="A processor silent for this long is ended.")
     child_memory_bytes: int = Field(2048 * MIB, ge=256 * MIB, description="Address space of a processor's child.")
     child_cpu_s: int = Field(3600, ge=1, description="CPU time of a processor's child.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import fcntl
 import json
 import os
 import queue
@@ -16,8 +17,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,9 +26,13 @@ from uuid import UUID
 from service.domain.dataset import columns_from_json, columns_to_json
 from service.domain.errors import InputError
 from service.domain.processor import Chunk, Processor, Work
-from workers.frames import head
+from workers.frames import LAST_PIECE, PIPE_BYTES, head, piece
 
 _CLONE_NEWUSER, _CLONE_NEWNET, _PR_SET_PDEATHSIG = 0x10000000, 0x40000000, 1
+
+
+NICE = 5
+"""A child is always a chunk ahead of the database; what answers users and takes its rows goes first."""
 
 
 def main(memory_bytes: int, cpu_s: int) -> None:
@@ -38,6 +42,8 @@ def main(memory_bytes: int, cpu_s: int) -> None:
     if os.getppid() != parent:  # it died before we were tied to it
         return
     out = os.fdopen(os.dup(1), "wb", buffering=0)
+    if sys.platform == "linux":
+        fcntl.fcntl(out.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     os.dup2(2, 1)  # whatever a library prints must not land between frames
     from workers import encoding, registry  # here, under the limits: these bring the heavy libraries
 
@@ -59,6 +65,7 @@ def main(memory_bytes: int, cpu_s: int) -> None:
 
 def limit(memory_bytes: int, cpu_s: int) -> None:
     """Take away what a parser does not need: memory, processor time, new files, the network, life after the parent."""
+    os.nice(NICE)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -87,48 +94,56 @@ async def run(
         )
         async for chunk in processor.chunks(work):
             outbox.put(_frame(chunk, encode(chunk, UUID(request["job_id"]))))
+            if hasattr(os, "posix_fadvise"):  # what was read makes room for what the database writes
+                os.posix_fadvise(source.fileno(), 0, chunk.done, os.POSIX_FADV_DONTNEED)
 
 
 class Outbox:
-    """Writes frames from a thread of its own, so that one chunk is parsed while the one before it travels."""
+    """Writes frames from a thread of its own: one chunk is parsed while the one before it is encoded and sent."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
-        self._waiting: queue.Queue[list[bytes] | None] = queue.Queue(maxsize=1)
+        self._handed: queue.Queue[Iterable[bytes] | None] = queue.Queue()
+        self._free = threading.Semaphore()
         self._thread = threading.Thread(target=self._write)
+        self._failure: Exception | None = None
 
     def __enter__(self) -> Outbox:
         self._thread.start()
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._waiting.put(None)
+        self._handed.put(None)
         self._thread.join()
 
-    def put(self, pieces: list[bytes]) -> None:
-        """Hand over one frame; waits while one is being written and another one is ready."""
-        self._waiting.put(pieces)
+    def put(self, pieces: Iterable[bytes]) -> None:
+        """Hand over one frame, as soon as the one before it is written. Raises what making that one raised."""
+        self._free.acquire()
+        if self._failure is not None:
+            raise self._failure
+        self._handed.put(pieces)
 
     def _write(self) -> None:
-        with suppress(BrokenPipeError):
-            while (pieces := self._waiting.get()) is not None:
-                for piece in pieces:
-                    _write_all(self._out, piece)
-            return
-        os._exit(0)  # the parent is gone, nobody is left to read
+        while (pieces := self._handed.get()) is not None:
+            try:
+                for data in pieces:
+                    _write_all(self._out, data)
+            except BrokenPipeError:
+                os._exit(0)  # the parent is gone, nobody is left to read
+            except Exception as error:
+                self._failure = error
+            self._free.release()
 
 
-def _write_all(out: BinaryIO, piece: bytes) -> None:
-    view = memoryview(piece)
+def _write_all(out: BinaryIO, data: bytes) -> None:
+    view = memoryview(data)
     while view:
         view = view[out.write(view) :]
 
 
-def _frame(chunk: Chunk, encoded: Iterable[bytes]) -> list[bytes]:
-    payload = list(encoded) if chunk.batch.num_rows else []
-    announcement = head(
+def _frame(chunk: Chunk, encoded: Iterable[bytes]) -> Iterator[bytes]:
+    yield head(
         "chunk",
-        payload_bytes=sum(map(len, payload)),
         columns=columns_to_json(chunk.columns),
         read=chunk.read,
         inserted=chunk.batch.num_rows,
@@ -136,7 +151,9 @@ def _frame(chunk: Chunk, encoded: Iterable[bytes]) -> list[bytes]:
         done=chunk.done,
         rejects=[asdict(reject) for reject in chunk.rejects],
     )
-    return [announcement, *payload]
+    if chunk.batch.num_rows:
+        yield from (piece(data) for data in encoded if data)  # the encoder keeps small batches back
+        yield LAST_PIECE
 
 
 def _too_much_memory() -> bytes:

@@ -1,6 +1,6 @@
 """Commits the chunks of one attempt: rows, rejects, checkpoint, counts and event in one transaction each.
 
-While one chunk's transaction ends — a wait for the disk — the next chunk's rows are copied on another connection.
+Two chunks are on their way at a time, on two connections: the database need not wait for us, nor we for the disk.
 The order still holds: a chunk moves the checkpoint only after the chunk before it has been committed, and is rolled
 back with it when that fails.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import asyncpg
@@ -26,7 +27,8 @@ DEADLINE_S = 60
 """For one chunk: asyncpg's COPY does not notice a dead server by itself."""
 
 
-SUMMARIZE_BYTES = 256 * 1024 * 1024
+SUMMARIZE_CHUNKS = 32
+"""After so many chunks their pages are entered into the block-range index."""
 
 
 class Committer:
@@ -49,24 +51,19 @@ class Committer:
                 async for frame in child.frames():
                     if self._table is None:
                         self._table = await self._shape(columns_from_json(frame.fields["columns"]))
+                    payload = [data async for data in child.payload()] if frame.fields["inserted"] else []
                     if older is not None:
                         await older  # two chunks in flight are enough, and bound the memory
-                    copied = asyncio.Event()
-                    chunk = self._commit(self._table, child, frame, before, copied)
-                    older, before = before, group.create_task(chunk)
-                    await copied.wait()  # the payload is read, so the child's next frame follows
+                    older, before = before, group.create_task(self._commit(self._table, frame, payload, before))
         except BaseExceptionGroup as failures:
             raise first_cause(failures) from failures
 
-    async def _commit(
-        self, table: str, child: Sandbox, frame: Frame, before: asyncio.Task[None] | None, copied: asyncio.Event
-    ) -> None:
+    async def _commit(self, table: str, frame: Frame, payload: list[bytes], before: asyncio.Task[None] | None) -> None:
         claim, fields = self._claim, frame.fields
         columns = columns_from_json(fields["columns"])
         async with asyncio.timeout(DEADLINE_S), self._tools.database.transaction() as db:
-            if frame.payload_bytes:
-                await datasets.copy_rows(db, table, columns, child.payload(frame))
-            copied.set()
+            if payload:
+                await datasets.copy_rows(db, table, columns, given(payload))
             await rejects.add(db, claim.job_id, claim.account_id, [Reject(**r) for r in fields["rejects"]])
             if before is not None:
                 await before
@@ -81,8 +78,8 @@ class Committer:
                 rate=self._rate(fields["read"]),
             )
         await self._tools.bus.notify(claim.job_id)
-        self._unsummarized += frame.payload_bytes
-        if self._unsummarized > SUMMARIZE_BYTES:
+        self._unsummarized += 1
+        if self._unsummarized > SUMMARIZE_CHUNKS:
             await self.summarize()
 
     async def summarize(self) -> None:
@@ -111,6 +108,13 @@ class Committer:
         """Rows per second since the attempt began, `rows` more included."""
         self._rows += rows
         return round(self._rows / max(time.monotonic() - self._started_s, 1e-3), 1)
+
+
+async def given(pieces: list[bytes]) -> AsyncIterator[bytes]:
+    """The pieces, one by one, each let go once it is sent."""
+    pieces.reverse()
+    while pieces:
+        yield pieces.pop()
 
 
 def first_cause(failures: BaseExceptionGroup[BaseException]) -> BaseException:

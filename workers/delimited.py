@@ -17,6 +17,9 @@ from workers.numbering import PIECE_LINES, Part, Place
 from workers.parsing import fields, masked, strings, typed
 from workers.records import Block, Records, blocks, line_count, pieces, records
 
+INFER_BYTES = 2 * 1024 * 1024
+"""How much of a file without given columns is looked at for their types, before its first row is stored."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -141,7 +144,7 @@ def _matched(names: list[str], has_header: bool, dataset: tuple[Column, ...]) ->
 
 def _inferred(work: Work, offset: int, delimiter: str, names: list[str]) -> tuple[Column, ...]:
     """Columns from the first block that has rows; all text if there is none."""
-    for block in blocks(work.source, offset, delimiter.encode(), repeat(work.chunk_bytes)):
+    for block in blocks(work.source, offset, delimiter.encode(), repeat(min(INFER_BYTES, work.chunk_bytes))):
         if block.fault:
             continue
         cut = pieces(block.data, delimiter.encode(), PIECE_LINES)

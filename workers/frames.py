@@ -1,7 +1,7 @@
-"""What a processor's child says to its parent: a JSON header, then as many payload bytes as the header announces.
+"""What a processor's child says to its parent: a JSON header, then a payload in pieces, each behind its length.
 
 `chunk` carries rows (the payload is a binary COPY stream), `failed` an error that is the file's fault, `crashed` a bug.
-A child that has said everything says `end`.
+A child that has said everything says `end`. The payload ends with a piece of no length; only a chunk has one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from typing import Any
 _LENGTH = struct.Struct(">I")
 
 PIECE_BYTES = 256 * 1024
-"""The pieces that payloads are passed on in; COPY slows down by a quarter at 1 MiB."""
+"""The largest pieces that payloads are passed on in; COPY slows down by a quarter at 1 MiB."""
+
+PIPE_BYTES = 1024 * 1024
+"""Room between child and parent, where the system lets us say so: fewer and larger steps for both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,28 +27,39 @@ class Frame:
     """One announcement of the child."""
 
     kind: str
-    payload_bytes: int
     fields: Mapping[str, Any]
 
 
-def head(kind: str, payload_bytes: int = 0, **fields: object) -> bytes:
+def head(kind: str, **fields: object) -> bytes:
     """The bytes that announce a frame."""
-    body = json.dumps({"kind": kind, "payload_bytes": payload_bytes, **fields}).encode()
-    return _LENGTH.pack(len(body)) + body
+    return piece(json.dumps({"kind": kind, **fields}).encode())
+
+
+def piece(data: bytes) -> bytes:
+    """Bytes behind their length."""
+    return _LENGTH.pack(len(data)) + data
+
+
+LAST_PIECE = piece(b"")
 
 
 async def read_frame(reader: asyncio.StreamReader) -> Frame:
     """Wait for the next announcement. Raises IncompleteReadError when the child is gone."""
+    fields = json.loads(await reader.readexactly(await _length(reader)))
+    return Frame(fields.pop("kind"), fields)
+
+
+async def read_payload(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The payload as it comes; must be read to its end before the next frame."""
+    while left := await _length(reader):
+        while left:
+            data = await reader.read(min(left, PIECE_BYTES))
+            if not data:
+                raise asyncio.IncompleteReadError(b"", left)
+            left -= len(data)
+            yield data
+
+
+async def _length(reader: asyncio.StreamReader) -> int:
     (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-    fields = json.loads(await reader.readexactly(length))
-    return Frame(fields.pop("kind"), fields.pop("payload_bytes"), fields)
-
-
-async def read_payload(reader: asyncio.StreamReader, size: int) -> AsyncIterator[bytes]:
-    """The payload in pieces; must be read to its end before the next frame."""
-    while size:
-        piece = await reader.read(min(size, PIECE_BYTES))
-        if not piece:
-            raise asyncio.IncompleteReadError(b"", size)
-        size -= len(piece)
-        yield piece
+    return int(length)

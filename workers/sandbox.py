@@ -23,12 +23,23 @@ log = structlog.get_logger()
 _CODE = str(Path(__file__).resolve().parent.parent)
 
 
+_MEMORY = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+"""A child needs the same large buffers for each chunk: kept, they cost half the system time of given back and forth."""
+
+
 class ProcessorCrashed(Exception):
     """The child ended in a way that is a bug of the processor, not a fault of the file."""
 
 
 class Sandbox:
-    """A running child. Iterate `frames`; read each chunk's `payload` to its end before the next frame."""
+    """A running child. Iterate `frames`; where a chunk has rows, read its `payload` before the next frame."""
 
     def __init__(self, process: asyncio.subprocess.Process, deadline_s: float) -> None:
         assert process.stdout is not None
@@ -64,9 +75,9 @@ class Sandbox:
                 case _:
                     yield frame
 
-    def payload(self, frame: Frame) -> AsyncIterator[bytes]:
-        """The rows of a chunk as a binary COPY stream."""
-        return read_payload(self._reader, frame.payload_bytes)
+    def payload(self) -> AsyncIterator[bytes]:
+        """The rows of the chunk announced last, as a binary COPY stream."""
+        return read_payload(self._reader)
 
     async def _cause_of_death(self) -> Exception:
         code = await self._process.wait()
@@ -144,8 +155,8 @@ async def end(process: asyncio.subprocess.Process) -> None:
 
 
 def _environment() -> dict[str, str]:
-    # Nothing of ours: a parser must not find keys or addresses. One malloc arena keeps the memory flat.
-    return {"PATH": os.defpath, "PYTHONPATH": _CODE, "LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "2"}
+    # Nothing of ours: a parser must not find keys or addresses.
+    return {"PATH": os.defpath, "PYTHONPATH": _CODE, "LANG": "C.UTF-8", **_MEMORY}
 
 
 def _stuck(deadline_s: float) -> InputError:

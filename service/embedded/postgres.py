@@ -32,8 +32,11 @@ SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "200",
-    "shared_buffers": "128MB",
+    "shared_buffers": "256MB",
+    "wal_buffers": "64MB",
     "max_wal_size": "2GB",
+    "min_wal_size": "512MB",
+    "wal_init_zero": "off",  # each new segment would be written twice
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",

@@ -28,6 +28,9 @@ T = TypeVar("T")
 WRITE_BYTES = 1024 * 1024
 """Received pieces are gathered to this size before a thread writes them."""
 
+SYNC_BYTES = 32 * 1024 * 1024
+"""After so much the disk is asked to keep up, so that the last sync is short and a huge file fills no memory."""
+
 PART = ".part"
 
 
@@ -89,13 +92,23 @@ class LocalFiles:
         self._threads.shutdown(wait=False)
 
     async def _write(self, part: Path, body: AsyncIterable[bytes], max_bytes: int) -> Received:
-        digest, size = hashlib.sha256(), 0
+        digest, size, unsynced = hashlib.sha256(), 0, 0
         async with aiofiles.open(part, "xb", buffering=0, executor=self._threads) as file:
-            async for block in gathered(body):
-                size += len(block)
-                if size > max_bytes:
-                    raise too_large(max_bytes)
-                await self._run(_append, file.fileno(), block, digest)
+            written: asyncio.Future[None] = done()
+            synced: asyncio.Future[None] = done()
+            try:
+                async for block in gathered(body):
+                    size += len(block)
+                    if size > max_bytes:
+                        raise too_large(max_bytes)
+                    await written
+                    written = self._run(_append, file.fileno(), block, digest)  # while the next block arrives
+                    unsynced += len(block)
+                    if unsynced >= SYNC_BYTES and synced.done():
+                        synced.result()
+                        synced, unsynced = self._run(_sync_and_forget, file.fileno()), 0
+            finally:
+                await asyncio.gather(written, synced)
             if size == 0:
                 raise InputError("file_empty", "The file is empty.", suggestion="Send a file with content.")
             await self._run(os.fsync, file.fileno())
@@ -118,8 +131,8 @@ class LocalFiles:
                     old.append(Found(UUID(path.stem), path, path.suffix == PART))
         return old
 
-    async def _run(self, work: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+    def _run(self, work: Callable[..., T], *args: object) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
 
 async def gathered(body: AsyncIterable[bytes]) -> AsyncIterator[bytearray]:
@@ -132,6 +145,13 @@ async def gathered(body: AsyncIterable[bytes]) -> AsyncIterator[bytearray]:
             block = bytearray()
     if block:
         yield block
+
+
+def done() -> asyncio.Future[None]:
+    """Work that needs no waiting for."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    future.set_result(None)
+    return future
 
 
 def too_large(max_bytes: int) -> TooLarge:
@@ -148,3 +168,9 @@ def _append(descriptor: int, block: bytearray, digest: hashlib._Hash) -> None:
     while view:
         view = view[os.write(descriptor, view) :]
     digest.update(block)
+
+
+def _sync_and_forget(descriptor: int) -> None:
+    os.fdatasync(descriptor)
+    if hasattr(os, "posix_fadvise"):  # the page cache is better used by the database; reading back is quick
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -37,11 +37,6 @@ class Bench:
     pid: int
     data: Path
 
-    @property
-    def postgres_pid(self) -> int:
-        """The postmaster."""
-        return int((self.data / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
-
     def call(self, method: str, path: str, file: Path | None = None) -> Any:
         """One HTTP request, the file as its body; the JSON answer."""
         where = urlsplit(self.url)
@@ -100,13 +95,13 @@ class Import:
 
 def import_file(bench: Bench, path: Path, dataset: str) -> Import:
     """Import a file and wait for its end."""
-    with watched(service=bench.pid, postgres=bench.postgres_pid) as usage:
+    with watched(bench.pid) as usage:
         started = time.perf_counter()
         job = bench.call("POST", f"/v1/imports?processor=csv&dataset={dataset}", path)
         posted = time.perf_counter()
         first_row = None
         while job["state"] not in ("completed", "failed"):
-            time.sleep(0.02)
+            time.sleep(0.2 if first_row and job["progress"]["percent"] < 90 else 0.02)
             job = bench.call("GET", job["links"]["self"])
             if first_row is None and bench.call("GET", f"/v1/datasets/{dataset}/rows?limit=1")["rows"]:
                 first_row = time.perf_counter()
@@ -120,7 +115,7 @@ def copy_file(bench: Bench, path: Path, dataset: str) -> tuple[float, Usage]:
     columns = ", ".join(f'"{c["name"]}"' for c in bench.call("GET", f"/v1/datasets/{dataset}")["columns"])
     source = bench.sql(f"select table_name from millrace.dataset where name = '{dataset}'")
     bench.sql("drop table if exists peer", f'create table peer as select {columns} from datasets."{source}" limit 0')
-    with watched(service=bench.pid, postgres=bench.postgres_pid) as usage:
+    with watched(bench.pid) as usage:
         started = time.perf_counter()
         bench.sql(rf"\copy peer from '{path.resolve()}' csv header")
         wall_s = time.perf_counter() - started

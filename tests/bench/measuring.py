@@ -1,4 +1,4 @@
-"""Measures processes from outside: processor time and peak memory, by process tree."""
+"""Measures the service and its children from outside: processor time and peak memory, by kind of process."""
 
 from __future__ import annotations
 
@@ -9,33 +9,38 @@ from dataclasses import dataclass, field
 
 import psutil
 
+SAMPLE_S = 0.25
+"""Looking costs processor time itself."""
+
 
 @dataclass
 class Usage:
-    """What a group of processes used: processor seconds, and the largest single process's peak in MiB."""
+    """What processes of one kind used: processor seconds by pid, and the largest single one's peak in MiB."""
 
     cpu_s: dict[int, float] = field(default_factory=dict)
     peak_mib: float = 0
 
     @property
     def total_cpu_s(self) -> float:
-        """Processor time of the group."""
+        """Processor time of them all."""
         return sum(self.cpu_s.values())
 
 
 @contextmanager
-def watched(**groups: int) -> Iterator[dict[str, Usage]]:
-    """Watch process trees by name and root pid. A root's children of other names are left to their own group."""
-    usage = {name: Usage() for name in groups} | {"child": Usage()}
-    before = _sample(groups)
+def watched(service_pid: int) -> Iterator[dict[str, Usage]]:
+    """Watch the service, its PostgreSQL (`postgres`) and the processor's child (`child`) while the block runs."""
+    usage = {"service": Usage(), "postgres": Usage(), "child": Usage()}
+    before = {pid: cpu_s for pid, _, cpu_s, _ in _sample(service_pid)}
     done = threading.Event()
 
+    def look() -> None:
+        for pid, kind, cpu_s, rss_mib in _sample(service_pid):
+            usage[kind].cpu_s[pid] = cpu_s - before.get(pid, 0.0)
+            usage[kind].peak_mib = max(usage[kind].peak_mib, rss_mib)
+
     def watch() -> None:
-        while not done.wait(0.02):
-            for (group, pid), (cpu_s, rss_mib) in _sample(groups).items():
-                used = usage[group]
-                used.cpu_s[pid] = cpu_s - before.get((group, pid), (0.0, 0.0))[0]
-                used.peak_mib = max(used.peak_mib, rss_mib)
+        while not done.wait(SAMPLE_S):
+            look()
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -44,27 +49,24 @@ def watched(**groups: int) -> Iterator[dict[str, Usage]]:
     finally:
         done.set()
         watcher.join()
+        look()
 
 
-def _sample(groups: dict[str, int]) -> dict[tuple[str, int], tuple[float, float]]:
-    found = {}
-    for group, root in groups.items():
-        for process in _tree(root, with_children=group == "postgres"):
-            found |= _reading(group, process)
-    for child in psutil.Process(groups["service"]).children():
-        with suppress(psutil.Error):
-            if "workers.child" in child.cmdline():
-                found |= _reading("child", child)
+def _sample(service_pid: int) -> list[tuple[int, str, float, float]]:
+    service = psutil.Process(service_pid)
+    found = []
+    for process in (service, *service.children(recursive=True)):
+        with suppress(psutil.Error), process.oneshot():
+            if kind := _kind(process, service_pid):
+                times = process.cpu_times()
+                found.append((process.pid, kind, times.user + times.system, process.memory_info().rss / 2**20))
     return found
 
 
-def _tree(root: int, with_children: bool) -> list[psutil.Process]:
-    process = psutil.Process(root)
-    return [process, *process.children()] if with_children else [process]
-
-
-def _reading(group: str, process: psutil.Process) -> dict[tuple[str, int], tuple[float, float]]:
-    with suppress(psutil.Error):
-        times = process.cpu_times()
-        return {(group, process.pid): (times.user + times.system, process.memory_info().rss / 2**20)}
-    return {}
+def _kind(process: psutil.Process, service_pid: int) -> str | None:
+    if process.pid == service_pid:
+        return "service"
+    command = process.cmdline()
+    if "workers.child" in command:
+        return "child"
+    return "postgres" if command and "postgres" in command[0] else None

@@ -1,4 +1,4 @@
-"""What a child says arrives as it was said, and a child that stops in the middle is noticed."""
+"""The pipe between a processor's child and its parent."""
 
 from __future__ import annotations
 
@@ -8,60 +8,54 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.frames import PIECE_BYTES, head, read_frame, read_payload
+from workers.frames import LAST_PIECE, PIECE_BYTES, head, piece, read_frame, read_payload
 
-FIELDS = st.dictionaries(
-    st.text(min_size=1).filter(lambda n: n not in ("kind", "payload_bytes")), st.integers() | st.text()
-)
+FIELDS = st.dictionaries(st.text(min_size=1).filter(lambda n: n != "kind"), st.integers() | st.text())
 
 
 def reader_of(data: bytes) -> asyncio.StreamReader:
-    """A stream that holds `data` and then ends."""
-    reader = asyncio.StreamReader(limit=PIECE_BYTES)
+    reader = asyncio.StreamReader()
     reader.feed_data(data)
     reader.feed_eof()
     return reader
 
 
-async def all_of(reader: asyncio.StreamReader, size: int) -> bytes:
-    return b"".join([piece async for piece in read_payload(reader, size)])
+async def all_of(reader: asyncio.StreamReader) -> bytes:
+    return b"".join([data async for data in read_payload(reader)])
 
 
 @given(FIELDS)
-def test_an_announcement_arrives_as_it_was_made(fields: dict[str, int | str]) -> None:
+def test_a_frame_is_read_as_it_was_announced(fields: dict[str, int | str]) -> None:
     async def read() -> None:
-        frame = await read_frame(reader_of(head("chunk", 7, **fields)))
-        assert (frame.kind, frame.payload_bytes, frame.fields) == ("chunk", 7, fields)
+        frame = await read_frame(reader_of(head("chunk", **fields)))
+        assert (frame.kind, frame.fields) == ("chunk", fields)
 
     asyncio.run(read())
 
 
-async def test_frames_and_payloads_follow_each_other() -> None:
-    reader = reader_of(head("chunk", 3, n=1) + b"abc" + head("chunk", 2, n=2) + b"de" + head("end"))
-    for number, payload in ((1, b"abc"), (2, b"de")):
-        frame = await read_frame(reader)
-        assert frame.fields == {"n": number}
-        assert await all_of(reader, frame.payload_bytes) == payload
+async def test_payloads_lie_between_frames() -> None:
+    payloads = [b"abc", b"de", b""]
+    said = b"".join(head("chunk", n=n) + (piece(data) if data else b"") + LAST_PIECE for n, data in enumerate(payloads))
+    reader = reader_of(said + head("end"))
+    for number, payload in enumerate(payloads):
+        assert (await read_frame(reader)).fields == {"n": number}
+        assert await all_of(reader) == payload
     assert (await read_frame(reader)).kind == "end"
 
 
-async def test_a_large_payload_comes_in_small_pieces() -> None:
-    payload = bytes(3 * PIECE_BYTES + 1)
-    pieces = [piece async for piece in read_payload(reader_of(payload), len(payload))]
+async def test_a_large_piece_is_handed_on_in_small_ones() -> None:
+    data = bytes(range(256)) * 4096
+    pieces = [part async for part in read_payload(reader_of(piece(data) + LAST_PIECE))]
+    assert b"".join(pieces) == data
     assert max(map(len, pieces)) <= PIECE_BYTES
-    assert b"".join(pieces) == payload
 
 
-async def test_an_announcement_without_payload_has_none_to_read() -> None:
-    assert await all_of(reader_of(b"next"), 0) == b""
-
-
-@pytest.mark.parametrize("cut", [0, 2, 4, 10])
-async def test_a_child_that_ends_within_an_announcement_is_noticed(cut: int) -> None:
+async def test_a_payload_that_breaks_off_is_noticed() -> None:
     with pytest.raises(asyncio.IncompleteReadError):
-        await read_frame(reader_of(head("chunk", 3)[:cut]))
+        await all_of(reader_of(piece(b"abcdef")[:-1]))
 
 
-async def test_a_child_that_ends_within_a_payload_is_noticed() -> None:
+@pytest.mark.parametrize("cut", [0, 1, 3, 4, 5])
+async def test_a_frame_that_breaks_off_is_noticed(cut: int) -> None:
     with pytest.raises(asyncio.IncompleteReadError):
-        await all_of(reader_of(b"ab"), 3)
+        await read_frame(reader_of(head("chunk", n=3)[:cut]))
