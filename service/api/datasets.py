@@ -75,14 +75,20 @@ async def _csv(deps: Deps, account_id: UUID, dataset: Dataset) -> AsyncIterator[
         await pieces.put(bytes(piece))  # asyncpg hands over a bytearray, Starlette wants bytes
 
     async def copy() -> None:
-        async with deps.database.transaction(account_id, isolation="repeatable_read") as db:
-            await stored_rows.export_csv(db, dataset, put, EXPORT_DEADLINE_S)
-        await pieces.put(None)
-
-    async with asyncio.TaskGroup() as group:  # a failing query breaks the stream off: half is never shown as whole
-        copying = group.create_task(copy())
         try:
-            while (piece := await pieces.get()) is not None:
-                yield piece
+            async with deps.database.transaction(account_id, isolation="repeatable_read") as db:
+                await stored_rows.export_csv(db, dataset, put, EXPORT_DEADLINE_S)
         finally:
-            copying.cancel()
+            if not left:
+                await pieces.put(None)
+
+    left = False
+    copying = asyncio.create_task(copy())
+    try:
+        while (piece := await pieces.get()) is not None:
+            yield piece
+        await copying  # a failing query breaks the stream off: half is never shown as whole
+    finally:
+        left = True
+        copying.cancel()
+        await asyncio.wait([copying])

@@ -32,7 +32,6 @@ SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "200",
-    "shared_buffers": "256MB",
     "wal_buffers": "64MB",
     "max_wal_size": "2GB",
     "min_wal_size": "512MB",
@@ -43,6 +42,12 @@ SETTINGS = {
     "log_checkpoints": "off",
     "cluster_name": NAME,
 }  # wal_compression stays off: the wheel has no lz4, and pglz costs more CPU than it saves
+
+
+def shared_buffers_mib() -> int:
+    """PostgreSQL's page cache: a sixteenth of the machine's memory, 128 MiB to 1 GiB."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(128, min(1024, memory // 16 // 2**20))
 
 
 def binaries() -> Path:
@@ -68,7 +73,10 @@ async def child(data_dir: Path, socket: Path, lock_fd: int) -> Child:
         await _init(bin_dir, data_dir, folder, identity)
     await asyncio.to_thread(_check_version, bin_dir, folder / "data")
     _clear_stale(folder / "data", socket)
-    settings = SETTINGS | {"unix_socket_directories": str(socket.parent)}
+    settings = SETTINGS | {
+        "unix_socket_directories": str(socket.parent),
+        "shared_buffers": f"{shared_buffers_mib()}MB",
+    }
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     return Child(
         name="postgres",
