@@ -97,7 +97,7 @@ def announce(url: str, key: str) -> None:
             f"\n  page     {url}/#key={lifecycle.quoted_key(key)}\n"
             f"  key      {key}\n"
             f"  try      MILLRACE_URL={url} MILLRACE_KEY={key} "
-            f"{Path(sys.executable).parent / 'millrace'} import tests/samples/people.csv --dataset people --follow\n"
+            f"{Path(sys.executable).parent / 'millrace'} import tests/samples/csv/people.csv --dataset people --follow\n"
         )
     print(f"listening on {url}", flush=True)
 
