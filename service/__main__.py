@@ -28,7 +28,7 @@ from service.deps import Deps
 from service.dispatch import Dispatch, open_redis
 from service.embedded import EmbeddedError
 from service.files.local import LocalFiles
-from service.server import Server, bind, url_of
+from service.server import CannotStart, Server, bind, url_of
 from service.store import accounts, migrations
 from service.store.database import API_ROLE, WORKER_ROLE, open_database
 from workers.registry import discover
@@ -93,11 +93,12 @@ def kept_key(path: Path) -> str:
 def announce(url: str, key: str) -> None:
     """Say where it is, once it is ready, and what to try first."""
     if key:
+        command = Path(sys.executable).parent / "millrace"
         print(
             f"\n  page     {url}/#key={lifecycle.quoted_key(key)}\n"
             f"  key      {key}\n"
             f"  try      MILLRACE_URL={url} MILLRACE_KEY={key} "
-            f"{Path(sys.executable).parent / 'millrace'} import tests/samples/csv/people.csv --dataset people --follow\n"
+            f"{command} import tests/samples/csv/people.csv --dataset people --follow\n"
         )
     print(f"listening on {url}", flush=True)
 
@@ -154,10 +155,10 @@ def main(arguments: list[str]) -> None:
                 asyncio.run(account(settings, *arguments[1:]))
             case _:
                 asyncio.run(serve(settings, command))
-    except EmbeddedError as error:
+    except (EmbeddedError, CannotStart) as error:
         sys.exit(str(error))
     except (OSError, asyncpg.PostgresError) as error:
-        sys.exit(f"Cannot start: {error}.")
+        sys.exit(f"Cannot start: {error}. Check MILLRACE_DATABASE_URL and MILLRACE_REDIS_URL.")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,10 @@ import uvicorn
 from starlette.applications import Starlette
 
 
+class CannotStart(Exception):
+    """One sentence that says what is in the way and what to do."""
+
+
 class Server(uvicorn.Server):
     """uvicorn that tells when it is ready, and leaves signals to us."""
 
@@ -39,12 +43,18 @@ class Server(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises OSError."""
+    """A listening socket. Raises CannotStart."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((host, port))
-    bound.listen(2048)
+    try:
+        bound.bind((host, port))
+        bound.listen(2048)
+    except OSError as error:
+        bound.close()
+        raise CannotStart(
+            f"Cannot listen on {host}:{port} ({error.strerror}): free it, or set MILLRACE_PORT."
+        ) from error
     bound.set_inheritable(False)
     return bound
 
