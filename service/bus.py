@@ -15,6 +15,7 @@ log = structlog.get_logger()
 
 CHANGES = "millrace:changes"
 TICKETS = "millrace:tickets"
+CONTROLS = "millrace:controls"
 
 AWAY = (RedisError, OSError, TimeoutError)
 """What Redis raises when it is away; no caller is ever failed by it."""
@@ -30,6 +31,10 @@ class Bus:
     async def notify(self, job_id: UUID) -> None:
         """Tell every process that a job has new events. Never raises for Redis being away."""
         await self._publish(CHANGES, str(job_id))
+
+    async def ask(self, job_id: UUID) -> None:
+        """Tell the worker that runs a job to look at what its user wants."""
+        await self._publish(CONTROLS, str(job_id))
 
     async def ring(self) -> None:
         """Tell idle workers that a ticket waits."""

@@ -31,6 +31,10 @@ SUMMARIZE_CHUNKS = 32
 """After so many chunks their pages are entered into the block-range index."""
 
 
+class Interrupted(Exception):
+    """The user wants something else of the job; the chunk in hand is committed."""
+
+
 class Committer:
     """Takes an attempt's chunks from its child into the database, in order."""
 
@@ -67,7 +71,7 @@ class Committer:
             await rejects.add(db, claim.job_id, claim.account_id, [Reject(**r) for r in fields["rejects"]])
             if before is not None:
                 await before
-            await jobs.advance(
+            control = await jobs.advance(
                 db,
                 claim,
                 cursor=fields["cursor"],
@@ -78,6 +82,8 @@ class Committer:
                 rate=self._rate(fields["read"]),
             )
         await self._tools.bus.notify(claim.job_id)
+        if control is not None:
+            raise Interrupted
         self._unsummarized += 1
         if self._unsummarized > SUMMARIZE_CHUNKS:
             await self.summarize()

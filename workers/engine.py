@@ -38,6 +38,7 @@ class Engine:
         self._queues = queues
         self._running: dict[tuple[UUID, int], asyncio.Task[None]] = {}  # by job id and epoch
         self._woken = asyncio.Event()
+        self._asked = asyncio.Event()
         self.name = f"{socket.gethostname()}:{os.getpid()}"
 
     @property
@@ -57,6 +58,7 @@ class Engine:
                 clocks.create_task(every(0, self._fill_when_woken))
                 clocks.create_task(every(settings.sweep_s, self._sweep))
                 clocks.create_task(every(settings.lease_s / BEATS_PER_LEASE, self._beat))
+                clocks.create_task(every(0, self._beat_when_asked))
                 clocks.create_task(every(SWEEP_FILES_S, self._sweep_files))
         finally:
             await self._let_go()
@@ -81,8 +83,19 @@ class Engine:
             return
         async with self._tools.database.connection() as db:
             ours = await jobs.extend_leases(db, list(held), self._tools.settings.lease_s)
-        for lost in held.keys() - ours:
-            held[lost].cancel()
+        for key, task in held.items():
+            if key not in ours or ours[key] is not None:
+                task.cancel()  # no longer ours, or the user wants something else of it
+
+    def hear(self, job_id: str) -> None:
+        """A user wants something of a job: if it runs here, look at once."""
+        if any(str(running) == job_id for running, _ in self._running):
+            self._asked.set()
+
+    async def _beat_when_asked(self) -> None:
+        await self._asked.wait()
+        self._asked.clear()
+        await self._beat()
 
     async def _sweep_files(self) -> None:
         await sweep_files.run_once(self._tools.database, self._tools.files)

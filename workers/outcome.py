@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import secrets
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ import asyncpg
 
 from service.domain.errors import MillraceError, Transient
 from service.domain.event import EventType
-from service.domain.job import State
+from service.domain.job import Control, State
 from service.store.database import UNREACHABLE
 
 FIRST_WAIT_S = 2.0
@@ -34,13 +33,18 @@ class Settlement:
 
 
 DONE = Settlement(State.COMPLETED, EventType.COMPLETED)
-RELEASED = Settlement(State.QUEUED, EventType.REQUEUED)
+CANCELLED = Settlement(State.CANCELLED, EventType.CANCELLED)
+INTERRUPTED: Mapping[Control | None, Settlement] = {
+    Control.PAUSE: Settlement(State.PAUSED, EventType.PAUSED),
+    Control.CANCEL: CANCELLED,
+    Control.RESTART: Settlement(State.QUEUED, EventType.REQUEUED),
+    None: Settlement(State.QUEUED, EventType.REQUEUED),  # the worker stops: another one goes on
+}
+"""By what the user wants of a job whose attempt was broken off."""
 
 
 def of(error: BaseException, attempt: int, max_attempts: int) -> Settlement:
     """Judge what ended try number `attempt` of `max_attempts`."""
-    if isinstance(error, asyncio.CancelledError):
-        return RELEASED
     if isinstance(error, MillraceError) and not isinstance(error, Transient):
         return _failed(problem(error.code, error.message, error.suggestion))
     transient = is_transient(error)

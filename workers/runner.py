@@ -3,36 +3,75 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import structlog
 
 from service.domain.dataset import columns_to_json
 from service.domain.errors import InputError, Transient
-from service.store import jobs
-from service.store.database import UNREACHABLE
+from service.domain.job import Control, State
+from service.store import datasets, jobs
+from service.store.database import UNREACHABLE, Connection
 from service.store.jobs import Claim, LeaseLost
 from workers import outcome
-from workers.committer import Committer
+from workers.committer import Committer, Interrupted
 from workers.tools import Tools
 
 log = structlog.get_logger()
 
-SETTLE_DEADLINE_S = 30
+SETTLE_DEADLINE_S = 600
+"""A cancel may have many rows to take back."""
 
 
 async def run_job(tools: Tools, claim: Claim) -> None:
     """Take a claimed job to its next state. Whatever goes wrong inside becomes an outcome here."""
-    settlement = outcome.DONE
     try:
+        settlement = await run_attempt(tools, claim)
+        await settle(tools, claim, settlement)
+    except (LeaseLost, Transient, *UNREACHABLE) as error:
+        # With the database away the lease runs out, and another worker goes on.
+        log.warning("job.not_settled", job_id=str(claim.job_id), epoch=claim.epoch, error=repr(error))
+
+
+async def run_attempt(tools: Tools, claim: Claim) -> outcome.Settlement:
+    """Run the job until it ends or is interrupted; how it ended. Raises LeaseLost."""
+    try:
+        if claim.control is Control.CANCEL:
+            return outcome.CANCELLED
+        if claim.control is Control.RESTART:
+            claim = await restart(tools, claim)
         await attempt(tools, claim)
     except LeaseLost:
-        log.warning("job.lease_lost", job_id=str(claim.job_id), epoch=claim.epoch)
-        return
-    except (Exception, asyncio.CancelledError) as error:
+        raise
+    except (Interrupted, asyncio.CancelledError):
+        return await wished(tools, claim)
+    except Exception as error:
         settlement = outcome.of(error, claim.attempt, claim.max_attempts)
         if settlement.problem and "incident" in settlement.problem:
             log.exception("job.broke", job_id=str(claim.job_id), incident=settlement.problem["incident"])
-    await settle(tools, claim, settlement)
+        return settlement
+    return outcome.DONE
+
+
+async def wished(tools: Tools, claim: Claim) -> outcome.Settlement:
+    """What becomes of an attempt that was interrupted: what its user asked for, or back to the queue."""
+    async with tools.database.connection() as db:
+        control, _ = await jobs.wish(db, claim)
+    return outcome.INTERRUPTED[control]
+
+
+async def restart(tools: Tools, claim: Claim) -> Claim:
+    """Take back what earlier attempts stored; the claim as it is then."""
+    async with tools.database.transaction() as db:
+        await take_back(db, claim)
+    return replace(claim, cursor=None, read=0, control=None)
+
+
+async def take_back(db: Connection, claim: Claim) -> None:
+    """Rows, rejects and counts of the job, as if it had never run."""
+    await jobs.reset(db, claim)
+    if claim.table_name and claim.columns is not None:
+        await datasets.remove_rows(db, claim.table_name, claim.job_id)
 
 
 async def attempt(tools: Tools, claim: Claim) -> None:
@@ -49,21 +88,19 @@ async def attempt(tools: Tools, claim: Claim) -> None:
 
 
 async def settle(tools: Tools, claim: Claim, settlement: outcome.Settlement) -> None:
-    """Record how the attempt ended, then tell. With the database away the lease runs out and another worker goes on."""
-    try:
-        async with asyncio.timeout(SETTLE_DEADLINE_S), tools.database.transaction() as db:
-            await jobs.settle(
-                db,
-                claim,
-                settlement.state,
-                settlement.event,
-                problem=settlement.problem,
-                costs_attempt=settlement.costs_attempt,
-                wait_s=settlement.wait_s,
-            )
-    except (LeaseLost, Transient, *UNREACHABLE) as error:
-        log.warning("job.not_settled", job_id=str(claim.job_id), epoch=claim.epoch, error=repr(error))
-        return
+    """Record how the attempt ended, then tell. Raises LeaseLost, or what a database that is away raises."""
+    async with asyncio.timeout(SETTLE_DEADLINE_S), tools.database.transaction() as db:
+        if settlement.state is State.CANCELLED and (await jobs.wish(db, claim))[1]:
+            await take_back(db, claim)
+        await jobs.settle(
+            db,
+            claim,
+            settlement.state,
+            settlement.event,
+            problem=settlement.problem,
+            costs_attempt=settlement.costs_attempt,
+            wait_s=settlement.wait_s,
+        )
     log.info(settlement.event, job_id=str(claim.job_id), processor=claim.processor, attempt=claim.attempt)
     await tools.bus.notify(claim.job_id)
 

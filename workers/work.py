@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from service.bus import Bus
+from service.bus import CONTROLS, Bus
 from service.config import Settings
 from service.dispatch import open_redis
 from service.files.local import LocalFiles
@@ -41,6 +41,7 @@ async def work(settings: Settings) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(engine.run())
+                group.create_task(bus.listen(CONTROLS, engine.hear))
                 for queue in queues:
                     group.create_task(read_tickets(redis, bus, queue, engine))
         finally:

@@ -39,6 +39,16 @@ def number_of(request: Request, name: str, *, default: int, low: int, high: int)
     raise InputError(f"invalid_{name}", f"{name}={given!r} is not usable.", suggestion=f"Use {low} to {high}.")
 
 
+def choice_of(request: Request, name: str, default: str, other: str) -> str:
+    """One of two words among the query parameters. Raises InputError."""
+    given = request.query_params.get(name, default)
+    if given in (default, other):
+        return given
+    raise InputError(
+        "invalid_choice", f"{name}={given!r} is not usable.", suggestion=f"Use {name}={default} or {name}={other}."
+    )
+
+
 def limit_of(request: Request) -> int:
     """How many things a page may hold."""
     return number_of(request, "limit", default=100, low=1, high=MAX_PAGE)

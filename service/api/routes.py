@@ -10,7 +10,7 @@ from starlette.responses import FileResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from service.api import datasets, events, health, jobs, openapi, processors, uploads
+from service.api import control, datasets, events, health, jobs, openapi, processors, uploads
 from service.api.auth import Authenticate
 
 WEB = Path(__file__).parent.parent / "web"
@@ -22,7 +22,14 @@ V1: list[BaseRoute] = [
     Route("/imports", uploads.create_import, methods=["POST"]),
     Route("/jobs", jobs.create, methods=["POST"]),
     Route("/jobs", jobs.index),
+    Route("/jobs/batch", control.batch, methods=["POST"]),
     Route("/jobs/{id}", jobs.show),
+    Route("/jobs/{id}", control.change, methods=["PATCH"]),
+    Route("/jobs/{id}", control.delete, methods=["DELETE"]),
+    Route("/jobs/{id}/pause", control.pause, methods=["POST"]),
+    Route("/jobs/{id}/resume", control.resume, methods=["POST"]),
+    Route("/jobs/{id}/cancel", control.cancel, methods=["POST"]),
+    Route("/jobs/{id}/retry", control.retry, methods=["POST"]),
     Route("/jobs/{id}/events", events.stream),
     Route("/jobs/{id}/rejects", jobs.rejected),
     Route("/datasets", datasets.index),

@@ -46,6 +46,8 @@ def job(stored: Job) -> Json:
         "progress": progress(stored.progress, ended=stored.state in FINAL),
         "counts": asdict(stored.counts),
         "problem": stored.problem,
+        "control": stored.control,
+        "cancel_requested_at": stored.cancel_requested_at and stored.cancel_requested_at.isoformat(),
         "created_at": stored.created_at.isoformat(),
         "started_at": stored.started_at and stored.started_at.isoformat(),
         "finished_at": stored.finished_at and stored.finished_at.isoformat(),

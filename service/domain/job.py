@@ -31,6 +31,14 @@ class Outcome(StrEnum):
     NONE = "none"
 
 
+class Control(StrEnum):
+    """What a user wants of a job that a worker has, or will have next; the worker obeys at its next chunk."""
+
+    PAUSE = "pause"
+    CANCEL = "cancel"
+    RESTART = "restart"
+
+
 FINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
@@ -102,6 +110,8 @@ class Job:
     progress: Progress
     counts: Counts
     problem: Mapping[str, str] | None
+    control: Control | None
+    cancel_requested_at: datetime | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

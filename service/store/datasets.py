@@ -75,6 +75,11 @@ async def copy_rows(db: Connection, table: str, columns: Sequence[Column], sourc
     await db.copy_to_table(table, schema_name=SCHEMA, columns=names, source=source, format="binary")
 
 
+async def remove_rows(db: Connection, table: str, job_id: UUID) -> None:
+    """Delete what one job has stored in a dataset's table."""
+    await db.execute(f"delete from {qualified(table)} where _job = $1", job_id, timeout=3600)  # noqa: S608
+
+
 async def summarize(db: Connection, table: str) -> None:
     """Bring the table's block-range index up to its end, so that a page of rows reads only where they are."""
     await db.execute("select brin_summarize_new_values($1::regclass)", f"{SCHEMA}.{quoted(_index(table))}")

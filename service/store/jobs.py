@@ -12,7 +12,7 @@ from asyncpg import Record
 from service.domain.dataset import columns_from_json
 from service.domain.errors import NotFound
 from service.domain.event import EventType
-from service.domain.job import Counts, Job, Outcome, Progress, State
+from service.domain.job import Control, Counts, Job, Outcome, Progress, State
 from service.domain.processor import Column
 from service.store.database import Connection
 from service.store.queries import load
@@ -52,6 +52,8 @@ class Claim:
     options: Mapping[str, Any]
     cursor: Mapping[str, Any] | None
     read: int
+    control: Control | None
+    remove_rows: bool
     table_name: str | None
     columns: tuple[Column, ...] | None
 
@@ -112,14 +114,26 @@ async def advance(
     inserted: int,
     rejected: int,
     rate: float | None,
-) -> int:
-    """Move the checkpoint with the chunk that is being committed; returns the event's number. Raises LeaseLost."""
-    seq: int | None = await db.fetchval(
-        _SQL["advance"], claim.job_id, claim.epoch, cursor, done, read, inserted, rejected, rate
-    )
-    if seq is None:
+) -> Control | None:
+    """Move the checkpoint with the chunk that is being committed; returns what the user wants. Raises LeaseLost."""
+    row = await db.fetchrow(_SQL["advance"], claim.job_id, claim.epoch, cursor, done, read, inserted, rejected, rate)
+    if row is None:
         raise LeaseLost
-    return seq
+    return _control(row)
+
+
+async def wish(db: Connection, claim: Claim) -> tuple[Control | None, bool]:
+    """What the user wants of a job we run, and whether a cancel takes the rows back. Raises LeaseLost."""
+    row = await db.fetchrow(_SQL["wish"], claim.job_id, claim.epoch)
+    if row is None:
+        raise LeaseLost
+    return _control(row), row["remove_rows"]
+
+
+async def reset(db: Connection, claim: Claim) -> None:
+    """Take a job back to its start: no checkpoint, no counts, no rejects. The rows are `datasets.remove_rows`."""
+    if await db.fetchval(_SQL["reset"], claim.job_id, claim.epoch) is None:
+        raise LeaseLost
 
 
 async def settle(
@@ -140,11 +154,48 @@ async def settle(
         raise LeaseLost
 
 
-async def extend_leases(db: Connection, held: Sequence[tuple[UUID, int]], lease_s: float) -> set[tuple[UUID, int]]:
-    """Prolong leases given as (job id, epoch); returns those that are still ours."""
+async def extend_leases(
+    db: Connection, held: Sequence[tuple[UUID, int]], lease_s: float
+) -> dict[tuple[UUID, int], Control | None]:
+    """Prolong leases given as (job id, epoch); returns those that are still ours, with what their users want."""
     ids, epochs = zip(*held, strict=True)
     rows = await db.fetch(_SQL["extend_leases"], ids, epochs, lease_s)
-    return {(row["job_id"], row["epoch"]) for row in rows}
+    return {(row["job_id"], row["epoch"]): _control(row) for row in rows}
+
+
+async def cancel(db: Connection, job_id: UUID, remove_rows: bool) -> bool:
+    """Ask for a cancel, or do it where no worker has the job. False if its state does not allow it."""
+    return await db.fetchval(_SQL["cancel"], job_id, remove_rows) is not None
+
+
+async def pause(db: Connection, job_id: UUID) -> bool:
+    """Ask for a pause, or do it where no worker has the job. False if its state does not allow it."""
+    return await db.fetchval(_SQL["pause"], job_id) is not None
+
+
+async def resume(db: Connection, job_id: UUID) -> bool:
+    """Queue a paused job, or take back a pause that no worker has obeyed yet. False if there is nothing to resume."""
+    return await db.fetchval(_SQL["resume"], job_id) is not None
+
+
+async def retry(db: Connection, job_id: UUID, from_start: bool) -> bool:
+    """Queue a failed or cancelled job again, from its checkpoint or from the start. False for any other state."""
+    return await db.fetchval(_SQL["retry"], job_id, from_start) is not None
+
+
+async def prioritize(db: Connection, job_id: UUID, priority: int) -> bool:
+    """Change the priority of a job that has not ended. False if it has."""
+    return await db.fetchval(_SQL["prioritize"], job_id, priority) is not None
+
+
+async def remove(db: Connection, job_id: UUID) -> bool:
+    """Take an ended job out of sight; what it stored stays. False if it has not ended."""
+    return await db.fetchval(_SQL["remove"], job_id) is not None
+
+
+async def matching(db: Connection, *, state: State | None, processor: str | None, limit: int) -> list[UUID]:
+    """Ids of jobs, oldest first."""
+    return [row["id"] for row in await db.fetch(_SQL["matching"], state, processor, limit)]
 
 
 async def rescue(db: Connection, max_deaths: int, problem: Mapping[str, str]) -> list[UUID]:
@@ -159,8 +210,12 @@ async def promote(db: Connection) -> list[UUID]:
 
 def _claim(row: Record) -> Claim:
     columns = None if row["columns"] is None else columns_from_json(row["columns"])
-    given = {key: value for key, value in row.items() if key not in ("id", "columns")}
-    return Claim(job_id=row["id"], columns=columns, **given)
+    given = {key: value for key, value in row.items() if key not in ("id", "columns", "control")}
+    return Claim(job_id=row["id"], columns=columns, control=_control(row), **given)
+
+
+def _control(row: Record) -> Control | None:
+    return None if row["control"] is None else Control(row["control"])
 
 
 def _job(row: Record) -> Job:
@@ -182,6 +237,8 @@ def _job(row: Record) -> Job:
         progress=Progress(row["done"], row["total"], row["unit"], row["phase"], row["message"], row["rate"]),
         counts=Counts(row["read"], row["inserted"], row["updated"], row["skipped"], row["rejected"]),
         problem=row["problem"],
+        control=_control(row),
+        cancel_requested_at=row["cancel_requested_at"],
         created_at=row["created_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],

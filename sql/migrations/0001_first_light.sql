@@ -71,6 +71,10 @@ create table job (
   skipped bigint not null default 0,
   rejected bigint not null default 0,
   problem jsonb,
+  control text check (control in ('pause', 'cancel', 'restart')),  -- what a user wants of it; a worker obeys
+  cancel_requested_at timestamptz,
+  remove_rows boolean not null default false,  -- the cancel that was asked for takes back the rows as well
+  removed_at timestamptz,  -- deleted by the user; the row stays for the lineage of datasets
   run_at timestamptz not null default now(),
   created_at timestamptz not null default now(),
   started_at timestamptz,

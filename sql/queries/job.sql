@@ -15,13 +15,14 @@ from created;
 select job.*, dataset.name as dataset
 from job
 left join dataset on dataset.id = job.dataset_id
-where job.id = $1;
+where job.id = $1 and job.removed_at is null;
 
 -- name: list
 select job.*, dataset.name as dataset
 from job
 left join dataset on dataset.id = job.dataset_id
-where ($1::uuid is null or job.id < $1)
+where job.removed_at is null
+  and ($1::uuid is null or job.id < $1)
   and ($2::text is null or job.state = $2)
   and ($3::text is null or job.processor = $3)
 order by job.id desc
@@ -68,6 +69,7 @@ told as (
 select
   claimed.id, claimed.account_id, claimed.epoch, claimed.attempt, claimed.max_attempts, claimed.processor,
   claimed.upload_id, claimed.dataset_id, claimed.options, claimed.cursor, claimed.read,
+  claimed.control, claimed.remove_rows,
   dataset.table_name, dataset.columns
 from claimed
 left join dataset on dataset.id = claimed.dataset_id;
@@ -98,7 +100,30 @@ select id, account_id, event_seq, 'job.progressed', jsonb_build_object(
   )
 )
 from moved
+returning (select control from moved);
+
+-- name: reset
+with moved as (
+  update job
+  set cursor = null, done = 0, rate = null,
+      read = 0, inserted = 0, updated = 0, skipped = 0, rejected = 0,
+      control = null,
+      event_seq = event_seq + 1
+  where id = $1 and epoch = $2 and state = 'running'
+  returning *
+),
+forgotten as (
+  delete from reject using moved where reject.job_id = moved.id
+)
+insert into event (job_id, account_id, seq, type, data)
+select id, account_id, event_seq, 'job.reset', '{}'
+from moved
 returning seq;
+
+-- name: wish
+select control, remove_rows
+from job
+where id = $1 and epoch = $2 and state = 'running';
 
 -- name: settle
 with moved as (
@@ -113,6 +138,7 @@ with moved as (
       done = case when $3 = 'completed' then coalesce(total, done) else done end,
       phase = case $3 when 'queued' then 'waiting' when 'retrying' then 'backing off' else $3 end,
       problem = $4,
+      control = null,
       attempt = attempt + $5,
       run_at = now() + make_interval(secs => $6),
       finished_at = case when $3 in ('completed', 'failed', 'cancelled') then now() end,
@@ -145,7 +171,7 @@ update lease
 set expires_at = now() + make_interval(secs => $3)
 from unnest($1::uuid[], $2::integer[]) as held (job_id, epoch)
 where lease.job_id = held.job_id and lease.epoch = held.epoch
-returning lease.job_id, lease.epoch;
+returning lease.job_id, lease.epoch, (select control from job where job.id = lease.job_id) as control;
 
 -- name: rescue
 with lost as (
@@ -207,3 +233,116 @@ insert into event (job_id, account_id, seq, type, data)
 select id, account_id, event_seq, 'job.requeued', jsonb_build_object('state', state, 'reason', 'back_off_over')
 from moved
 returning job_id;
+
+-- name: cancel
+with moved as (
+  update job
+  set state = case
+        when state = 'running' then state
+        when $2 and inserted + updated > 0 then 'queued'  -- a worker takes the rows back first
+        else 'cancelled'
+      end,
+      control = case when state = 'running' or ($2 and inserted + updated > 0) then 'cancel' end,
+      outcome = case
+        when state = 'running' or ($2 and inserted + updated > 0) then null
+        when inserted + updated + skipped > 0 then 'partial'
+        else 'none'
+      end,
+      finished_at = case when state = 'running' or ($2 and inserted + updated > 0) then null else now() end,
+      phase = case when state = 'running' or ($2 and inserted + updated > 0) then 'cancelling' else 'cancelled' end,
+      remove_rows = $2,
+      cancel_requested_at = now(),
+      event_seq = event_seq + 1
+  where id = $1 and state in ('pending', 'queued', 'running', 'retrying', 'paused')
+    and control is distinct from 'cancel' and removed_at is null
+  returning *
+)
+insert into event (job_id, account_id, seq, type, data)
+select id, account_id, event_seq, case state when 'cancelled' then 'job.cancelled' else 'job.cancel_requested' end,
+  jsonb_strip_nulls(jsonb_build_object('state', state, 'outcome', outcome, 'rows', case when $2 then 'remove' else 'keep' end))
+from moved
+returning seq;
+
+-- name: pause
+with moved as (
+  update job
+  set state = case state when 'running' then state else 'paused' end,
+      control = case state when 'running' then 'pause' end,
+      phase = case state when 'running' then 'pausing' else 'paused' end,
+      event_seq = event_seq + 1
+  where id = $1 and state in ('pending', 'queued', 'running', 'retrying') and control is null and removed_at is null
+  returning *
+)
+insert into event (job_id, account_id, seq, type, data)
+select id, account_id, event_seq, case state when 'paused' then 'job.paused' else 'job.pause_requested' end,
+  jsonb_build_object('state', state)
+from moved
+returning seq;
+
+-- name: resume
+with moved as (
+  update job
+  set state = case state when 'paused' then 'queued' else state end,
+      control = null,
+      phase = case state when 'paused' then 'waiting' else 'importing' end,
+      run_at = now(),
+      event_seq = event_seq + 1
+  where id = $1 and (state = 'paused' or (state = 'running' and control = 'pause')) and removed_at is null
+  returning *
+)
+insert into event (job_id, account_id, seq, type, data)
+select id, account_id, event_seq, 'job.resumed', jsonb_build_object('state', state)
+from moved
+returning seq;
+
+-- name: retry
+with moved as (
+  update job
+  set state = 'queued',
+      outcome = null,
+      problem = null,
+      finished_at = null,
+      cancel_requested_at = null,
+      remove_rows = false,
+      control = case when $2 then 'restart' end,
+      attempt = 1,
+      deaths = 0,
+      phase = 'waiting',
+      run_at = now(),
+      event_seq = event_seq + 1
+  where id = $1 and state in ('failed', 'cancelled') and removed_at is null
+  returning *
+)
+insert into event (job_id, account_id, seq, type, data)
+select id, account_id, event_seq, 'job.requeued', jsonb_build_object(
+  'state', state, 'reason', 'retried', 'from', case when $2 then 'start' else 'checkpoint' end
+)
+from moved
+returning seq;
+
+-- name: prioritize
+with moved as (
+  update job
+  set priority = $2, event_seq = event_seq + 1
+  where id = $1 and state not in ('completed', 'failed', 'cancelled') and removed_at is null
+  returning *
+)
+insert into event (job_id, account_id, seq, type, data)
+select id, account_id, event_seq, 'job.prioritized', jsonb_build_object('priority', priority)
+from moved
+returning seq;
+
+-- name: remove
+update job
+set removed_at = now()
+where id = $1 and state in ('completed', 'failed', 'cancelled') and removed_at is null
+returning id;
+
+-- name: matching
+select id
+from job
+where removed_at is null
+  and ($1::text is null or state = $1)
+  and ($2::text is null or processor = $2)
+order by id
+limit $3;

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import asyncpg
 import pytest
 
@@ -11,7 +9,6 @@ from service.domain.errors import AccessError, InputError, NotFound, QuotaError,
 from service.domain.event import EventType
 from service.domain.job import TRANSITIONS, State
 from workers import outcome
-from workers.outcome import Settlement
 
 
 def sql_error(sqlstate: str) -> BaseException:
@@ -72,12 +69,6 @@ def test_the_last_try_fails(error: BaseException, attempt: int, state: State) ->
     assert outcome.of(error, attempt, 3).state is state
 
 
-@pytest.mark.parametrize("attempt", [1, 3])
-def test_a_worker_that_is_told_to_stop_gives_its_job_back_and_no_try_is_counted(attempt: int) -> None:
-    settlement = outcome.of(asyncio.CancelledError(), attempt, 3)
-    assert settlement == Settlement(State.QUEUED, EventType.REQUEUED)
-
-
 def test_the_wait_grows_twofold_and_has_a_limit() -> None:
     waits = {n: [outcome.of(OSError(), n, 100).wait_s for _ in range(300)] for n in (1, 2, 5, 50)}
     assert all(0 <= wait <= 2 for wait in waits[1])
@@ -94,7 +85,7 @@ def test_a_wait_that_was_asked_for_is_kept_to() -> None:
     assert outcome.of(Transient("busy", "Busy.", retry_after_s=17), 1, 3).wait_s == 17
 
 
-@pytest.mark.parametrize("error", [*TRANSIENT, *BUGS, InputError("x", "X."), asyncio.CancelledError()], ids=repr)
+@pytest.mark.parametrize("error", [*TRANSIENT, *BUGS, InputError("x", "X.")], ids=repr)
 @pytest.mark.parametrize("attempt", [1, 3])
 def test_every_outcome_is_a_move_that_a_running_job_may_make(error: BaseException, attempt: int) -> None:
     assert outcome.of(error, attempt, 3).state in TRANSITIONS[State.RUNNING]
