@@ -33,6 +33,7 @@ ALTER FUNCTION millrace.check_job_transition() OWNER TO millrace_worker;
 CREATE TABLE millrace.account (
     id uuid NOT NULL,
     name text NOT NULL,
+    served_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT account_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
 );
@@ -85,6 +86,17 @@ CREATE TABLE millrace.event (
 
 ALTER TABLE millrace.event OWNER TO millrace_worker;
 
+CREATE TABLE millrace.idempotency (
+    account_id uuid NOT NULL,
+    key text NOT NULL,
+    fingerprint bytea NOT NULL,
+    job_id uuid NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT idempotency_key_check CHECK (((length(key) >= 1) AND (length(key) <= 200)))
+);
+
+ALTER TABLE millrace.idempotency OWNER TO millrace_worker;
+
 CREATE TABLE millrace.job (
     id uuid NOT NULL,
     account_id uuid NOT NULL,
@@ -97,6 +109,7 @@ CREATE TABLE millrace.job (
     dataset_id uuid,
     options jsonb DEFAULT '{}'::jsonb NOT NULL,
     metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    dedupe_key text,
     attempt integer DEFAULT 1 NOT NULL,
     max_attempts integer DEFAULT 3 NOT NULL,
     deaths smallint DEFAULT 0 NOT NULL,
@@ -128,6 +141,7 @@ CREATE TABLE millrace.job (
     CONSTRAINT final_states_have_an_end CHECK (((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
     CONSTRAINT final_states_have_an_outcome CHECK (((finished_at IS NULL) = (outcome IS NULL))),
     CONSTRAINT job_control_check CHECK ((control = ANY (ARRAY['pause'::text, 'cancel'::text, 'restart'::text]))),
+    CONSTRAINT job_dedupe_key_check CHECK (((length(dedupe_key) >= 1) AND (length(dedupe_key) <= 200))),
     CONSTRAINT job_max_attempts_check CHECK ((max_attempts >= 1)),
     CONSTRAINT job_outcome_check CHECK ((outcome = ANY (ARRAY['complete'::text, 'partial'::text, 'none'::text]))),
     CONSTRAINT job_priority_check CHECK (((priority >= 1) AND (priority <= 10))),
@@ -219,6 +233,9 @@ ALTER TABLE ONLY millrace.dataset
 ALTER TABLE ONLY millrace.event
     ADD CONSTRAINT event_pkey PRIMARY KEY (job_id, seq);
 
+ALTER TABLE ONLY millrace.idempotency
+    ADD CONSTRAINT idempotency_pkey PRIMARY KEY (account_id, key);
+
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_id_account_id_key UNIQUE (id, account_id);
 
@@ -247,11 +264,13 @@ CREATE INDEX job_account ON millrace.job USING btree (account_id, id DESC);
 
 CREATE INDEX job_dataset ON millrace.job USING btree (dataset_id);
 
-CREATE INDEX job_queued ON millrace.job USING btree (queue, priority DESC, id) WHERE (state = 'queued'::text);
+CREATE UNIQUE INDEX job_dedupe ON millrace.job USING btree (account_id, dedupe_key) WHERE (state <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text]));
 
-CREATE INDEX job_retrying ON millrace.job USING btree (run_at) WHERE (state = 'retrying'::text);
+CREATE INDEX job_queued ON millrace.job USING btree (queue, priority, account_id, id) WHERE (state = 'queued'::text);
 
 CREATE INDEX job_upload ON millrace.job USING btree (upload_id);
+
+CREATE INDEX job_waiting ON millrace.job USING btree (run_at) WHERE (state = ANY (ARRAY['pending'::text, 'retrying'::text]));
 
 CREATE INDEX upload_account ON millrace.upload USING btree (account_id, id DESC);
 
@@ -268,6 +287,9 @@ ALTER TABLE ONLY millrace.dataset
 
 ALTER TABLE ONLY millrace.event
     ADD CONSTRAINT event_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY millrace.idempotency
+    ADD CONSTRAINT idempotency_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED;
 
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
@@ -297,6 +319,8 @@ ALTER TABLE millrace.dataset ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.event ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE millrace.idempotency ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE millrace.job ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.lease ENABLE ROW LEVEL SECURITY;
@@ -310,6 +334,8 @@ CREATE POLICY own_account ON millrace.attempt TO millrace_api USING ((account_id
 CREATE POLICY own_account ON millrace.dataset TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_account ON millrace.event TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_account ON millrace.idempotency TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_account ON millrace.job TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
@@ -337,6 +363,8 @@ GRANT SELECT ON TABLE millrace.attempt TO millrace_api;
 GRANT SELECT,INSERT ON TABLE millrace.dataset TO millrace_api;
 
 GRANT SELECT,INSERT ON TABLE millrace.event TO millrace_api;
+
+GRANT SELECT,INSERT ON TABLE millrace.idempotency TO millrace_api;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE millrace.job TO millrace_api;
 

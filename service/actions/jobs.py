@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +33,9 @@ class JobRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 5
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    run_at: datetime | None = None
+    dedupe_key: str | None = None
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +45,41 @@ class Prepared:
     processor: Processor
     dataset: str
     options: BaseModel
-    priority: int
-    metadata: Mapping[str, Any]
+    asked: JobRequest
 
 
-async def submit(deps: Deps, caller: Caller, upload_id: UUID, request: JobRequest) -> Job:
-    """Queue a job over a stored upload. Raises NotFound, InputError."""
+class Replayed(Exception):
+    """The request was made before under the same idempotency key: its job is the answer, and nothing else is written."""
+
+    def __init__(self, job_id: UUID) -> None:
+        self.job_id = job_id
+
+
+async def submit(deps: Deps, caller: Caller, upload_id: UUID, request: JobRequest) -> tuple[Job, bool]:
+    """Queue a job over a stored upload; also whether it is a new one. Raises NotFound, InputError, StateError."""
     prepared = prepare(deps.catalog, request)
-    async with deps.database.transaction(caller.account_id) as db:
+    job_id = new_id()
+
+    async def write_job(db: Connection) -> UUID:
         stored = await uploads.get(db, upload_id)
-        job = await jobs.get(db, await write(db, caller, prepared, stored))
-    await deps.dispatch.ring(job.queue, [job.id])
-    return job
+        return await write(db, caller, prepared, job_id, stored, upload_id.bytes)
+
+    return await written(deps, caller, job_id, write_job)
+
+
+async def written(
+    deps: Deps, caller: Caller, job_id: UUID, write_job: Callable[[Connection], Awaitable[UUID]]
+) -> tuple[Job, bool]:
+    """Write a job in a transaction and ring; the job that there is now, and whether it is `job_id`."""
+    try:
+        async with deps.database.transaction(caller.account_id) as db:
+            job = await jobs.get(db, await write_job(db))
+    except Replayed as replayed:
+        async with deps.database.transaction(caller.account_id) as db:
+            job = await jobs.get(db, replayed.job_id)
+    if job.id == job_id:
+        await deps.dispatch.ring(job.queue, [job.id])
+    return job, job.id == job_id
 
 
 def prepare(catalog: Mapping[str, Processor], request: JobRequest) -> Prepared:
@@ -66,31 +95,55 @@ def prepare(catalog: Mapping[str, Processor], request: JobRequest) -> Prepared:
         processor,
         checked_name(request.dataset),
         _options(processor, request.options),
-        request.priority,
-        request.metadata,
+        request,
     )
 
 
-async def write(db: Connection, caller: Caller, prepared: Prepared, stored: Upload) -> UUID:
-    """Write the job and its dataset inside the caller's transaction; returns the job's id."""
-    job_id = new_id()
-    await jobs.submit(
+async def write(
+    db: Connection, caller: Caller, prepared: Prepared, job_id: UUID, stored: Upload, content: bytes
+) -> UUID:
+    """Write the job inside the caller's transaction; returns its id, or that of the live job with its dedupe_key.
+
+    `content` stands for the input in the request's fingerprint. Raises Replayed, StateError.
+    """
+    asked = prepared.asked
+    live_id = await jobs.submit(
         db,
         jobs.NewJob(
             id=job_id,
             account_id=caller.account_id,
             processor=prepared.processor.name,
             queue=prepared.processor.queue,
-            priority=prepared.priority,
+            priority=asked.priority,
             upload_id=stored.id,
             dataset_id=await datasets.ensure(db, caller.account_id, prepared.dataset),
             options=prepared.options.model_dump(mode="json", exclude_unset=True),
-            metadata=prepared.metadata,
+            metadata=asked.metadata,
             unit=prepared.processor.unit,
             total=stored.size_bytes,
+            run_at=asked.run_at,
+            dedupe_key=asked.dedupe_key,
         ),
     )
-    return job_id
+    if asked.idempotency_key is not None:
+        first = await jobs.remember(db, caller.account_id, asked.idempotency_key, fingerprint(asked, content), live_id)
+        if first != live_id:
+            raise Replayed(first)
+    return live_id
+
+
+def fingerprint(asked: JobRequest, content: bytes) -> bytes:
+    """SHA-256 of everything that makes two requests the same."""
+    said = [
+        asked.processor,
+        asked.dataset,
+        asked.options,
+        asked.priority,
+        asked.metadata,
+        asked.run_at,
+        asked.dedupe_key,
+    ]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode() + content).digest()
 
 
 def _options(processor: Processor, given: Mapping[str, Any]) -> BaseModel:

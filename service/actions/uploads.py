@@ -6,13 +6,13 @@ from collections.abc import AsyncIterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from service.actions.jobs import JobRequest, prepare, write
+from service.actions.jobs import JobRequest, Replayed, prepare, write, written
 from service.deps import Deps
 from service.domain.ids import new_id
 from service.domain.job import Job
 from service.domain.upload import Upload, label
 from service.files.local import Received
-from service.store import jobs, uploads
+from service.store import uploads
 from service.store.accounts import Caller
 from service.store.database import Connection
 
@@ -38,21 +38,27 @@ async def upload(deps: Deps, caller: Caller, body: Body) -> Upload:
         raise
 
 
-async def import_file(deps: Deps, caller: Caller, body: Body, request: JobRequest) -> Job:
-    """Store a file and queue the job that imports it: both are there, or neither is."""
+async def import_file(deps: Deps, caller: Caller, body: Body, request: JobRequest) -> tuple[Job, bool]:
+    """Store a file and queue the job that imports it: both are there, or neither is. Also whether the job is new."""
     prepared = prepare(deps.catalog, request)  # before any byte flows
-    upload_id = new_id()
+    upload_id, job_id = new_id(), new_id()
     received = await _receive(deps, upload_id, body)
+
+    async def write_both(db: Connection) -> UUID:
+        stored = await _add(db, caller, upload_id, body, received)
+        live_id = await write(db, caller, prepared, job_id, stored, received.sha256)
+        if live_id != job_id:
+            raise Replayed(live_id)  # it joins a live job: the second copy of the file is not kept
+        return job_id
+
     try:
-        async with deps.database.transaction(caller.account_id) as db:
-            stored = await _add(db, caller, upload_id, body, received)
-            job_id = await write(db, caller, prepared, stored)
-            job = await jobs.get(db, job_id)
+        job, is_new = await written(deps, caller, job_id, write_both)
     except BaseException:
         await deps.files.remove(deps.files.path(upload_id))
         raise
-    await deps.dispatch.ring(job.queue, [job.id])
-    return job
+    if not is_new:
+        await deps.files.remove(deps.files.path(upload_id))
+    return job, is_new
 
 
 async def _receive(deps: Deps, upload_id: UUID, body: Body) -> Received:

@@ -6,14 +6,14 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.actions import jobs as actions
 from service.api import views
 from service.api.auth import caller_of
-from service.api.params import cursor_id, json_of, limit_of, number_of, uuid_of
+from service.api.params import cursor_id, json_of, limit_of, number_of, uuid_of, word_of
 from service.deps import Deps
 from service.domain.errors import InputError
 from service.domain.job import State
@@ -31,15 +31,20 @@ class JobBody(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
     priority: int = Field(5, ge=1, le=10, description="10 is most urgent.")
     metadata: dict[str, Any] = Field(default_factory=dict)
+    run_at: AwareDatetime | None = Field(None, description="Not before this moment.")
+    dedupe_key: str | None = Field(None, min_length=1, max_length=200, description="Joins a live job with this key.")
 
 
 async def create(request: Request) -> JSONResponse:
     """POST /v1/jobs over a stored upload."""
     deps: Deps = request.app.state.deps
     body = await json_of(request, JobBody)
-    asked = actions.JobRequest(body.processor, body.dataset, body.options, body.priority, body.metadata)
-    job = await actions.submit(deps, caller_of(request), body.upload_id, asked)
-    return JSONResponse(views.job(job), 202, headers={"Location": f"/v1/jobs/{job.id}"})
+    asked = actions.JobRequest(
+        **body.model_dump(exclude={"upload_id"}),
+        idempotency_key=word_of(request.headers.get("idempotency-key"), "idempotency_key"),
+    )
+    job, is_new = await actions.submit(deps, caller_of(request), body.upload_id, asked)
+    return JSONResponse(views.job(job), 202 if is_new else 200, headers={"Location": f"/v1/jobs/{job.id}"})
 
 
 async def show(request: Request) -> JSONResponse:

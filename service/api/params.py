@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -37,6 +38,29 @@ def number_of(request: Request, name: str, *, default: int, low: int, high: int)
     if number is not None and low <= number <= high:
         return number
     raise InputError(f"invalid_{name}", f"{name}={given!r} is not usable.", suggestion=f"Use {low} to {high}.")
+
+
+def word_of(given: str | None, name: str) -> str | None:
+    """A key made up by the caller, at most 200 characters. Raises InputError."""
+    if given is None or 1 <= len(given) <= 200:
+        return given
+    raise InputError(f"invalid_{name}", f"The {name} is not usable.", suggestion="Use 1 to 200 characters.")
+
+
+def moment_of(request: Request, name: str) -> datetime | None:
+    """A moment with its time zone among the query parameters. Raises InputError."""
+    given = request.query_params.get(name)
+    if given is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(given.replace(" ", "+"))  # a bare + in a query means a space
+        if moment.tzinfo is not None:
+            return moment
+    except ValueError:
+        pass
+    raise InputError(
+        f"invalid_{name}", f"{name}={given!r} is no moment.", suggestion="For example: 2026-12-24T18:00:00+01:00"
+    )
 
 
 def choice_of(request: Request, name: str, default: str, other: str) -> str:

@@ -13,12 +13,12 @@ from service.actions.jobs import JobRequest
 from service.api import views
 from service.api.auth import caller_of
 from service.api.intake import body_of
-from service.api.params import cursor_id, limit_of, number_of, uuid_of
+from service.api.params import cursor_id, limit_of, moment_of, number_of, uuid_of, word_of
 from service.deps import Deps
 from service.domain.errors import InputError
 from service.store import uploads
 
-_OWN_PARAMETERS = {"processor", "dataset", "priority", "metadata", "name"}
+_OWN_PARAMETERS = {"processor", "dataset", "priority", "metadata", "name", "run_at", "dedupe_key"}
 
 
 async def create(request: Request) -> JSONResponse:
@@ -32,8 +32,8 @@ async def create_import(request: Request) -> JSONResponse:
     """POST /v1/imports?processor=csv&dataset=NAME: the body is the file; further parameters are processor options."""
     deps: Deps = request.app.state.deps
     asked = _job_request(request)
-    job = await actions.import_file(deps, caller_of(request), _body(request, deps), asked)
-    return JSONResponse(views.job(job), 202, headers={"Location": f"/v1/jobs/{job.id}"})
+    job, is_new = await actions.import_file(deps, caller_of(request), _body(request, deps), asked)
+    return JSONResponse(views.job(job), 202 if is_new else 200, headers={"Location": f"/v1/jobs/{job.id}"})
 
 
 async def show(request: Request) -> JSONResponse:
@@ -72,6 +72,9 @@ def _job_request(request: Request) -> JobRequest:
         options={key: value for key, value in given.items() if key not in _OWN_PARAMETERS},
         priority=number_of(request, "priority", default=5, low=1, high=10),
         metadata=_metadata(given.get("metadata", "{}")),
+        run_at=moment_of(request, "run_at"),
+        dedupe_key=word_of(given.get("dedupe_key"), "dedupe_key"),
+        idempotency_key=word_of(request.headers.get("idempotency-key"), "idempotency_key"),
     )
 
 

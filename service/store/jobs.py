@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
 
 from service.domain.dataset import columns_from_json
-from service.domain.errors import NotFound
+from service.domain.errors import NotFound, StateError, Transient
 from service.domain.event import EventType
 from service.domain.job import Control, Counts, Job, Outcome, Progress, State
 from service.domain.processor import Column
@@ -35,6 +36,8 @@ class NewJob:
     metadata: Mapping[str, Any]
     unit: str
     total: int | None
+    run_at: datetime | None = None
+    dedupe_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,10 @@ class LeaseLost(Exception):
     """Another epoch owns the job by now: whatever this one wrote must be rolled back."""
 
 
-async def submit(db: Connection, job: NewJob) -> None:
-    """Write a queued job and its first event."""
+async def submit(db: Connection, job: NewJob) -> UUID:
+    """Write a job and its first event; returns its id, or that of the live job with the same dedupe_key."""
     told = {"processor": job.processor, "priority": job.priority, "metadata": job.metadata}
-    await db.execute(
+    created: UUID | None = await db.fetchval(
         _SQL["submit"],
         job.id,
         job.account_id,
@@ -79,7 +82,29 @@ async def submit(db: Connection, job: NewJob) -> None:
         job.unit,
         job.total,
         told,
+        job.run_at,
+        job.dedupe_key,
     )
+    live: UUID | None = created or await db.fetchval(_SQL["live"], job.account_id, job.dedupe_key)
+    if live is None:
+        raise Transient("busy", "The job with this dedupe_key has just ended.", retry_after_s=1)
+    return live
+
+
+async def remember(db: Connection, account_id: UUID, key: str, fingerprint: bytes, job_id: UUID) -> UUID:
+    """Bind an idempotency key to a job; returns the job it was bound to first. Raises StateError for another request."""
+    if await db.fetchval(_SQL["remember"], account_id, key, fingerprint, job_id):
+        return job_id
+    row = await db.fetchrow(_SQL["remembered"], account_id, key)
+    assert row is not None
+    if row["fingerprint"] != fingerprint:
+        raise StateError(
+            "idempotency_key_reused",
+            "This Idempotency-Key was used for a different request.",
+            suggestion="Make up a new key for each request; repeat a key only to repeat the request.",
+        )
+    first: UUID = row["job_id"]
+    return first
 
 
 async def get(db: Connection, job_id: UUID) -> Job:

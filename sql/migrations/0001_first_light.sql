@@ -4,6 +4,7 @@
 create table account (
   id uuid primary key,
   name text not null unique check (name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  served_at timestamptz not null default '-infinity',  -- when a job of it was last claimed: accounts take turns
   created_at timestamptz not null default now()
 );
 
@@ -53,6 +54,7 @@ create table job (
   dataset_id uuid,
   options jsonb not null default '{}',
   metadata jsonb not null default '{}',
+  dedupe_key text check (length(dedupe_key) between 1 and 200),
   attempt integer not null default 1,  -- the try that runs or will run next; deploys and lost leases cost none
   max_attempts integer not null default 3 check (max_attempts >= 1),
   deaths smallint not null default 0,  -- workers lost in a row without a chunk committed in between
@@ -91,8 +93,10 @@ create table job (
 ) with (fillfactor = 70);  -- room for in-page updates: a running job's row changes with every chunk
 
 create index job_account on job (account_id, id desc);
-create index job_queued on job (queue, priority desc, id) where state = 'queued';
-create index job_retrying on job (run_at) where state = 'retrying';
+create index job_queued on job (queue, priority, account_id, id) where state = 'queued';
+create index job_waiting on job (run_at) where state in ('pending', 'retrying');
+create unique index job_dedupe on job (account_id, dedupe_key)
+where state not in ('completed', 'failed', 'cancelled');  -- joins a live job, never blocks a retry after failure
 create index job_upload on job (upload_id);
 create index job_dataset on job (dataset_id);
 
@@ -126,6 +130,16 @@ before update of state on job
 for each row
 when (old.state is distinct from new.state)
 execute function check_job_transition();
+
+create table idempotency (
+  account_id uuid not null,
+  key text not null check (length(key) between 1 and 200),
+  fingerprint bytea not null,  -- SHA-256 of the request: the same key for another request is a mistake
+  job_id uuid not null,
+  created_at timestamptz not null default now(),
+  primary key (account_id, key),
+  foreign key (job_id, account_id) references job (id, account_id) on delete cascade deferrable initially deferred
+);
 
 create table lease (
   job_id uuid primary key,
@@ -188,7 +202,7 @@ do $$
 declare
   guarded text;
 begin
-  foreach guarded in array array['api_key', 'upload', 'dataset', 'job', 'lease', 'attempt', 'event', 'reject'] loop
+  foreach guarded in array array['api_key', 'upload', 'dataset', 'job', 'lease', 'attempt', 'event', 'reject', 'idempotency'] loop
     execute format('alter table %I enable row level security', guarded);
     execute format(
       'create policy own_account on %I to millrace_api '
@@ -202,7 +216,8 @@ alter table account enable row level security;
 create policy own_account on account to millrace_api
 using (id = nullif(current_setting('millrace.account', true), '')::uuid);
 
-grant select on account, upload, dataset, job, lease, attempt, event, reject, job_transition to millrace_api;
-grant insert on upload, dataset, job, event to millrace_api;
+grant select on account, upload, dataset, job, lease, attempt, event, reject, idempotency, job_transition
+to millrace_api;
+grant insert on upload, dataset, job, event, idempotency to millrace_api;
 grant update on job to millrace_api;
 grant delete on upload to millrace_api;

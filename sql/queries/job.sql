@@ -2,14 +2,34 @@
 with created as (
   insert into job (
     id, account_id, processor, queue, state, priority, upload_id, dataset_id, options, metadata,
-    unit, total, phase, event_seq
+    unit, total, phase, event_seq, run_at, dedupe_key
   )
-  values ($1, $2, $3, $4, 'queued', $5, $6, $7, $8, $9, $10, $11, 'waiting', 1)
+  select
+    $1, $2, $3, $4, case when $13 > now() then 'pending' else 'queued' end, $5, $6, $7, $8, $9,
+    $10, $11, 'waiting', 1, coalesce($13, now()), $14
+  on conflict (account_id, dedupe_key) where state not in ('completed', 'failed', 'cancelled') do nothing
   returning id, account_id
 )
 insert into event (job_id, account_id, seq, type, data)
 select id, account_id, 1, 'job.created', $12
-from created;
+from created
+returning job_id;
+
+-- name: live
+select id
+from job
+where account_id = $1 and dedupe_key = $2 and state not in ('completed', 'failed', 'cancelled');
+
+-- name: remember
+insert into idempotency (account_id, key, fingerprint, job_id)
+values ($1, $2, $3, $4)
+on conflict (account_id, key) do nothing  -- waits for a twin under way, then loses to it
+returning job_id;
+
+-- name: remembered
+select fingerprint, job_id
+from idempotency
+where account_id = $1 and key = $2;
 
 -- name: get
 select job.*, dataset.name as dataset
@@ -29,13 +49,49 @@ order by job.id desc
 limit $4;
 
 -- name: claim
-with next as (
-  select id
+with recursive top as (
+  select max(priority) as priority
   from job
   where state = 'queued' and queue = any($1::text[])
-  order by priority desc, id
+),
+waiting (account_id) as (  -- each account with a job of that priority, by one index probe an account
+  (
+    select account_id
+    from job
+    where state = 'queued' and queue = any($1::text[]) and priority = (select priority from top)
+    order by account_id
+    limit 1
+  )
+  union all
+  select (
+    select account_id
+    from job
+    where state = 'queued' and queue = any($1::text[]) and priority = (select priority from top)
+      and account_id > waiting.account_id
+    order by account_id
+    limit 1
+  )
+  from waiting
+  where waiting.account_id is not null
+),
+next as (
+  select oldest.id, oldest.account_id
+  from waiting
+  join account on account.id = waiting.account_id
+  cross join lateral (
+    select id, account_id
+    from job
+    where state = 'queued' and queue = any($1::text[]) and priority = (select priority from top)
+      and job.account_id = waiting.account_id
+    order by id
+    limit 1
+    for update skip locked
+  ) oldest
+  order by account.served_at, oldest.id  -- the account that was served longest ago
   limit 1
-  for update skip locked
+),
+served as (
+  update account set served_at = clock_timestamp() from next where account.id = next.account_id
 ),
 claimed as (
   update job
@@ -217,7 +273,7 @@ returning job_id;
 with due as (
   select id
   from job
-  where state = 'retrying' and run_at <= now()
+  where state in ('pending', 'retrying') and run_at <= now()
   order by run_at
   limit 1000
   for update skip locked
@@ -230,7 +286,7 @@ moved as (
   returning job.*
 )
 insert into event (job_id, account_id, seq, type, data)
-select id, account_id, event_seq, 'job.requeued', jsonb_build_object('state', state, 'reason', 'back_off_over')
+select id, account_id, event_seq, 'job.requeued', jsonb_build_object('state', state, 'reason', 'due')
 from moved
 returning job_id;
 
