@@ -30,6 +30,66 @@ $$;
 
 ALTER FUNCTION millrace.check_job_transition() OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.queue_busy(named text) RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+  select count(*)
+  from lease
+  join job on job.id = lease.job_id and job.epoch = lease.epoch
+  where job.queue = named and job.state = 'running' and lease.expires_at > now()  -- not those of dead workers
+$$;
+
+ALTER FUNCTION millrace.queue_busy(named text) OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.queue_position(waiting_id uuid) RETURNS bigint
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+  with mine as (
+    select id, queue, priority, account_id
+    from job
+    where id = waiting_id
+      and state = 'queued'
+      and account_id = nullif(current_setting('millrace.account', true), '')::uuid  -- of one's own jobs only
+  ),
+  peers as (  -- the accounts with jobs of that priority
+    select job.account_id, count(*) as waiting, count(*) filter (where job.id < mine.id) as older
+    from job
+    join mine on job.queue = mine.queue and job.priority = mine.priority
+    where job.state = 'queued'
+    group by job.account_id
+  ),
+  turns as (
+    select peers.*, row_number() over (order by account.served_at, oldest.id) as turn
+    from peers
+    join account on account.id = peers.account_id
+    cross join mine
+    cross join lateral (
+      select id
+      from job
+      where state = 'queued' and queue = mine.queue and priority = mine.priority and account_id = peers.account_id
+      order by id
+      limit 1
+    ) as oldest
+  ),
+  own as (
+    select turn, older
+    from turns
+    join mine using (account_id)
+  )
+  select (
+    1
+    + (select count(*) from job join mine using (queue) where job.state = 'queued' and job.priority > mine.priority)
+    -- By its turn each account was served once per older job of ours, and once more if it comes before us.
+    + sum(case turns.turn when own.turn then own.older else least(waiting, own.older + (turns.turn < own.turn)::int) end)
+  )::bigint
+  from turns
+  cross join own
+$$;
+
+ALTER FUNCTION millrace.queue_position(waiting_id uuid) OWNER TO millrace_worker;
+
 CREATE TABLE millrace.account (
     id uuid NOT NULL,
     name text NOT NULL,
@@ -264,7 +324,7 @@ CREATE INDEX job_account ON millrace.job USING btree (account_id, id DESC);
 
 CREATE INDEX job_dataset ON millrace.job USING btree (dataset_id);
 
-CREATE UNIQUE INDEX job_dedupe ON millrace.job USING btree (account_id, dedupe_key) WHERE (state <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text]));
+CREATE UNIQUE INDEX job_dedupe ON millrace.job USING btree (account_id, dedupe_key) WHERE ((dedupe_key IS NOT NULL) AND (state <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])));
 
 CREATE INDEX job_queued ON millrace.job USING btree (queue, priority, account_id, id) WHERE (state = 'queued'::text);
 
@@ -355,6 +415,12 @@ GRANT USAGE ON SCHEMA millrace TO millrace_api;
 
 REVOKE ALL ON FUNCTION millrace.authenticate(key_hash bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.authenticate(key_hash bytea) TO millrace_api;
+
+REVOKE ALL ON FUNCTION millrace.queue_busy(named text) FROM PUBLIC;
+GRANT ALL ON FUNCTION millrace.queue_busy(named text) TO millrace_api;
+
+REVOKE ALL ON FUNCTION millrace.queue_position(waiting_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION millrace.queue_position(waiting_id uuid) TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.account TO millrace_api;
 

@@ -42,7 +42,7 @@ class Committer:
         self._tools = tools
         self._claim = claim
         self._table = claim.table_name if claim.columns else None
-        self._rows = 0
+        self.rows = 0  # committed, or about to be
         self._unsummarized = 0
         self._started_s = time.monotonic()
 
@@ -112,8 +112,8 @@ class Committer:
 
     def _rate(self, rows: int) -> float:
         """Rows per second since the attempt began, `rows` more included."""
-        self._rows += rows
-        return round(self._rows / max(time.monotonic() - self._started_s, 1e-3), 1)
+        self.rows += rows
+        return round(self.rows / max(time.monotonic() - self._started_s, 1e-3), 1)
 
 
 async def given(pieces: list[bytes]) -> AsyncIterator[bytes]:

@@ -66,12 +66,13 @@ class Engine:
     async def _fill_when_woken(self) -> None:
         await self._woken.wait()
         self._woken.clear()  # before the look: what comes during it is not missed
-        while self.free_slots > 0:
-            async with self._tools.database.transaction() as db:
-                claim = await jobs.claim(db, self._queues, self.name, self._tools.settings.lease_s)
-            if claim is None:
-                return
-            self._start(claim)
+        for queue in self._queues:
+            while self.free_slots > 0 and (claim := await self._claim(queue)):
+                self._start(claim)
+
+    async def _claim(self, queue: str) -> jobs.Claim | None:
+        async with self._tools.database.transaction() as db:
+            return await jobs.claim(db, queue, self.name, self._tools.settings.lease_s)
 
     async def _sweep(self) -> None:
         await rescue.run_once(self._tools.database, self._tools.bus)

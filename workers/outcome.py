@@ -33,18 +33,21 @@ class Settlement:
 
 
 DONE = Settlement(State.COMPLETED, EventType.COMPLETED)
+RELEASED = Settlement(State.QUEUED, EventType.REQUEUED)
 CANCELLED = Settlement(State.CANCELLED, EventType.CANCELLED)
 INTERRUPTED: Mapping[Control | None, Settlement] = {
     Control.PAUSE: Settlement(State.PAUSED, EventType.PAUSED),
     Control.CANCEL: CANCELLED,
-    Control.RESTART: Settlement(State.QUEUED, EventType.REQUEUED),
-    None: Settlement(State.QUEUED, EventType.REQUEUED),  # the worker stops: another one goes on
+    Control.RESTART: RELEASED,
+    None: RELEASED,  # the worker stops: another one goes on
 }
 """By what the user wants of a job whose attempt was broken off."""
 
 
-def of(error: BaseException, attempt: int, max_attempts: int) -> Settlement:
-    """Judge what ended try number `attempt` of `max_attempts`."""
+def of(error: BaseException, attempt: int, max_attempts: int, *, progressed: bool = False) -> Settlement:
+    """Judge what ended try number `attempt` of `max_attempts`; `progressed` if it committed any chunk."""
+    if progressed and is_transient(error) and not isinstance(error, Transient):
+        return RELEASED  # the database went away under a job that was going well: that is no failed try
     if isinstance(error, MillraceError) and not isinstance(error, Transient):
         return _failed(problem(error.code, error.message, error.suggestion))
     transient = is_transient(error)

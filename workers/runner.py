@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 import structlog
@@ -19,6 +20,7 @@ from workers.tools import Tools
 
 log = structlog.get_logger()
 
+SETTLE_PATIENCE_S = 60
 SETTLE_DEADLINE_S = 600
 """A cancel may have many rows to take back."""
 
@@ -35,18 +37,19 @@ async def run_job(tools: Tools, claim: Claim) -> None:
 
 async def run_attempt(tools: Tools, claim: Claim) -> outcome.Settlement:
     """Run the job until it ends or is interrupted; how it ended. Raises LeaseLost."""
+    committer = Committer(tools, claim)
     try:
         if claim.control is Control.CANCEL:
             return outcome.CANCELLED
         if claim.control is Control.RESTART:
             claim = await restart(tools, claim)
-        await attempt(tools, claim)
+        await attempt(tools, claim, committer)
     except LeaseLost:
         raise
     except (Interrupted, asyncio.CancelledError):
         return await wished(tools, claim)
     except Exception as error:
-        settlement = outcome.of(error, claim.attempt, claim.max_attempts)
+        settlement = outcome.of(error, claim.attempt, claim.max_attempts, progressed=committer.rows > 0)
         if settlement.problem and "incident" in settlement.problem:
             log.exception("job.broke", job_id=str(claim.job_id), incident=settlement.problem["incident"])
         return settlement
@@ -74,7 +77,7 @@ async def take_back(db: Connection, claim: Claim) -> None:
         await datasets.remove_rows(db, claim.table_name, claim.job_id)
 
 
-async def attempt(tools: Tools, claim: Claim) -> None:
+async def attempt(tools: Tools, claim: Claim, committer: Committer) -> None:
     """Read on from the job's checkpoint to the end of its input, chunk by chunk."""
     assert claim.upload_id is not None
     path = tools.files.path(claim.upload_id)
@@ -82,13 +85,27 @@ async def attempt(tools: Tools, claim: Claim) -> None:
         raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
     order = request(claim, path.stat().st_size, tools.settings.chunk_bytes)
     async with tools.sandboxes.open(path, order) as child:
-        committer = Committer(tools, claim)
         await committer.commit_all(child)
         await committer.summarize()
 
 
 async def settle(tools: Tools, claim: Claim, settlement: outcome.Settlement) -> None:
-    """Record how the attempt ended, then tell. Raises LeaseLost, or what a database that is away raises."""
+    """Record how the attempt ended, as soon as the database takes it, then tell. Raises LeaseLost."""
+    give_up_at = time.monotonic() + SETTLE_PATIENCE_S
+    while True:
+        try:
+            await record(tools, claim, settlement)
+            break
+        except (Transient, *UNREACHABLE):
+            if time.monotonic() > give_up_at:
+                raise
+            await asyncio.sleep(0.5)
+    log.info(settlement.event, job_id=str(claim.job_id), processor=claim.processor, attempt=claim.attempt)
+    await tools.bus.notify(claim.job_id)
+
+
+async def record(tools: Tools, claim: Claim, settlement: outcome.Settlement) -> None:
+    """Write the settlement; a cancel that takes the rows back does so in the same transaction."""
     async with asyncio.timeout(SETTLE_DEADLINE_S), tools.database.transaction() as db:
         if settlement.state is State.CANCELLED and (await jobs.wish(db, claim))[1]:
             await take_back(db, claim)
@@ -101,8 +118,6 @@ async def settle(tools: Tools, claim: Claim, settlement: outcome.Settlement) -> 
             costs_attempt=settlement.costs_attempt,
             wait_s=settlement.wait_s,
         )
-    log.info(settlement.event, job_id=str(claim.job_id), processor=claim.processor, attempt=claim.attempt)
-    await tools.bus.notify(claim.job_id)
 
 
 def request(claim: Claim, total: int, chunk_bytes: int) -> dict[str, object]:

@@ -151,6 +151,9 @@ async def end(process: asyncio.subprocess.Process) -> None:
     """Kill a child and wait until it is gone."""
     with suppress(ProcessLookupError):
         process.kill()
+    assert process.stdout is not None
+    while await process.stdout.read(PIECE_BYTES):  # asyncio waits for the pipe's end, and a full one is not read on
+        pass
     await process.wait()
 
 

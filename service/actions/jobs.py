@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -49,7 +49,7 @@ class Prepared:
 
 
 class Replayed(Exception):
-    """The request was made before under the same idempotency key: its job is the answer, and nothing else is written."""
+    """The request was made before, or joins a live job: that job is the answer, and nothing is written."""
 
     def __init__(self, job_id: UUID) -> None:
         self.job_id = job_id
@@ -134,15 +134,7 @@ async def write(
 
 def fingerprint(asked: JobRequest, content: bytes) -> bytes:
     """SHA-256 of everything that makes two requests the same."""
-    said = [
-        asked.processor,
-        asked.dataset,
-        asked.options,
-        asked.priority,
-        asked.metadata,
-        asked.run_at,
-        asked.dedupe_key,
-    ]
+    said = asdict(replace(asked, idempotency_key=None))
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode() + content).digest()
 
 

@@ -17,6 +17,7 @@ QUERY_PARAMETERS = {
     "/v1/jobs": ("state", "processor", "limit", "cursor"),
     "/v1/jobs/{id}/events": ("after",),
     "/v1/jobs/{id}/rejects": ("limit", "cursor"),
+    "/v1/jobs/{id}/attempts": ("limit", "cursor"),
     "/v1/datasets": ("limit", "cursor"),
     "/v1/datasets/{name}/rows": ("limit", "cursor"),
     "/v1/datasets/{name}/export": ("format",),

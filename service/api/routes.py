@@ -10,7 +10,7 @@ from starlette.responses import FileResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from service.api import control, datasets, events, health, jobs, openapi, processors, uploads
+from service.api import control, datasets, events, explain, health, jobs, openapi, processors, uploads
 from service.api.auth import Authenticate
 
 WEB = Path(__file__).parent.parent / "web"
@@ -31,6 +31,8 @@ V1: list[BaseRoute] = [
     Route("/jobs/{id}/cancel", control.cancel, methods=["POST"]),
     Route("/jobs/{id}/retry", control.retry, methods=["POST"]),
     Route("/jobs/{id}/events", events.stream),
+    Route("/jobs/{id}/explain", explain.show),
+    Route("/jobs/{id}/attempts", explain.timeline),
     Route("/jobs/{id}/rejects", jobs.rejected),
     Route("/datasets", datasets.index),
     Route("/datasets/{name}", datasets.show),

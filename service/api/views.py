@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from service.domain import eta
 from service.domain.dataset import Dataset, columns_to_json
-from service.domain.job import FINAL, Job, Progress
+from service.domain.job import Job, Progress
 from service.domain.processor import Processor
 from service.domain.upload import Upload
 
@@ -43,7 +44,7 @@ def job(stored: Job) -> Json:
         "dataset": stored.dataset,
         "options": stored.options,
         "metadata": stored.metadata,
-        "progress": progress(stored.progress, ended=stored.state in FINAL),
+        "progress": progress(stored.progress, eta.of(stored)),
         "counts": asdict(stored.counts),
         "problem": stored.problem,
         "control": stored.control,
@@ -56,7 +57,7 @@ def job(stored: Job) -> Json:
     }
 
 
-def progress(p: Progress, *, ended: bool) -> Json:
+def progress(p: Progress, left: eta.Eta | None) -> Json:
     """Progress with percent; the estimate is None while it is unknown."""
     return {
         "done": p.done,
@@ -66,7 +67,7 @@ def progress(p: Progress, *, ended: bool) -> Json:
         "phase": p.phase,
         "message": p.message,
         "rate": p.rate,
-        "eta_s": {"low": 0, "high": 0} if ended else None,
+        "eta_s": left and asdict(left),
     }
 
 

@@ -29,6 +29,12 @@ def parser() -> argparse.ArgumentParser:
     _job(command("job", "show one job"))
     _rows(command("rows", "print rows of a dataset"))
     command("rejects", "print the rows that a job refused, and why").add_argument("id", metavar="ID")
+    _ids(command("pause", "stop jobs after the chunk in hand; nothing is lost"))
+    _ids(command("resume", "let paused jobs go on from where they stopped"))
+    _cancel(command("cancel", "stop jobs for good; what they stored stays"))
+    _retry(command("retry", "run failed or cancelled jobs again from where they stopped"))
+    _priority(command("priority", "change how urgent jobs are"))
+    _ids(command("delete", "take ended jobs out of sight; their rows stay"))
     return top
 
 
@@ -71,6 +77,25 @@ def _rows(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", metavar="NAME")
     command.add_argument("--limit", type=_count, metavar="N", help="at most this many (table: 20, else all)")
     command.add_argument("--format", choices=("table", "json", "csv"), help="table unless --json is given")
+
+
+def _ids(command: argparse.ArgumentParser) -> None:
+    command.add_argument("ids", nargs="+", metavar="ID")
+
+
+def _cancel(command: argparse.ArgumentParser) -> None:
+    _ids(command)
+    command.add_argument("--remove-rows", action="store_true", help="take back what they stored")
+
+
+def _retry(command: argparse.ArgumentParser) -> None:
+    _ids(command)
+    command.add_argument("--from-start", action="store_true", help="forget what they stored and read it all again")
+
+
+def _priority(command: argparse.ArgumentParser) -> None:
+    command.add_argument("priority", type=int, choices=range(1, 11), metavar="N", help="1-10; 10 is most urgent")
+    _ids(command)
 
 
 def _count(text: str) -> int:

@@ -72,7 +72,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def _fields(job: Json) -> Json:
     return {
-        "phase": job["progress"]["phase"],
+        "phase": wording.phase(job),
         "percent": wording.percent(job),
         "situation": wording.situation(job),
         "elapsed": wording.duration(wording.elapsed_s(job)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -83,6 +84,12 @@ class Client:
         with self._told(), self._http.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as answer:
             yield from messages(self._checked(answer).iter_bytes())
 
+    def change(self, method: str, path: str, params: Mapping[str, str] | None = None, body: Json | None = None) -> Json:
+        """Change what is behind `path`; the JSON object that it became, empty if nothing is left."""
+        with self._told():
+            answer = self._checked(self._http.request(method, path, params=params, json=body))
+        return self._json(answer.text) if answer.content else {}
+
     def export(self, dataset: str) -> Iterator[bytes]:
         """A dataset as CSV, in pieces."""
         with self._told(), self._http.stream("GET", f"/v1/datasets/{dataset}/export") as answer:
@@ -122,6 +129,13 @@ class Client:
             raise Away(f"The connection to {self.url} broke.") from None
         except (httpx.InvalidURL, httpx.RequestError) as error:
             raise Failure(f"{self.url} cannot be used: {error}") from None
+
+
+def in_path(name: str) -> str:
+    """An id or a name as it may stand in a path. Raises Usage for anything else."""
+    if re.fullmatch(r"[\w-]+", name, re.ASCII):
+        return name
+    raise Usage(f"{name!r} is neither an id nor a name; `millrace jobs` lists both.")
 
 
 def _elements(page: str, member: str) -> list[str]:

@@ -15,7 +15,8 @@ from pathlib import PurePath
 from typing import BinaryIO
 
 from service.cli import wording
-from service.cli.client import Client, Json
+from service.cli.client import Client, Json, in_path
+from service.cli.control import control
 from service.cli.display import Display, Sent, display
 from service.cli.failure import FAILED, INTERRUPTED, Interrupted, Usage
 from service.cli.follow import come_back, watch
@@ -29,7 +30,7 @@ def run(given: Namespace) -> int:
     """Do what was typed."""
     commands = {"import": import_file, "jobs": jobs, "job": job, "rows": rows, "rejects": rejects}
     with Client(given.url, given.key) as client:
-        return commands[given.command](client, given)
+        return commands.get(given.command, control)(client, given)
 
 
 def import_file(client: Client, given: Namespace) -> int:
@@ -63,7 +64,7 @@ def jobs(client: Client, given: Namespace) -> int:
 def job(client: Client, given: Namespace) -> int:
     """Show a job; with --follow, until it has ended."""
     shown = display(as_json=given.json)
-    text = client.text(f"/v1/jobs/{_in_path(given.id)}")
+    text = client.text(f"/v1/jobs/{in_path(given.id)}")
     found: Json = json.loads(text)
     if given.follow:
         return _follow(client, found, shown)
@@ -77,7 +78,7 @@ def job(client: Client, given: Namespace) -> int:
 def rows(client: Client, given: Namespace) -> int:
     """Print rows as a table, as JSON or as CSV."""
     wanted = given.format or ("json" if given.json else "table")
-    name = _in_path(given.name)
+    name = in_path(given.name)
     if wanted == "csv":
         for piece in _first_records(client.export(name), given.limit):
             sys.stdout.buffer.write(piece)
@@ -94,7 +95,7 @@ def rows(client: Client, given: Namespace) -> int:
 
 def rejects(client: Client, given: Namespace) -> int:
     """Print what a job refused: where, why, what to do, and the original text."""
-    found = client.items(f"/v1/jobs/{_in_path(given.id)}/rejects", "rejects", None)
+    found = client.items(f"/v1/jobs/{in_path(given.id)}/rejects", "rejects", None)
     if given.json:
         _print_array(found)
         return 0
@@ -114,11 +115,14 @@ def dataset_name(file_name: str) -> str:
 
 
 def _follow(client: Client, followed: Json, shown: Display) -> int:
-    newest = followed
+    newest, was = followed, ""
     try:
         with shown.job(followed) as look:
             for newest, event in watch(client, followed, shown.say):
                 look(newest, event)
+                if newest["state"] == "paused" != was:
+                    shown.say(f"Job {newest['id']} is paused; it goes on with: millrace resume {newest['id']}")
+                was = newest["state"]
     except KeyboardInterrupt:
         shown.say(f"Job {followed['id']} goes on without you. Come back with: {come_back(followed['id'])}")
         return INTERRUPTED
@@ -178,12 +182,6 @@ def _processor_for(client: Client, name: str) -> str:
     return next((p["name"] for p in known if suffix in p["suffixes"]), "csv")
 
 
-def _in_path(name: str) -> str:
-    if re.fullmatch(r"[\w-]+", name, re.ASCII):
-        return name
-    raise Usage(f"{name!r} is neither an id nor a name; `millrace jobs` lists both.")
-
-
 def _first_records(pieces: Iterable[bytes], limit: int | None) -> Iterator[bytes]:
     """CSV up to its `limit`-th record behind the header. A line end counts where the quotes before it are paired."""
     if limit is None:
@@ -202,7 +200,7 @@ def _first_records(pieces: Iterable[bytes], limit: int | None) -> Iterator[bytes
 def _job_cells(found: Json) -> tuple[str, ...]:
     counts = (f"{wording.stored(found):,}", f"{found['counts']['rejected']:,}")
     created = found["created_at"][:16].replace("T", " ")
-    return (found["id"], found["state"], wording.percent(found), *counts, found["dataset"] or "", created)
+    return (found["id"], wording.state(found), wording.percent(found), *counts, found["dataset"] or "", created)
 
 
 def _row_cells(text: str, columns: Sequence[str]) -> list[str]:
@@ -214,7 +212,7 @@ def _row_cells(text: str, columns: Sequence[str]) -> list[str]:
 def _print_job(found: Json) -> None:
     lines = {
         "job": found["id"],
-        "state": found["state"] + (f" ({found['outcome']})" if found["outcome"] else ""),
+        "state": wording.state(found) + (f" ({found['outcome']})" if found["outcome"] else ""),
         "imports": f"{found['processor']} into {found['dataset']}, priority {found['priority']}",
         "done": f"{wording.percent(found)} · {wording.situation(found)}",
         "problem": wording.problem(found),

@@ -72,7 +72,7 @@ class Lines:
 
         def look(job: Json, _event: str) -> None:
             nonlocal last
-            phase = job["progress"]["phase"]
+            phase = wording.phase(job)
             if phase != last or due():
                 last = phase
                 self.say(f"{phase} {wording.percent(job)} · {wording.situation(job)}")

@@ -15,7 +15,12 @@ RETRY_S = 1.0
 LONGEST_WAIT_S = 15.0
 GIVE_UP_S = 600.0
 
-PHASES = {"queued": "waiting", "retrying": "backing off"}
+PHASES = {"queued": "waiting", "running": "importing", "retrying": "backing off"}
+ASKED = {"job.pause_requested": "pause", "job.cancel_requested": "cancel"}
+ENDS_ASKING = FINAL | {"paused"}
+"""States in which nothing is asked of a job any more."""
+NOT_YET = {"outcome": None, "problem": None, "finished_at": None, "cancel_requested_at": None}
+"""What a job that runs again has no more."""
 
 
 def watch(client: Client, job: Json, note: Callable[[str], None]) -> Iterator[tuple[Json, str]]:
@@ -55,10 +60,20 @@ def apply(job: Json, event: Json) -> None:
     if event["seq"] <= job["last_event_id"]:
         return
     job["last_event_id"] = event["seq"]
-    job.update({key: event[key] for key in ("state", "outcome", "problem", "attempt", "counts") if key in event})
+    if event.get("reason") == "retried":
+        job |= NOT_YET
+    told = ("state", "outcome", "problem", "attempt", "counts", "priority")
+    job.update({key: event[key] for key in told if key in event})
     job["progress"] |= event.get("progress", {})
+    if event["type"] == "job.reset":
+        job["counts"] = dict.fromkeys(job["counts"], 0)
+        job["progress"] |= {"done": 0, "percent": None, "rate": None}
     if event["type"] in ("job.started", "job.progressed"):
         job["state"] = "running"
+    if event["type"] in ASKED:
+        job["control"] = ASKED[event["type"]]
+    elif event["type"] == "job.resumed" or event.get("state") in ENDS_ASKING:
+        job["control"] = None
     if "state" in event:
         job["progress"]["phase"] = PHASES.get(event["state"], event["state"])
 

@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 
 from service.cli.client import Json
 
+ABOUT_TO = {"pause": "pausing", "cancel": "cancelling"}
+"""A job by what is asked of it."""
+
 
 def size(number: int) -> str:
     """Bytes for people: 52.2 MB."""
@@ -47,6 +50,16 @@ def percent(job: Json) -> str:
     """How far it is; a dash when nobody knows."""
     known = job["progress"]["percent"]
     return "–" if known is None else f"{known:.0f} %"
+
+
+def state(job: Json) -> str:
+    """Its state, or what it is about to be: a worker obeys after the chunk in hand."""
+    return ABOUT_TO.get(job["control"]) or str(job["state"])
+
+
+def phase(job: Json) -> str:
+    """What it is doing."""
+    return ABOUT_TO.get(job["control"]) or str(job["progress"]["phase"])
 
 
 def situation(job: Json) -> str:

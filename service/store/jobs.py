@@ -92,7 +92,7 @@ async def submit(db: Connection, job: NewJob) -> UUID:
 
 
 async def remember(db: Connection, account_id: UUID, key: str, fingerprint: bytes, job_id: UUID) -> UUID:
-    """Bind an idempotency key to a job; returns the job it was bound to first. Raises StateError for another request."""
+    """Bind an idempotency key to a job; returns the one it was bound to first. Raises StateError: another request."""
     if await db.fetchval(_SQL["remember"], account_id, key, fingerprint, job_id):
         return job_id
     row = await db.fetchrow(_SQL["remembered"], account_id, key)
@@ -123,9 +123,9 @@ async def page(
     return [_job(row) for row in rows]
 
 
-async def claim(db: Connection, queues: Sequence[str], worker: str, lease_s: float) -> Claim | None:
-    """Take the most urgent queued job, or None. Two workers never get the same one."""
-    row = await db.fetchrow(_SQL["claim"], queues, worker, lease_s)
+async def claim(db: Connection, queue: str, worker: str, lease_s: float) -> Claim | None:
+    """Take the most urgent job of a queue, or None. Two workers never get the same one."""
+    row = await db.fetchrow(_SQL["claim"], queue, worker, lease_s)
     return None if row is None else _claim(row)
 
 

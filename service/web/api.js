@@ -19,6 +19,8 @@
  * @property {Progress} progress
  * @property {{read: number, inserted: number, updated: number, skipped: number, rejected: number}} counts
  * @property {{code: string, message: string, suggestion?: string} | null} problem
+ * @property {'pause' | 'cancel' | 'restart' | null} control what is asked of it and not done yet
+ * @property {string | null} cancel_requested_at
  * @property {string} created_at
  * @property {string | null} started_at
  * @property {string | null} finished_at

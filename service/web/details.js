@@ -91,7 +91,13 @@ function told({ last, count }) {
     case 'job.started': return last.attempt > 1 ? `Started, attempt ${last.attempt}` : 'Started'
     case 'job.progressed': return `${plural(count, 'chunk')} committed, ${number(last.counts.read)} rows read`
     case 'job.retrying': return `Will be tried again${last.run_at ? ` at ${moment(last.run_at)}` : ''}${why}`
-    case 'job.requeued': return { worker_lost: 'Its worker was lost; back in the queue', back_off_over: 'Back in the queue' }[last.reason] ?? 'Handed back to the queue'
+    case 'job.pause_requested': return 'Pause asked for'
+    case 'job.paused': return 'Paused'
+    case 'job.resumed': return 'Resumed'
+    case 'job.cancel_requested': return `Cancel asked for${last.rows === 'remove' ? ', rows to be removed' : ''}`
+    case 'job.prioritized': return `Priority set to ${last.priority}`
+    case 'job.reset': return 'Begun again: what it had stored is removed'
+    case 'job.requeued': return last.reason === 'retried' ? `Tried again, from ${last.from === 'start' ? 'the start' : 'where it stopped'}` : { worker_lost: 'Its worker was lost; back in the queue', back_off_over: 'Back in the queue' }[last.reason] ?? 'Handed back to the queue'
     case 'job.completed': return 'Completed'
     case 'job.failed': return `Failed${why}`
     case 'job.cancelled': return 'Cancelled'

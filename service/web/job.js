@@ -1,9 +1,10 @@
 /** `<millrace-job>`: one job as a card, with its details behind a button. */
 
+import { JobControls } from './controls.js'
 import { JobDetails } from './details.js'
 import { h, say } from './dom.js'
 import { duration, moment, number } from './format.js'
-import { hasEnded, live } from './live.js'
+import { hasEnded, live, standing } from './live.js'
 
 /**
  * @typedef {import('./api.js').Job} Job
@@ -52,12 +53,14 @@ export class MillraceJob extends HTMLElement {
     this.button = h('button', {
       type: 'button', class: 'disclosure', 'aria-expanded': 'false', 'aria-controls': panel, onclick: () => this.#toggle(),
     }, this.name, this.file)
+    this.controls = new JobControls(this)
     this.panel = h('div', { class: 'panel', id: panel, hidden: true })
     this.append(
-      h('div', { class: 'job-head' }, h('h4', {}, this.button), this.state),
+      h('div', { class: 'job-head' }, h('h4', {}, this.button), this.controls.element, this.state),
       this.bar,
       h('dl', { class: 'figures' }, FIGURES.map(name => h('div', { 'data-figure': name }, h('dt', {}, name), this.figures[name]))),
       this.problem,
+      this.controls.note,
       this.panel,
     )
   }
@@ -71,19 +74,20 @@ export class MillraceJob extends HTMLElement {
     this.classList.toggle('begun', job.started_at !== null)
     say(this.name, job.dataset ?? job.processor)
     say(this.file, this.#file)
-    say(this.state, job.outcome === 'partial' ? `${job.state}, with rejects` : job.state)
-    this.state.dataset.state = job.outcome === 'partial' && job.state === 'completed' ? 'partial' : job.state
+    say(this.state, job.state === 'completed' && job.outcome === 'partial' ? 'completed, with rejects' : standing(job))
+    this.state.dataset.state = job.outcome === 'partial' && job.state === 'completed' ? 'partial' : standing(job)
     this.bar.hidden = hasEnded(job)
-    if (percent === null) this.bar.removeAttribute('value')
-    else this.bar.value = percent
+    if (percent === null && job.state !== 'paused') this.bar.removeAttribute('value')
+    else this.bar.value = percent ?? 0
     say(this.figures.Done, percent === null ? '–' : `${Math.floor(percent)} %`)
     say(this.figures.Rows, number(counts.inserted + counts.updated))
     say(this.figures.Rejected, number(counts.rejected))
     this.figures.Rejected.classList.toggle('bad', counts.rejected > 0)
-    say(this.figures.Rate, progress.rate ? `${number(progress.rate)}/s` : '–')
-    say(this.figures.Phase, progress.phase)
+    say(this.figures.Rate, progress.rate && job.state !== 'paused' ? `${number(progress.rate)}/s` : '–')
+    say(this.figures.Phase, standing(job) === job.state ? progress.phase : standing(job))
     say(this.figures.Time, elapsed(job))
     this.#drawProblem(job)
+    this.controls.update(job)
   }
 
   /** @param {Job} job */

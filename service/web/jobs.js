@@ -1,20 +1,21 @@
-/** `<millrace-jobs>`: the jobs in three groups, newest first, but running ones before those that wait. */
+/** `<millrace-jobs>`: the jobs in three groups, newest first, but running ones before those that wait, and paused ones last. */
 
 import { announce, arrange, h, say } from './dom.js'
 import { number } from './format.js'
 import { MillraceJob } from './job.js'
-import { hasEnded, live } from './live.js'
+import { hasEnded, live, standing } from './live.js'
 
 /** @typedef {import('./api.js').Job} Job */
 
 /** @type {{name: string, title: string, holds: (job: Job) => boolean}[]} */
 const GROUPS = [
   { name: 'active', title: 'Active', holds: job => !hasEnded(job) },
-  { name: 'failed', title: 'Failed', holds: job => hasEnded(job) && job.state !== 'completed' },
+  { name: 'failed', title: 'Failed or cancelled', holds: job => hasEnded(job) && job.state !== 'completed' },
   { name: 'finished', title: 'Finished', holds: job => job.state === 'completed' },
 ]
 const EVERY_MS = 1_000
 const SPOKEN_STEP = 25
+const SPOKEN = new Set(['pausing', 'paused', 'cancelling', 'completed', 'failed', 'cancelled'])
 
 class MillraceJobs extends HTMLElement {
   /** @type {Map<string, MillraceJob>} */
@@ -48,18 +49,22 @@ class MillraceJobs extends HTMLElement {
   }
 
   #draw() {
-    const waits = ({ job }) => Number(job.state === 'queued')
+    const waits = ({ job }) => ({ queued: 1, paused: 2 })[job.state] ?? 0
     const all = [...live.known.values()].sort((a, b) => waits(a) - waits(b) || (a.job.id < b.job.id ? 1 : -1))
+    const focused = document.activeElement
     for (const group of this.groups) {
       const inside = all.filter(({ job }) => group.holds(job))
       group.section.hidden = inside.length === 0
       say(group.count, number(inside.length))
       arrange(group.list, inside.map(({ job }) => this.#card(job.id)))
     }
+    // a card that changed its group was out of the page for a moment
+    if (focused !== document.activeElement && this.contains(focused)) /** @type {HTMLElement} */ (focused).focus({ preventScroll: true })
     for (const known of all) {
       this.#card(known.job.id).update(known)
       this.#speak(known.job)
     }
+    for (const id of this.#cards.keys()) if (!live.known.has(id)) this.#cards.delete(id)
     this.empty.hidden = all.length > 0
     if (live.isLoaded) say(this.empty, 'No jobs yet. Drop a file above, and watch its rows arrive.')
     this.more.hidden = !live.older
@@ -82,12 +87,12 @@ class MillraceJobs extends HTMLElement {
   }
 
   /**
-   * Each quarter and the end of a job that was seen going on.
+   * Each quarter, each stop and the end of a job that was seen going on.
    * @param {Job} job
    */
   #speak(job) {
     const step = Math.floor((job.progress.percent ?? 0) / SPOKEN_STEP) * SPOKEN_STEP
-    const now = hasEnded(job) ? job.state : `${step} percent`
+    const now = SPOKEN.has(standing(job)) ? standing(job) : `${step} percent`
     const before = this.#spoken.get(job.id)
     this.#spoken.set(job.id, now)
     if (before === undefined || before === now) return

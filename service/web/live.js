@@ -3,7 +3,7 @@
  * only six connections to one service, shared by every tab, and uploads need some of them.
  */
 
-import { get } from './api.js'
+import { get, Problem } from './api.js'
 import { follow } from './stream.js'
 
 /**
@@ -24,10 +24,20 @@ const LATER_MS = 6_000
 const LONGEST_WAIT_MS = 20_000
 
 const ENDED = new Set(['completed', 'failed', 'cancelled'])
-const PHASES = { queued: 'waiting', retrying: 'backing off' }
+const PHASES = { queued: 'waiting', running: 'importing', retrying: 'backing off' }
+const ASKED = { 'job.pause_requested': 'pause', 'job.cancel_requested': 'cancel' }
 
 /** @param {Job} job */
 export const hasEnded = job => ENDED.has(job.state)
+
+/**
+ * Its state, or what it is about to be: a worker obeys after the chunk in hand.
+ * @param {Job} job
+ */
+export function standing(job) {
+  if (!hasEnded(job) && (job.control === 'cancel' || job.cancel_requested_at)) return 'cancelling'
+  return job.state === 'running' && job.control === 'pause' ? 'pausing' : job.state
+}
 
 /** Fires `change` when a job is new or different, and `line` when the service answers again or no more. */
 class Live extends EventTarget {
@@ -41,6 +51,8 @@ class Live extends EventTarget {
   isConnected = true
   /** @type {Map<string, AbortController>} */
   #streams = new Map()
+  /** @type {Set<string>} deleted jobs, which an answer on its way may still hold */
+  #gone = new Set()
   #isRunning = false
   #failures = 0
   #timer = 0
@@ -66,6 +78,14 @@ class Live extends EventTarget {
    */
   add(job, file) {
     if (job.upload_id) this.files.set(job.upload_id, file)
+    this.took(job)
+  }
+
+  /**
+   * The service has answered with a job that was changed here: show it, and follow what becomes of it.
+   * @param {Job} job
+   */
+  took(job) {
     this.#take(job)
     this.#assign()
     this.#schedule()
@@ -80,6 +100,18 @@ class Live extends EventTarget {
     const known = this.known.get(id)
     if (known) known.isWatched = isWatched
     this.#assign()
+  }
+
+  /**
+   * A job is deleted.
+   * @param {string} id
+   */
+  forget(id) {
+    this.#gone.add(id)
+    this.known.delete(id)
+    this.#streams.get(id)?.abort()
+    this.#streams.delete(id)
+    this.#changed()
   }
 
   /** Older jobs, another page of them. */
@@ -121,13 +153,16 @@ class Live extends EventTarget {
 
   #pauseMs() {
     if (this.#failures) return (0.5 + Math.random() / 2) * Math.min(LONGEST_WAIT_MS, SOON_MS * 2 ** this.#failures)
-    const isEachStreamed = [...this.known.values()].every(({ job }) => hasEnded(job) || this.#streams.has(job.id))
+    const isEachStreamed = [...this.known.values()].every(({ job }) => hasEnded(job) || job.state === 'paused' || this.#streams.has(job.id))
     return isEachStreamed ? LATER_MS : SOON_MS
   }
 
   async #refresh() {
+    const before = [...this.known.keys()]
     const page = await get('/v1/jobs', { limit: PAGE })
     const fresh = new Set(page.jobs.map(job => job.id))
+    const oldest = page.next_cursor ? page.jobs.at(-1).id : ''
+    before.filter(id => id >= oldest && !fresh.has(id)).forEach(id => this.forget(id)) // deleted by somebody else
     if (!this.isLoaded) {
       this.older = page.next_cursor
       if (this.older) page.jobs.push(...(await this.#unfinished()))
@@ -135,17 +170,27 @@ class Live extends EventTarget {
     page.jobs.forEach(job => this.#take(job))
     for (const { job } of this.known.values()) {
       const isMissed = !hasEnded(job) && !fresh.has(job.id) && !this.#streams.has(job.id)
-      if (isMissed) this.#take(await get(`/v1/jobs/${job.id}`))
+      if (isMissed) await this.#lookUp(job.id)
     }
     await this.#nameFiles()
     this.isLoaded = true
     this.#changed()
   }
 
+  /** @param {string} id */
+  async #lookUp(id) {
+    try {
+      this.#take(await get(`/v1/jobs/${id}`))
+    } catch (problem) {
+      if (!(problem instanceof Problem && problem.status === 404)) throw problem
+      this.forget(id)
+    }
+  }
+
   /** Jobs that go on although newer ones fill the first page. */
   async #unfinished() {
     const found = []
-    for (const state of ['running', 'retrying', 'queued']) {
+    for (const state of ['running', 'retrying', 'queued', 'pending', 'paused']) {
       found.push(...(await get('/v1/jobs', { state, limit: PAGE })).jobs)
     }
     return found
@@ -165,6 +210,7 @@ class Live extends EventTarget {
    * @param {Job} job
    */
   #take(job) {
+    if (this.#gone.has(job.id)) return
     const known = this.known.get(job.id)
     if (!known) this.known.set(job.id, { job, timeline: [], seen: 0, isWatched: false })
     else if (job.last_event_id < known.job.last_event_id || JSON.stringify(job) === JSON.stringify(known.job)) return
@@ -172,10 +218,10 @@ class Live extends EventTarget {
     this.#changed()
   }
 
-  /** Give the streams to those who need them most: opened ones, then running ones, then the oldest. */
+  /** Give the streams to those who need them most: opened ones, then running ones, paused ones last, then the oldest. */
   #assign() {
     if (!this.#isRunning || document.hidden) return
-    const urgency = ({ job, isWatched }) => (isWatched ? 0 : 2) + (job.state === 'running' ? 0 : 1)
+    const urgency = ({ job, isWatched }) => (isWatched ? 0 : 3) + ({ running: 0, paused: 2 }[job.state] ?? 1)
     const wanted = [...this.known.values()]
       .filter(({ job, isWatched, seen }) => !hasEnded(job) || (isWatched && seen < job.last_event_id))
       .sort((a, b) => urgency(a) - urgency(b) || (a.job.id < b.job.id ? -1 : 1))
@@ -246,6 +292,13 @@ function after(job, event) {
   const { seq, type, at, progress = {}, counts, state, outcome, problem, attempt } = event
   const told = Object.fromEntries(Object.entries({ counts, state, outcome, problem, attempt }).filter(([, value]) => value !== undefined))
   const moved = { ...job, ...told, last_event_id: seq, progress: { ...job.progress, ...progress } }
+  if (event.reason === 'retried') Object.assign(moved, { outcome: null, problem: null, finished_at: null, cancel_requested_at: null })
+  if (type === 'job.reset') {
+    moved.counts = { read: 0, inserted: 0, updated: 0, skipped: 0, rejected: 0 }
+    Object.assign(moved.progress, { done: 0, percent: null, rate: null })
+  }
+  if (type in ASKED) moved.control = ASKED[type]
+  else if (type === 'job.resumed' || moved.state === 'paused' || ENDED.has(moved.state)) moved.control = null
   if (type === 'job.started' || type === 'job.progressed') moved.state = 'running'
   if (type === 'job.started') moved.started_at ??= at
   if (state) moved.progress.phase = PHASES[state] ?? state

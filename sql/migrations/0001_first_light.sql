@@ -96,7 +96,7 @@ create index job_account on job (account_id, id desc);
 create index job_queued on job (queue, priority, account_id, id) where state = 'queued';
 create index job_waiting on job (run_at) where state in ('pending', 'retrying');
 create unique index job_dedupe on job (account_id, dedupe_key)
-where state not in ('completed', 'failed', 'cancelled');  -- joins a live job, never blocks a retry after failure
+where dedupe_key is not null and state not in ('completed', 'failed', 'cancelled');  -- joins a live job, never blocks a retry after failure
 create index job_upload on job (upload_id);
 create index job_dataset on job (dataset_id);
 

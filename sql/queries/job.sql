@@ -7,7 +7,7 @@ with created as (
   select
     $1, $2, $3, $4, case when $13 > now() then 'pending' else 'queued' end, $5, $6, $7, $8, $9,
     $10, $11, 'waiting', 1, coalesce($13, now()), $14
-  on conflict (account_id, dedupe_key) where state not in ('completed', 'failed', 'cancelled') do nothing
+  on conflict (account_id, dedupe_key) where dedupe_key is not null and state not in ('completed', 'failed', 'cancelled') do nothing
   returning id, account_id
 )
 insert into event (job_id, account_id, seq, type, data)
@@ -50,15 +50,17 @@ limit $4;
 
 -- name: claim
 with recursive top as (
-  select max(priority) as priority
+  select priority
   from job
-  where state = 'queued' and queue = any($1::text[])
+  where state = 'queued' and queue = $1
+  order by priority desc
+  limit 1
 ),
 waiting (account_id) as (  -- each account with a job of that priority, by one index probe an account
   (
     select account_id
     from job
-    where state = 'queued' and queue = any($1::text[]) and priority = (select priority from top)
+    where state = 'queued' and queue = $1 and priority = (select priority from top)
     order by account_id
     limit 1
   )
@@ -66,7 +68,7 @@ waiting (account_id) as (  -- each account with a job of that priority, by one i
   select (
     select account_id
     from job
-    where state = 'queued' and queue = any($1::text[]) and priority = (select priority from top)
+    where state = 'queued' and queue = $1 and priority = (select priority from top)
       and account_id > waiting.account_id
     order by account_id
     limit 1
@@ -81,7 +83,7 @@ next as (
   cross join lateral (
     select id, account_id
     from job
-    where state = 'queued' and queue = any($1::text[]) and priority = (select priority from top)
+    where state = 'queued' and queue = $1 and priority = (select priority from top)
       and job.account_id = waiting.account_id
     order by id
     limit 1

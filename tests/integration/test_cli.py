@@ -192,10 +192,7 @@ async def test_following_goes_on_where_a_broken_connection_left_off(
 async def test_ctrl_c_while_following_says_how_to_come_back(start_service: StartService, people: Path) -> None:
     service = await start_service("api")  # nobody works on the job
     process = await begin(service, "import", str(people), "--dataset", "left", "--follow")
-    assert process.stdout is not None
-    async with asyncio.timeout(30):
-        while not (line := await process.stdout.readline()).startswith(b"waiting"):
-            assert line, "ended too early"
+    await _line(process, b"waiting")
     process.send_signal(signal.SIGINT)
     out, err = await process.communicate()
     assert process.returncode == 130
@@ -222,6 +219,63 @@ async def test_a_terminal_gets_a_live_bar_and_the_summary(service: Service, peop
         os.close(terminal)
 
 
+async def test_waiting_jobs_are_paused_resumed_and_cancelled_by_their_ids(
+    start_service: StartService, people: Path
+) -> None:
+    service = await start_service("api")  # nobody works on them
+    ids = [json.loads((await run(service, "import", people, "--json")).out)["id"] for _ in range(2)]
+    for command, state in [("pause", "paused"), ("resume", "queued"), ("cancel", "cancelled"), ("retry", "queued")]:
+        ended = await run(service, command, *ids)
+        assert (ended.code, ended.out) == (0, "".join(f"{job_id} is {state}\n" for job_id in ids))
+    assert (await run(service, "priority", "9", ids[0])).out == f"{ids[0]} has priority 9\n"
+    assert json.loads((await run(service, "job", ids[0], "--json")).out)["priority"] == 9
+
+
+async def test_a_job_that_refuses_is_explained_and_the_others_are_done(service: Service, people: Path) -> None:
+    done = await imported(service.client, GOOD, "finished")
+    other = await imported(service.client, GOOD, "finished")
+    unknown = "01a20594-aee7-73c2-b485-15425946dd2c"
+    refused = await run(service, "pause", done["id"])
+    assert (refused.code, refused.out) == (1, "")
+    assert refused.err.startswith(f"millrace: {done['id']}: This job is completed: pause is not possible now. — ")
+    deleted = await run(service, "delete", done["id"], unknown, other["id"])
+    assert deleted.code == 1
+    assert deleted.out == "".join(f"{job['id']} is deleted; its rows stay\n" for job in (done, other))
+    assert deleted.err.startswith(f"millrace: {unknown}: ")
+
+
+async def test_following_says_that_a_job_is_paused_and_goes_on_when_it_does(
+    start_service: StartService, people: Path
+) -> None:
+    service = await start_service("api")
+    job_id = json.loads((await run(service, "import", people, "--dataset", "rested", "--json")).out)["id"]
+    process = await begin(service, "job", job_id, "--follow")
+    await _line(process, b"waiting")
+    await run(service, "pause", job_id)
+    await _line(process, f"Job {job_id} is paused; it goes on with: millrace resume {job_id}".encode())
+    await run(service, "resume", job_id)
+    await _line(process, b"waiting")
+    await service.worker()
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert out.decode().splitlines()[-1].startswith("completed: 3 rows into rested")
+
+
+async def test_following_ends_with_1_when_the_running_job_is_cancelled_and_its_rows_taken_back(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    file = tmp_path / "long.csv"
+    file.write_bytes(b"id,name\n" + b"".join(b"%d,somebody\n" % i for i in range(200_000)))
+    service = await start_service(chunk_bytes=4096)
+    job_id = json.loads((await run(service, "import", file, "--json")).out)["id"]
+    process = await begin(service, "job", job_id, "--follow")
+    await _line(process, b"importing")
+    assert (await run(service, "cancel", job_id, "--remove-rows")).out == f"{job_id} is cancelling\n"
+    out, _ = await process.communicate()
+    assert process.returncode == 1
+    assert out.decode().splitlines()[-1].startswith("cancelled: 0 rows into long")
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "code", "said"),
     [
@@ -233,6 +287,9 @@ async def test_a_terminal_gets_a_live_bar_and_the_summary(service: Service, peop
         (["rows", "nowhere"], {}, 1, "There is no dataset nowhere"),
         (["rows", "../jobs"], {}, 2, "neither an id nor a name"),
         (["rows"], {}, 2, "required: NAME"),
+        (["pause"], {}, 2, "required: ID"),
+        (["cancel", "../imports"], {}, 2, "neither an id nor a name"),
+        (["priority", "11", "x"], {}, 2, "invalid choice: 11"),
         (["import", "/nowhere.csv"], {}, 2, "cannot be read: No such file"),
         (["import", "-"], {}, 2, "pass --dataset"),
         (["import", __file__, "--option", "dataset=x"], {}, 2, "no option of a processor"),
@@ -283,6 +340,14 @@ def test_an_event_stream_is_read_as_the_standard_says(piece_bytes: int) -> None:
         Message("message", "a\u2028b", "7", 1500),
         Message("x", "", "7", 1500),
     ]
+
+
+async def _line(process: Process, start: bytes) -> None:
+    """Wait until a command prints a line that starts so."""
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        while not (line := await process.stdout.readline()).startswith(start):
+            assert line, "ended too early"
 
 
 @asynccontextmanager
