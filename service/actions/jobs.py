@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from service.deps import Deps
 from service.domain.dataset import checked_name
-from service.domain.errors import InputError
+from service.domain.errors import InputError, faults_of
 from service.domain.ids import new_id
 from service.domain.job import Job
 from service.domain.processor import Processor
@@ -142,10 +142,9 @@ def _options(processor: Processor, given: Mapping[str, Any]) -> BaseModel:
     try:
         return processor.options.model_validate(given)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, f['loc'])) or 'options'}: {f['msg']}" for f in error.errors())
         known = ", ".join(processor.options.model_fields) or "none"
         raise InputError(
             "invalid_options",
-            f"The options do not fit processor {processor.name!r}: {faults}.",
+            f"The options do not fit processor {processor.name!r}: {faults_of(error, 'options')}.",
             suggestion=f"Its options are: {known}. See GET /v1/processors.",
         ) from error

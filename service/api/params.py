@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from service.domain.errors import InputError, NotFound, TooLarge
+from service.domain.errors import InputError, NotFound, TooLarge, faults_of
 
 MAX_JSON_BYTES = 1024 * 1024
 MAX_PAGE = 1_000
@@ -99,7 +99,8 @@ async def json_of(request: Request, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(bytes(body))
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, f['loc'])) or 'body'}: {f['msg']}" for f in error.errors())
         raise InputError(
-            "invalid_request", f"The request does not fit: {faults}.", suggestion="See /openapi.json for its form."
+            "invalid_request",
+            f"The request does not fit: {faults_of(error, 'body')}.",
+            suggestion="See /openapi.json for its form.",
         ) from error

@@ -14,6 +14,8 @@ Anything else that is raised is a bug: the API answers 500 with an incident id, 
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
 
 class MillraceError(Exception):
     """`code` is stable and documented; `message` says what broke; `suggestion` says what to do."""
@@ -70,3 +72,8 @@ class Transient(MillraceError):
     ) -> None:
         super().__init__(code, message, suggestion=suggestion)
         self.retry_after_s = retry_after_s
+
+
+def faults_of(error: ValidationError, whole: str) -> str:
+    """What does not fit and where, as one line; `whole` names what is at fault as a whole."""
+    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}" for fault in error.errors())

@@ -56,7 +56,6 @@ class Claim:
     cursor: Mapping[str, Any] | None
     read: int
     control: Control | None
-    remove_rows: bool
     table_name: str | None
     columns: tuple[Column, ...] | None
 
@@ -229,7 +228,7 @@ async def rescue(db: Connection, max_deaths: int, problem: Mapping[str, str]) ->
 
 
 async def promote(db: Connection) -> list[UUID]:
-    """Queue the retrying jobs whose back-off is over."""
+    """Queue the jobs whose time has come: submitted for later, or backing off."""
     return [row["job_id"] for row in await db.fetch(_SQL["promote"])]
 
 

@@ -127,7 +127,7 @@ told as (
 select
   claimed.id, claimed.account_id, claimed.epoch, claimed.attempt, claimed.max_attempts, claimed.processor,
   claimed.upload_id, claimed.dataset_id, claimed.options, claimed.cursor, claimed.read,
-  claimed.control, claimed.remove_rows,
+  claimed.control,
   dataset.table_name, dataset.columns
 from claimed
 left join dataset on dataset.id = claimed.dataset_id;

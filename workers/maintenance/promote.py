@@ -1,4 +1,4 @@
-"""Queues retrying jobs whose back-off is over."""
+"""Queues jobs whose time has come: submitted for later, or backing off."""
 
 from __future__ import annotations
 
