@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from uuid import UUID
+
+from service.domain.job import Control
 from service.store import jobs
+from service.store.database import Connection
 from workers.__main__ import main
 
 FENCE = "where id = $1 and epoch = $2 and state = 'running'"
+
+
+async def every_lease_is_ours(
+    db: Connection, held: Sequence[tuple[UUID, int]], lease_s: float
+) -> dict[tuple[UUID, int], Control | None]:
+    """Believe in every lease; else a heartbeat that comes before the next commit would hide the missing fence."""
+    await extend_leases(db, held, lease_s)
+    return dict.fromkeys(held)
+
 
 if __name__ == "__main__":
     statement = jobs._SQL["advance"]
     assert FENCE in statement
     jobs._SQL["advance"] = statement.replace(FENCE, "where id = $1 and $2::integer > 0")  # type: ignore[index]
+    extend_leases, jobs.extend_leases = jobs.extend_leases, every_lease_is_ours
     main()
