@@ -28,9 +28,10 @@ class Bus:
         self._redis = redis
         self._away = False
 
-    async def notify(self, job_id: UUID) -> None:
-        """Tell every process that a job has new events. Never raises for Redis being away."""
-        await self._publish(CHANGES, str(job_id))
+    async def notify(self, *job_ids: UUID) -> None:
+        """Tell every process that jobs have new events. Never raises for Redis being away."""
+        if job_ids:
+            await self._publish(CHANGES, " ".join(map(str, job_ids)))
 
     async def ask(self, job_id: UUID) -> None:
         """Tell the worker that runs a job to look at what its user wants."""

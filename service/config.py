@@ -28,7 +28,9 @@ class Settings(BaseSettings):
     upload_idle_s: float = Field(30, gt=0, description="An upload that sends nothing for this long is dropped.")
     upload_threads: int = Field(4, ge=1, description="Threads that write uploads to disk.")
 
-    worker_slots: int = Field(2, ge=1, description="Jobs that one worker process runs at the same time.")
+    worker_slots: int = Field(2, ge=1, description="Jobs that one worker process runs at the same time, per queue.")
+    io_slots: int = Field(50, ge=1, description="The same for queue `io`, whose jobs only wait for others.")
+    ageing_s: float = Field(600, gt=0, description="A waiting job becomes one priority more urgent each time.")
     lease_s: float = Field(10, gt=0, description="A worker silent for this long loses its jobs to another one.")
     sweep_s: float = Field(1, gt=0, description="How often a worker looks into PostgreSQL without being rung.")
     chunk_bytes: int = Field(6 * MIB, ge=1, description="Input that one chunk takes; memory grows with it.")

@@ -30,6 +30,84 @@ $$;
 
 ALTER FUNCTION millrace.check_job_transition() OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.count_down_dependents() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+begin
+  update job
+  set waits_for = waits_for - 1
+  from dependency
+  where dependency.needs_id = new.id and job.id = dependency.job_id and job.waits_for > 0;
+  return null;
+end
+$$;
+
+ALTER FUNCTION millrace.count_down_dependents() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.full_limits(waiting_id uuid) RETURNS TABLE(kind text, name text, max_running integer)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+  with mine as (
+    select job.queue, job.processor, job.account_id, account.name as account, account.max_running
+    from job
+    join account on account.id = job.account_id
+    where job.id = waiting_id
+      and job.state = 'queued'
+      and job.account_id = nullif(current_setting('millrace.account', true), '')::uuid
+  )
+  select 'account', mine.account, mine.max_running
+  from mine
+  where (select count(*) from lease where lease.account_id = mine.account_id) >= mine.max_running
+  union all
+  select running_limit.kind, running_limit.name, running_limit.max_running
+  from mine
+  join running_limit on (running_limit.kind, running_limit.name) in (('processor', mine.processor), ('queue', mine.queue))
+  where (
+    select count(*)
+    from lease
+    where case running_limit.kind when 'queue' then lease.queue else lease.processor end = running_limit.name
+  ) >= running_limit.max_running
+$$;
+
+ALTER FUNCTION millrace.full_limits(waiting_id uuid) OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.judge_flow() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+declare
+  whole flow;
+  verdict text;
+begin
+  select * into whole from flow where id = new.flow_id for no key update;  -- the last two steps may end together
+  select case
+    when bool_or(state in ('failed', 'cancelled')) then 'failed'
+    when bool_and(state = 'completed') then 'completed'
+    else 'running'
+  end
+  into verdict
+  from job
+  where flow_id = new.flow_id and is_required;
+  verdict := coalesce(verdict, 'running');
+  if verdict <> whole.state then
+    update flow
+    set state = verdict, event_seq = event_seq + 1, finished_at = case when verdict <> 'running' then now() end
+    where id = whole.id;
+    insert into flow_event (flow_id, account_id, seq, type, data)
+    values (
+      whole.id, whole.account_id, whole.event_seq + 1,
+      case verdict when 'running' then 'flow.resumed' else 'flow.' || verdict end,
+      jsonb_build_object('state', verdict, 'name', whole.name)
+    );
+  end if;
+  return null;
+end
+$$;
+
+ALTER FUNCTION millrace.judge_flow() OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.queue_busy(named text) RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'millrace', 'pg_temp'
@@ -61,31 +139,45 @@ CREATE FUNCTION millrace.queue_position(waiting_id uuid) RETURNS bigint
     group by job.account_id
   ),
   turns as (
-    select peers.*, row_number() over (order by account.served_at, oldest.id) as turn
+    select
+      peers.*,
+      account.weight,
+      greatest(account.turn, coalesce((select turn from turn_clock join mine using (queue)), 0)) as turn
     from peers
     join account on account.id = peers.account_id
-    cross join mine
-    cross join lateral (
-      select id
-      from job
-      where state = 'queued' and queue = mine.queue and priority = mine.priority and account_id = peers.account_id
-      order by id
-      limit 1
-    ) as oldest
   ),
   own as (
-    select turn, older
+    select account_id, older, turn + older::double precision / weight as turn
     from turns
     join mine using (account_id)
+  ),
+  ahead as (  -- by our turn, so many jobs of each account have had theirs; one of the same turn goes by age
+    select
+      turns.account_id,
+      turns.waiting,
+      greatest(ceil((own.turn - turns.turn) * turns.weight - 1e-6), 0)::bigint as served,
+      abs(round((own.turn - turns.turn) * turns.weight) - (own.turn - turns.turn) * turns.weight) < 1e-6
+        and own.turn > turns.turn - 1e-6 as ties
+    from turns
+    cross join own
+    where turns.account_id <> own.account_id
   )
   select (
     1
     + (select count(*) from job join mine using (queue) where job.state = 'queued' and job.priority > mine.priority)
-    -- By its turn each account was served once per older job of ours, and once more if it comes before us.
-    + sum(case turns.turn when own.turn then own.older else least(waiting, own.older + (turns.turn < own.turn)::int) end)
+    + (select older from own)
+    + coalesce(sum(least(ahead.waiting, ahead.served + case when ahead.ties and (
+        select job.id
+        from job
+        join mine using (queue, priority)
+        where job.state = 'queued' and job.account_id = ahead.account_id
+        order by job.id
+        offset ahead.served
+        limit 1
+      ) < (select id from mine) then 1 else 0 end)), 0)
   )::bigint
-  from turns
-  cross join own
+  from own
+  left join ahead on true
 $$;
 
 ALTER FUNCTION millrace.queue_position(waiting_id uuid) OWNER TO millrace_worker;
@@ -93,9 +185,13 @@ ALTER FUNCTION millrace.queue_position(waiting_id uuid) OWNER TO millrace_worker
 CREATE TABLE millrace.account (
     id uuid NOT NULL,
     name text NOT NULL,
-    served_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT account_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text))
+    weight smallint DEFAULT 1 NOT NULL,
+    max_running integer,
+    turn double precision DEFAULT 0 NOT NULL,
+    CONSTRAINT account_max_running_check CHECK ((max_running >= 0)),
+    CONSTRAINT account_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text)),
+    CONSTRAINT account_weight_check CHECK (((weight >= 1) AND (weight <= 100)))
 );
 
 ALTER TABLE millrace.account OWNER TO millrace_worker;
@@ -135,6 +231,14 @@ CREATE TABLE millrace.dataset (
 
 ALTER TABLE millrace.dataset OWNER TO millrace_worker;
 
+CREATE TABLE millrace.dependency (
+    job_id uuid NOT NULL,
+    needs_id uuid NOT NULL,
+    account_id uuid NOT NULL
+);
+
+ALTER TABLE millrace.dependency OWNER TO millrace_worker;
+
 CREATE TABLE millrace.event (
     job_id uuid NOT NULL,
     account_id uuid NOT NULL,
@@ -145,6 +249,32 @@ CREATE TABLE millrace.event (
 );
 
 ALTER TABLE millrace.event OWNER TO millrace_worker;
+
+CREATE TABLE millrace.flow (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    name text NOT NULL,
+    state text DEFAULT 'running'::text NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    event_seq integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    finished_at timestamp with time zone,
+    CONSTRAINT flow_check CHECK (((state = 'running'::text) = (finished_at IS NULL))),
+    CONSTRAINT flow_state_check CHECK ((state = ANY (ARRAY['running'::text, 'completed'::text, 'failed'::text])))
+);
+
+ALTER TABLE millrace.flow OWNER TO millrace_worker;
+
+CREATE TABLE millrace.flow_event (
+    flow_id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    seq integer CONSTRAINT flow_event_seq_not_null1 NOT NULL,
+    type text NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    data jsonb NOT NULL
+);
+
+ALTER TABLE millrace.flow_event OWNER TO millrace_worker;
 
 CREATE TABLE millrace.idempotency (
     account_id uuid NOT NULL,
@@ -196,16 +326,32 @@ CREATE TABLE millrace.job (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     started_at timestamp with time zone,
     finished_at timestamp with time zone,
+    input jsonb DEFAULT '{}'::jsonb NOT NULL,
+    output jsonb,
+    first_wait_s double precision DEFAULT 2 NOT NULL,
+    longest_wait_s double precision DEFAULT 600 NOT NULL,
+    deadline_s double precision,
+    waits_for integer DEFAULT 0 NOT NULL,
+    is_needed boolean DEFAULT false NOT NULL,
+    run_if text DEFAULT 'completed'::text NOT NULL,
+    flow_id uuid,
+    step text,
+    is_required boolean DEFAULT true NOT NULL,
     CONSTRAINT every_row_is_accounted_for CHECK ((read = (((inserted + updated) + skipped) + rejected))),
     CONSTRAINT failures_say_why CHECK (((state <> 'failed'::text) OR (problem IS NOT NULL))),
     CONSTRAINT final_states_have_an_end CHECK (((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
     CONSTRAINT final_states_have_an_outcome CHECK (((finished_at IS NULL) = (outcome IS NULL))),
     CONSTRAINT job_control_check CHECK ((control = ANY (ARRAY['pause'::text, 'cancel'::text, 'restart'::text]))),
+    CONSTRAINT job_deadline_s_check CHECK ((deadline_s > (0)::double precision)),
     CONSTRAINT job_dedupe_key_check CHECK (((length(dedupe_key) >= 1) AND (length(dedupe_key) <= 200))),
+    CONSTRAINT job_first_wait_s_check CHECK ((first_wait_s >= (0)::double precision)),
+    CONSTRAINT job_longest_wait_s_check CHECK ((longest_wait_s >= (0)::double precision)),
     CONSTRAINT job_max_attempts_check CHECK ((max_attempts >= 1)),
     CONSTRAINT job_outcome_check CHECK ((outcome = ANY (ARRAY['complete'::text, 'partial'::text, 'none'::text]))),
     CONSTRAINT job_priority_check CHECK (((priority >= 1) AND (priority <= 10))),
-    CONSTRAINT job_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text, 'retrying'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
+    CONSTRAINT job_run_if_check CHECK ((run_if = ANY (ARRAY['completed'::text, 'ended'::text]))),
+    CONSTRAINT job_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text, 'retrying'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
+    CONSTRAINT job_waits_for_check CHECK ((waits_for >= 0))
 )
 WITH (fillfactor='70');
 
@@ -223,7 +369,9 @@ CREATE TABLE millrace.lease (
     account_id uuid NOT NULL,
     epoch integer NOT NULL,
     worker text NOT NULL,
-    expires_at timestamp with time zone NOT NULL
+    expires_at timestamp with time zone NOT NULL,
+    queue text DEFAULT ''::text NOT NULL,
+    processor text DEFAULT ''::text NOT NULL
 )
 WITH (fillfactor='50');
 
@@ -249,6 +397,23 @@ CREATE TABLE millrace.reject (
 );
 
 ALTER TABLE millrace.reject OWNER TO millrace_worker;
+
+CREATE TABLE millrace.running_limit (
+    kind text NOT NULL,
+    name text NOT NULL,
+    max_running integer NOT NULL,
+    CONSTRAINT running_limit_kind_check CHECK ((kind = ANY (ARRAY['queue'::text, 'processor'::text]))),
+    CONSTRAINT running_limit_max_running_check CHECK ((max_running >= 0))
+);
+
+ALTER TABLE millrace.running_limit OWNER TO millrace_worker;
+
+CREATE TABLE millrace.turn_clock (
+    queue text NOT NULL,
+    turn double precision NOT NULL
+);
+
+ALTER TABLE millrace.turn_clock OWNER TO millrace_worker;
 
 CREATE TABLE millrace.upload (
     id uuid NOT NULL,
@@ -290,8 +455,20 @@ ALTER TABLE ONLY millrace.dataset
 ALTER TABLE ONLY millrace.dataset
     ADD CONSTRAINT dataset_table_name_key UNIQUE (table_name);
 
+ALTER TABLE ONLY millrace.dependency
+    ADD CONSTRAINT dependency_pkey PRIMARY KEY (job_id, needs_id);
+
 ALTER TABLE ONLY millrace.event
     ADD CONSTRAINT event_pkey PRIMARY KEY (job_id, seq);
+
+ALTER TABLE ONLY millrace.flow_event
+    ADD CONSTRAINT flow_event_pkey PRIMARY KEY (flow_id, seq);
+
+ALTER TABLE ONLY millrace.flow
+    ADD CONSTRAINT flow_id_account_id_key UNIQUE (id, account_id);
+
+ALTER TABLE ONLY millrace.flow
+    ADD CONSTRAINT flow_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY millrace.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (account_id, key);
@@ -314,25 +491,41 @@ ALTER TABLE ONLY millrace.migration
 ALTER TABLE ONLY millrace.reject
     ADD CONSTRAINT reject_pkey PRIMARY KEY (job_id, "row");
 
+ALTER TABLE ONLY millrace.running_limit
+    ADD CONSTRAINT running_limit_pkey PRIMARY KEY (kind, name);
+
+ALTER TABLE ONLY millrace.turn_clock
+    ADD CONSTRAINT turn_clock_pkey PRIMARY KEY (queue);
+
 ALTER TABLE ONLY millrace.upload
     ADD CONSTRAINT upload_id_account_id_key UNIQUE (id, account_id);
 
 ALTER TABLE ONLY millrace.upload
     ADD CONSTRAINT upload_pkey PRIMARY KEY (id);
 
+CREATE INDEX dependency_needs ON millrace.dependency USING btree (needs_id);
+
+CREATE INDEX flow_account ON millrace.flow USING btree (account_id, id DESC);
+
 CREATE INDEX job_account ON millrace.job USING btree (account_id, id DESC);
 
-CREATE INDEX job_dataset ON millrace.job USING btree (dataset_id);
+CREATE INDEX job_dataset ON millrace.job USING btree (dataset_id) WHERE (dataset_id IS NOT NULL);
 
 CREATE UNIQUE INDEX job_dedupe ON millrace.job USING btree (account_id, dedupe_key) WHERE ((dedupe_key IS NOT NULL) AND (state <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])));
 
-CREATE INDEX job_queued ON millrace.job USING btree (queue, priority, account_id, id) WHERE (state = 'queued'::text);
+CREATE INDEX job_due ON millrace.job USING btree (run_at) WHERE ((state = ANY (ARRAY['pending'::text, 'retrying'::text])) AND (waits_for = 0));
 
-CREATE INDEX job_upload ON millrace.job USING btree (upload_id);
+CREATE INDEX job_flow ON millrace.job USING btree (flow_id) WHERE (flow_id IS NOT NULL);
 
-CREATE INDEX job_waiting ON millrace.job USING btree (run_at) WHERE (state = ANY (ARRAY['pending'::text, 'retrying'::text]));
+CREATE INDEX job_lanes ON millrace.job USING btree (queue, priority, account_id, processor, id) WHERE (state = 'queued'::text);
+
+CREATE INDEX job_upload ON millrace.job USING btree (upload_id) WHERE (upload_id IS NOT NULL);
 
 CREATE INDEX upload_account ON millrace.upload USING btree (account_id, id DESC);
+
+CREATE TRIGGER job_ended AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_needed AND (new.finished_at IS NOT NULL) AND (old.finished_at IS NULL))) EXECUTE FUNCTION millrace.count_down_dependents();
+
+CREATE TRIGGER job_moves_flow AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((new.flow_id IS NOT NULL) AND new.is_required AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.judge_flow();
 
 CREATE TRIGGER job_transition BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION millrace.check_job_transition();
 
@@ -345,8 +538,20 @@ ALTER TABLE ONLY millrace.attempt
 ALTER TABLE ONLY millrace.dataset
     ADD CONSTRAINT dataset_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY millrace.dependency
+    ADD CONSTRAINT dependency_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY millrace.dependency
+    ADD CONSTRAINT dependency_needs_id_account_id_fkey FOREIGN KEY (needs_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY millrace.event
     ADD CONSTRAINT event_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY millrace.flow
+    ADD CONSTRAINT flow_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY millrace.flow_event
+    ADD CONSTRAINT flow_event_flow_id_account_id_fkey FOREIGN KEY (flow_id, account_id) REFERENCES millrace.flow(id, account_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY millrace.idempotency
     ADD CONSTRAINT idempotency_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED;
@@ -356,6 +561,9 @@ ALTER TABLE ONLY millrace.job
 
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_dataset_id_account_id_fkey FOREIGN KEY (dataset_id, account_id) REFERENCES millrace.dataset(id, account_id);
+
+ALTER TABLE ONLY millrace.job
+    ADD CONSTRAINT job_flow_id_account_id_fkey FOREIGN KEY (flow_id, account_id) REFERENCES millrace.flow(id, account_id);
 
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_upload_id_account_id_fkey FOREIGN KEY (upload_id, account_id) REFERENCES millrace.upload(id, account_id);
@@ -377,7 +585,13 @@ ALTER TABLE millrace.attempt ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.dataset ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE millrace.dependency ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE millrace.event ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.flow ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.flow_event ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.idempotency ENABLE ROW LEVEL SECURITY;
 
@@ -393,7 +607,13 @@ CREATE POLICY own_account ON millrace.attempt TO millrace_api USING ((account_id
 
 CREATE POLICY own_account ON millrace.dataset TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
+CREATE POLICY own_account ON millrace.dependency TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
 CREATE POLICY own_account ON millrace.event TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_account ON millrace.flow TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_account ON millrace.flow_event TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_account ON millrace.idempotency TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
@@ -416,6 +636,9 @@ GRANT USAGE ON SCHEMA millrace TO millrace_api;
 REVOKE ALL ON FUNCTION millrace.authenticate(key_hash bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.authenticate(key_hash bytea) TO millrace_api;
 
+REVOKE ALL ON FUNCTION millrace.full_limits(waiting_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION millrace.full_limits(waiting_id uuid) TO millrace_api;
+
 REVOKE ALL ON FUNCTION millrace.queue_busy(named text) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.queue_busy(named text) TO millrace_api;
 
@@ -428,7 +651,13 @@ GRANT SELECT ON TABLE millrace.attempt TO millrace_api;
 
 GRANT SELECT,INSERT ON TABLE millrace.dataset TO millrace_api;
 
+GRANT SELECT,INSERT ON TABLE millrace.dependency TO millrace_api;
+
 GRANT SELECT,INSERT ON TABLE millrace.event TO millrace_api;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE millrace.flow TO millrace_api;
+
+GRANT SELECT,INSERT ON TABLE millrace.flow_event TO millrace_api;
 
 GRANT SELECT,INSERT ON TABLE millrace.idempotency TO millrace_api;
 

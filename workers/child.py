@@ -92,6 +92,7 @@ async def run(
             columns=None if columns is None else columns_from_json(columns),
             chunk_bytes=request["chunk_bytes"],
         )
+        assert processor.chunks is not None
         async for chunk in processor.chunks(work):
             outbox.put(_frame(chunk, encode(chunk, UUID(request["job_id"]))))
             if hasattr(os, "posix_fadvise"):  # what was read makes room for what the database writes

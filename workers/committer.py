@@ -17,8 +17,8 @@ import asyncpg
 from service.domain.dataset import columns_from_json
 from service.domain.errors import Transient
 from service.domain.processor import Column, Reject
-from service.store import datasets, jobs, rejects
-from service.store.jobs import Claim
+from service.store import claims, datasets, rejects
+from service.store.claims import Claim
 from workers.frames import Frame
 from workers.sandbox import Sandbox
 from workers.tools import Tools
@@ -71,7 +71,7 @@ class Committer:
             await rejects.add(db, claim.job_id, claim.account_id, [Reject(**r) for r in fields["rejects"]])
             if before is not None:
                 await before
-            control = await jobs.advance(
+            control = await claims.advance(
                 db,
                 claim,
                 cursor=fields["cursor"],

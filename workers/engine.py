@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from uuid import UUID
 
 import structlog
 
 from service.domain.errors import Transient
-from service.store import jobs
+from service.store import claims
+from service.store.claims import Claim, Held
 from service.store.database import UNREACHABLE
 from workers.maintenance import promote, rescue, sweep_files
 from workers.runner import run_job
@@ -24,6 +25,9 @@ log = structlog.get_logger()
 
 BEATS_PER_LEASE = 3.3
 
+MOST_AT_ONCE = 50
+"""Jobs taken in one claim."""
+
 LET_GO_S = 8
 """How long jobs may take to stop at shutdown: one chunk dropped, one short transaction."""
 
@@ -31,20 +35,25 @@ SWEEP_FILES_S = 600
 
 
 class Engine:
-    """Slots, leases and clocks. Cancel `run` to stop: what it holds then goes back to the queue."""
+    """Slots, leases and clocks. Cancel `run` to stop: what it holds then goes back to the queue.
 
-    def __init__(self, tools: Tools, queues: Sequence[str]) -> None:
+    `freed` is set when a job has ended that others wait for.
+    """
+
+    def __init__(self, tools: Tools, queues: Sequence[str], freed: asyncio.Event) -> None:
         self._tools = tools
         self._queues = queues
-        self._running: dict[tuple[UUID, int], asyncio.Task[None]] = {}  # by job id and epoch
+        self._running: dict[Held, asyncio.Task[None]] = {}
+        self._busy: Counter[str] = Counter()  # slots taken, by queue
         self._woken = asyncio.Event()
         self._asked = asyncio.Event()
+        self._freed = freed
         self.name = f"{socket.gethostname()}:{os.getpid()}"
 
-    @property
-    def free_slots(self) -> int:
-        """How many more jobs it would take right now."""
-        return self._tools.settings.worker_slots - len(self._running)
+    def free_slots(self, queue: str) -> int:
+        """How many more jobs of a queue it would take right now."""
+        settings = self._tools.settings
+        return (settings.io_slots if queue == "io" else settings.worker_slots) - self._busy[queue]
 
     def wake(self) -> None:
         """Look for work now."""
@@ -59,6 +68,7 @@ class Engine:
                 clocks.create_task(every(settings.sweep_s, self._sweep))
                 clocks.create_task(every(settings.lease_s / BEATS_PER_LEASE, self._beat))
                 clocks.create_task(every(0, self._beat_when_asked))
+                clocks.create_task(every(0, self._promote_when_freed))
                 clocks.create_task(every(SWEEP_FILES_S, self._sweep_files))
         finally:
             await self._let_go()
@@ -67,23 +77,33 @@ class Engine:
         await self._woken.wait()
         self._woken.clear()  # before the look: what comes during it is not missed
         for queue in self._queues:
-            while self.free_slots > 0 and (claim := await self._claim(queue)):
-                self._start(claim)
+            await self._fill(queue)
 
-    async def _claim(self, queue: str) -> jobs.Claim | None:
+    async def _fill(self, queue: str) -> None:
+        while (free := min(self.free_slots(queue), MOST_AT_ONCE)) > 0:
+            claimed = await self._claim(queue, free)
+            for claim in claimed:
+                self._start(claim, queue)
+            if len(claimed) < free:
+                return
+
+    async def _claim(self, queue: str, most: int) -> list[Claim]:
+        settings = self._tools.settings
         async with self._tools.database.transaction() as db:
-            return await jobs.claim(db, queue, self.name, self._tools.settings.lease_s)
+            return await claims.claim(
+                db, queue, self.name, lease_s=settings.lease_s, most=most, ageing_s=settings.ageing_s
+            )
 
     async def _sweep(self) -> None:
         await rescue.run_once(self._tools.database, self._tools.bus)
-        await promote.run_once(self._tools.database, self._tools.bus)
+        await self._promote()
         self.wake()
 
     async def _beat(self) -> None:
         if not (held := dict(self._running)):
             return
         async with self._tools.database.connection() as db:
-            ours = await jobs.extend_leases(db, list(held), self._tools.settings.lease_s)
+            ours = await claims.extend_leases(db, list(held), self._tools.settings.lease_s)
         for key, task in held.items():
             if key not in ours or ours[key] is not None:
                 task.cancel()  # no longer ours, or the user wants something else of it
@@ -98,17 +118,27 @@ class Engine:
         self._asked.clear()
         await self._beat()
 
+    async def _promote_when_freed(self) -> None:
+        await self._freed.wait()
+        self._freed.clear()
+        await self._promote()
+
+    async def _promote(self) -> None:
+        if await promote.run_once(self._tools.database, self._tools.bus):
+            self.wake()
+
     async def _sweep_files(self) -> None:
         await sweep_files.run_once(self._tools.database, self._tools.files)
 
-    def _start(self, claim: jobs.Claim) -> None:
-        key = (claim.job_id, claim.epoch)
+    def _start(self, claim: Claim, queue: str) -> None:
         task = asyncio.create_task(run_job(self._tools, claim), name=f"job {claim.job_id}")
-        self._running[key] = task
-        task.add_done_callback(lambda _: self._ended(key))
+        self._running[claim.held] = task
+        self._busy[queue] += 1
+        task.add_done_callback(lambda _: self._ended(claim.held, queue))
 
-    def _ended(self, key: tuple[UUID, int]) -> None:
+    def _ended(self, key: Held, queue: str) -> None:
         task = self._running.pop(key)
+        self._busy[queue] -= 1
         if not task.cancelled() and (error := task.exception()):
             log.error("job.dropped", job_id=str(key[0]), error=repr(error))
         self.wake()

@@ -5,31 +5,17 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import asyncpg
 
 from service.domain.errors import MillraceError, Transient
 from service.domain.event import EventType
-from service.domain.job import Control, State
+from service.domain.job import Control, Retry, State
+from service.store.claims import Settlement
 from service.store.database import UNREACHABLE
-
-FIRST_WAIT_S = 2.0
-LONGEST_WAIT_S = 600.0
 
 TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "57P0")
 """Connection lost, serialization failure, deadlock, out of resources, server going down."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """How an attempt ends."""
-
-    state: State
-    event: EventType
-    problem: Mapping[str, str] | None = None
-    costs_attempt: bool = False
-    wait_s: float = 0
 
 
 DONE = Settlement(State.COMPLETED, EventType.COMPLETED)
@@ -44,17 +30,19 @@ INTERRUPTED: Mapping[Control | None, Settlement] = {
 """By what the user wants of a job whose attempt was broken off."""
 
 
-def of(error: BaseException, attempt: int, max_attempts: int, *, progressed: bool = False) -> Settlement:
-    """Judge what ended try number `attempt` of `max_attempts`; `progressed` if it committed any chunk."""
+def of(error: BaseException, attempt: int, retry: Retry, *, progressed: bool = False) -> Settlement:
+    """Judge what ended try number `attempt`; `progressed` if it committed any chunk."""
     if progressed and is_transient(error) and not isinstance(error, Transient):
         return RELEASED  # the database went away under a job that was going well: that is no failed try
     if isinstance(error, MillraceError) and not isinstance(error, Transient):
         return _failed(problem(error.code, error.message, error.suggestion))
     transient = is_transient(error)
     told = _told(error, transient)
-    if attempt >= max_attempts:
+    if attempt >= retry.max_attempts:
         return _failed(told)
-    return Settlement(State.RETRYING, EventType.RETRYING, told, costs_attempt=True, wait_s=_wait_s(error, attempt))
+    return Settlement(
+        State.RETRYING, EventType.RETRYING, told, costs_attempt=True, wait_s=_wait_s(error, attempt, retry)
+    )
 
 
 def is_transient(error: BaseException) -> bool:
@@ -86,7 +74,7 @@ def _failed(told: Mapping[str, str]) -> Settlement:
     return Settlement(State.FAILED, EventType.FAILED, told)
 
 
-def _wait_s(error: BaseException, attempt: int) -> float:
+def _wait_s(error: BaseException, attempt: int, retry: Retry) -> float:
     asked = error.retry_after_s if isinstance(error, Transient) else None
     # Full jitter: jobs that failed together do not come back together.
-    return asked or random.uniform(0, min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1)))
+    return asked or random.uniform(0, min(retry.longest_wait_s, retry.first_wait_s * 2 ** min(attempt - 1, 60)))

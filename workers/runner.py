@@ -1,4 +1,4 @@
-"""Runs one claimed job: read its file in a child, commit each chunk under the fence, settle the outcome."""
+"""Runs one claimed job: do its work, commit each step of it under the fence, settle the outcome."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import structlog
 from service.domain.dataset import columns_to_json
 from service.domain.errors import InputError, Transient
 from service.domain.job import Control, State
-from service.store import datasets, jobs
+from service.domain.processor import Processor
+from service.store import claims, datasets
+from service.store.claims import Claim, LeaseLost, Settlement
 from service.store.database import UNREACHABLE, Connection
-from service.store.jobs import Claim, LeaseLost
 from workers import outcome
 from workers.committer import Committer, Interrupted
+from workers.tasks import work
 from workers.tools import Tools
 
 log = structlog.get_logger()
 
 SETTLE_PATIENCE_S = 60
-SETTLE_DEADLINE_S = 600
+TAKE_BACK_DEADLINE_S = 600
 """A cancel may have many rows to take back."""
 
 
@@ -35,7 +37,7 @@ async def run_job(tools: Tools, claim: Claim) -> None:
         log.warning("job.not_settled", job_id=str(claim.job_id), epoch=claim.epoch, error=repr(error))
 
 
-async def run_attempt(tools: Tools, claim: Claim) -> outcome.Settlement:
+async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
     """Run the job until it ends or is interrupted; how it ended. Raises LeaseLost."""
     committer = Committer(tools, claim)
     try:
@@ -43,23 +45,26 @@ async def run_attempt(tools: Tools, claim: Claim) -> outcome.Settlement:
             return outcome.CANCELLED
         if claim.control is Control.RESTART:
             claim = await restart(tools, claim)
-        await attempt(tools, claim, committer)
+        processor = processor_of(tools, claim)
+        if processor.run is not None:
+            return await work(tools, claim, processor)
+        await read_file(tools, claim, committer)
     except LeaseLost:
         raise
     except (Interrupted, asyncio.CancelledError):
         return await wished(tools, claim)
     except Exception as error:
-        settlement = outcome.of(error, claim.attempt, claim.max_attempts, progressed=committer.rows > 0)
+        settlement = outcome.of(error, claim.attempt, claim.retry, progressed=committer.rows > 0)
         if settlement.problem and "incident" in settlement.problem:
             log.exception("job.broke", job_id=str(claim.job_id), incident=settlement.problem["incident"])
         return settlement
     return outcome.DONE
 
 
-async def wished(tools: Tools, claim: Claim) -> outcome.Settlement:
+async def wished(tools: Tools, claim: Claim) -> Settlement:
     """What becomes of an attempt that was interrupted: what its user asked for, or back to the queue."""
     async with tools.database.connection() as db:
-        control, _ = await jobs.wish(db, claim)
+        control, _ = await claims.wish(db, claim)
     return outcome.INTERRUPTED[control]
 
 
@@ -72,52 +77,59 @@ async def restart(tools: Tools, claim: Claim) -> Claim:
 
 async def take_back(db: Connection, claim: Claim) -> None:
     """Rows, rejects and counts of the job, as if it had never run."""
-    await jobs.reset(db, claim)
+    await claims.reset(db, claim)
     if claim.table_name and claim.columns is not None:
         await datasets.remove_rows(db, claim.table_name, claim.job_id)
 
 
-async def attempt(tools: Tools, claim: Claim, committer: Committer) -> None:
+def processor_of(tools: Tools, claim: Claim) -> Processor:
+    """What the job is to be done by. Raises InputError if this worker does not have it."""
+    if (processor := tools.processors.get(claim.processor)) is None:
+        raise InputError(
+            "unknown_processor",
+            f"The worker has no processor {claim.processor!r}.",
+            suggestion="Run workers of the same version, with the same plugins, as the API.",
+        )
+    return processor
+
+
+async def read_file(tools: Tools, claim: Claim, committer: Committer) -> None:
     """Read on from the job's checkpoint to the end of its input, chunk by chunk."""
     assert claim.upload_id is not None
     path = tools.files.path(claim.upload_id)
     if not path.exists():
         raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
     order = request(claim, path.stat().st_size, tools.settings.chunk_bytes)
-    async with tools.sandboxes.open(path, order) as child:
+    async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
         await committer.commit_all(child)
         await committer.summarize()
 
 
-async def settle(tools: Tools, claim: Claim, settlement: outcome.Settlement) -> None:
+async def settle(tools: Tools, claim: Claim, settlement: Settlement) -> None:
     """Record how the attempt ended, as soon as the database takes it, then tell. Raises LeaseLost."""
     give_up_at = time.monotonic() + SETTLE_PATIENCE_S
     while True:
         try:
-            await record(tools, claim, settlement)
+            if settlement.state is not State.CANCELLED or not await cancelled_without_rows(tools, claim):
+                await tools.settler.settle(claim, settlement)
             break
         except (Transient, *UNREACHABLE):
             if time.monotonic() > give_up_at:
                 raise
             await asyncio.sleep(0.5)
     log.info(settlement.event, job_id=str(claim.job_id), processor=claim.processor, attempt=claim.attempt)
+
+
+async def cancelled_without_rows(tools: Tools, claim: Claim) -> bool:
+    """Cancel and take the rows back in one transaction, if that is what was asked for. Raises LeaseLost."""
+    async with asyncio.timeout(TAKE_BACK_DEADLINE_S), tools.database.transaction() as db:
+        if not (await claims.wish(db, claim))[1]:
+            return False
+        await take_back(db, claim)
+        if not await claims.settle(db, [(claim, outcome.CANCELLED)]):
+            raise LeaseLost
     await tools.bus.notify(claim.job_id)
-
-
-async def record(tools: Tools, claim: Claim, settlement: outcome.Settlement) -> None:
-    """Write the settlement; a cancel that takes the rows back does so in the same transaction."""
-    async with asyncio.timeout(SETTLE_DEADLINE_S), tools.database.transaction() as db:
-        if settlement.state is State.CANCELLED and (await jobs.wish(db, claim))[1]:
-            await take_back(db, claim)
-        await jobs.settle(
-            db,
-            claim,
-            settlement.state,
-            settlement.event,
-            problem=settlement.problem,
-            costs_attempt=settlement.costs_attempt,
-            wait_s=settlement.wait_s,
-        )
+    return True
 
 
 def request(claim: Claim, total: int, chunk_bytes: int) -> dict[str, object]:

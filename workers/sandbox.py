@@ -109,13 +109,18 @@ class Sandboxes:
             await end(await self._spare)
 
     @asynccontextmanager
-    async def open(self, path: Path, request: Mapping[str, Any]) -> AsyncIterator[Sandbox]:
-        """A child that reads `path` as `request` says; it is gone when the block is left, however that happens."""
+    async def open(
+        self, path: Path, request: Mapping[str, Any], deadline_s: float | None = None
+    ) -> AsyncIterator[Sandbox]:
+        """A child that reads `path` as `request` says; it is gone when the block is left, however that happens.
+
+        It may be silent for `deadline_s`, by default as long as the setting says.
+        """
         process = await self._take()
         try:
             assert process.stdin is not None
             process.stdin.write(json.dumps({**request, "path": str(path.resolve())}).encode() + b"\n")
-            yield Sandbox(process, self._settings.chunk_deadline_s)
+            yield Sandbox(process, deadline_s or self._settings.chunk_deadline_s)
         finally:
             await end(process)
             self._prepare()  # only now: while a job runs, the processors have better things to do

@@ -40,6 +40,7 @@ class TicketReader(Worker):
             job_deserializer=loads,
             log_results=False,
         )
+        self._queue = queue
         self._engine = engine
         self._woken = asyncio.Event()
 
@@ -51,7 +52,7 @@ class TicketReader(Worker):
         """Instead of arq's polling loop: read when woken, or every few seconds."""
         while True:
             self._woken.clear()
-            if self._engine.free_slots > 0:
+            if self._engine.free_slots(self._queue) > 0:
                 await self._poll_iteration()
             try:
                 async with asyncio.timeout(IDLE_POLL_S):

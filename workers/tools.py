@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from service.bus import Bus
 from service.config import Settings
+from service.domain.processor import Processor
 from service.files.local import LocalFiles
 from service.store.database import Database
 from workers.sandbox import Sandboxes
+from workers.settler import Settler
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +23,5 @@ class Tools:
     files: LocalFiles
     bus: Bus
     sandboxes: Sandboxes
+    settler: Settler
+    processors: Mapping[str, Processor]

@@ -12,6 +12,7 @@ from service.store.database import WORKER_ROLE, open_database
 from workers.engine import Engine
 from workers.registry import discover
 from workers.sandbox import Sandboxes
+from workers.settler import Settler
 from workers.tickets import read_tickets
 from workers.tools import Tools
 
@@ -24,7 +25,8 @@ SPARE_CONNECTIONS = 3
 
 async def work(settings: Settings) -> None:
     """Take and run jobs until cancelled. The database must be migrated."""
-    queues = sorted({processor.queue for processor in discover().values()})
+    processors = discover()
+    queues = sorted({processor.queue for processor in processors.values()})
     async with (
         open_database(
             settings.database_url,
@@ -37,7 +39,9 @@ async def work(settings: Settings) -> None:
     ):
         files = LocalFiles(settings.files_dir, settings.upload_threads)
         bus = Bus(redis)
-        engine = Engine(Tools(settings, database, files, bus, sandboxes), queues)
+        freed = asyncio.Event()
+        settler = Settler(database, bus, freed.set)
+        engine = Engine(Tools(settings, database, files, bus, sandboxes, settler, processors), queues, freed)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(engine.run())

@@ -29,12 +29,14 @@ class JobRequest:
     """What a caller asks for, unchecked."""
 
     processor: str
-    dataset: str
+    dataset: str | None = None
+    input: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 5
     metadata: Mapping[str, Any] = field(default_factory=dict)
     run_at: datetime | None = None
     dedupe_key: str | None = None
+    retry: Mapping[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
 
 
@@ -43,9 +45,32 @@ class Prepared:
     """A request that has been checked against the catalogue."""
 
     processor: Processor
-    dataset: str
+    dataset: str | None
     options: BaseModel
     asked: JobRequest
+
+    def job(
+        self, job_id: UUID, account_id: UUID, *, stored: Upload | None = None, dataset_id: UUID | None = None
+    ) -> jobs.NewJob:
+        """The job to be written, over its upload and into its dataset where it has them."""
+        asked = self.asked
+        return jobs.NewJob(
+            id=job_id,
+            account_id=account_id,
+            processor=self.processor.name,
+            queue=self.processor.queue,
+            priority=asked.priority,
+            upload_id=None if stored is None else stored.id,
+            dataset_id=dataset_id,
+            input=asked.input,
+            options=self.options.model_dump(mode="json", exclude_unset=True),
+            metadata=asked.metadata,
+            unit=self.processor.unit,
+            total=None if stored is None else stored.size_bytes,
+            run_at=asked.run_at,
+            dedupe_key=asked.dedupe_key,
+            retry=replace(self.processor.retry, **asked.retry),
+        )
 
 
 class Replayed(Exception):
@@ -55,14 +80,27 @@ class Replayed(Exception):
         self.job_id = job_id
 
 
-async def submit(deps: Deps, caller: Caller, upload_id: UUID, request: JobRequest) -> tuple[Job, bool]:
-    """Queue a job over a stored upload; also whether it is a new one. Raises NotFound, InputError, StateError."""
+async def submit(deps: Deps, caller: Caller, upload_id: UUID | None, request: JobRequest) -> tuple[Job, bool]:
+    """Queue a job, over a stored upload if it reads one; also whether it is a new one.
+
+    Raises NotFound, InputError, StateError.
+    """
     prepared = prepare(deps.catalog, request)
+    if prepared.processor.reads_file and upload_id is None:
+        raise InputError(
+            "upload_needed",
+            f"Processor {request.processor!r} reads a file, and the job names none.",
+            suggestion="Name an upload_id, or send the file itself to POST /v1/imports.",
+        )
+    if not prepared.processor.reads_file and upload_id is not None:
+        raise InputError(
+            "no_upload_wanted", f"Processor {request.processor!r} reads no file.", suggestion="Leave upload_id out."
+        )
     job_id = new_id()
 
     async def write_job(db: Connection) -> UUID:
-        stored = await uploads.get(db, upload_id)
-        return await write(db, caller, prepared, job_id, stored, upload_id.bytes)
+        stored = None if upload_id is None else await uploads.get(db, upload_id)
+        return await write(db, caller, prepared, job_id, stored, b"" if upload_id is None else upload_id.bytes)
 
     return await written(deps, caller, job_id, write_job)
 
@@ -91,42 +129,23 @@ def prepare(catalog: Mapping[str, Processor], request: JobRequest) -> Prepared:
             f"There is no processor {request.processor!r}.",
             suggestion=f"Use one of: {', '.join(sorted(catalog))}.",
         )
-    return Prepared(
-        processor,
-        checked_name(request.dataset),
-        _options(processor, request.options),
-        request,
-    )
+    return Prepared(processor, _dataset(processor, request), _options(processor, request.options), request)
 
 
 async def write(
-    db: Connection, caller: Caller, prepared: Prepared, job_id: UUID, stored: Upload, content: bytes
+    db: Connection, caller: Caller, prepared: Prepared, job_id: UUID, stored: Upload | None, content: bytes
 ) -> UUID:
     """Write the job inside the caller's transaction; returns its id, or that of the live job with its dedupe_key.
 
     `content` stands for the input in the request's fingerprint. Raises Replayed, StateError.
     """
-    asked = prepared.asked
-    live_id = await jobs.submit(
-        db,
-        jobs.NewJob(
-            id=job_id,
-            account_id=caller.account_id,
-            processor=prepared.processor.name,
-            queue=prepared.processor.queue,
-            priority=asked.priority,
-            upload_id=stored.id,
-            dataset_id=await datasets.ensure(db, caller.account_id, prepared.dataset),
-            options=prepared.options.model_dump(mode="json", exclude_unset=True),
-            metadata=asked.metadata,
-            unit=prepared.processor.unit,
-            total=stored.size_bytes,
-            run_at=asked.run_at,
-            dedupe_key=asked.dedupe_key,
-        ),
-    )
-    if asked.idempotency_key is not None:
-        first = await jobs.remember(db, caller.account_id, asked.idempotency_key, fingerprint(asked, content), live_id)
+    dataset_id = None
+    if prepared.dataset is not None:
+        dataset_id = await datasets.ensure(db, caller.account_id, prepared.dataset)
+    live_id = await jobs.submit(db, prepared.job(job_id, caller.account_id, stored=stored, dataset_id=dataset_id))
+    key = prepared.asked.idempotency_key
+    if key is not None:
+        first = await jobs.remember(db, caller.account_id, key, fingerprint(prepared.asked, content), live_id)
         if first != live_id:
             raise Replayed(first)
     return live_id
@@ -136,6 +155,22 @@ def fingerprint(asked: JobRequest, content: bytes) -> bytes:
     """SHA-256 of everything that makes two requests the same."""
     said = asdict(replace(asked, idempotency_key=None))
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode() + content).digest()
+
+
+def _dataset(processor: Processor, request: JobRequest) -> str | None:
+    if not processor.reads_file and request.dataset is None:
+        return None
+    if not processor.reads_file:
+        raise InputError(
+            "no_dataset_wanted", f"Processor {processor.name!r} fills no dataset.", suggestion="Leave dataset out."
+        )
+    if request.dataset is None:
+        raise InputError(
+            "dataset_needed",
+            f"Processor {processor.name!r} fills a dataset, and the job names none.",
+            suggestion='For example: "dataset": "contacts"',
+        )
+    return checked_name(request.dataset)
 
 
 def _options(processor: Processor, given: Mapping[str, Any]) -> BaseModel:

@@ -20,29 +20,45 @@ from service.domain.job import State
 from service.store import jobs, rejects
 
 
+class RetryBody(BaseModel):
+    """How a job is tried again; what is left out is as its processor has it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    max_attempts: int | None = Field(None, ge=1, le=100, description="Tries in all.")
+    first_wait_s: float | None = Field(None, ge=0, le=86_400, description="Longest wait before the second try.")
+    longest_wait_s: float | None = Field(None, ge=0, le=604_800, description="Longest wait before any try.")
+    deadline_s: float | None = Field(None, gt=0, le=86_400, description="Longest time without progress.")
+
+
 class JobBody(BaseModel):
     """The body of POST /v1/jobs."""
 
     model_config = ConfigDict(extra="forbid")
 
     processor: str
-    upload_id: UUID
-    dataset: str
+    upload_id: UUID | None = Field(None, description="The file, for a processor that reads one.")
+    dataset: str | None = Field(None, description="Where rows go, for a processor that reads a file.")
+    input: dict[str, Any] = Field(default_factory=dict, description="For a processor that reads no file.")
     options: dict[str, Any] = Field(default_factory=dict)
     priority: int = Field(5, ge=1, le=10, description="10 is most urgent.")
     metadata: dict[str, Any] = Field(default_factory=dict)
     run_at: AwareDatetime | None = Field(None, description="Not before this moment.")
     dedupe_key: str | None = Field(None, min_length=1, max_length=200, description="Joins a live job with this key.")
+    retry: RetryBody = Field(default_factory=RetryBody)
+
+    def request(self, idempotency_key: str | None = None) -> actions.JobRequest:
+        """What the actions take."""
+        given = self.model_dump(exclude={"upload_id", "retry"})
+        retry = self.retry.model_dump(exclude_none=True)
+        return actions.JobRequest(**given, retry=retry, idempotency_key=idempotency_key)
 
 
 async def create(request: Request) -> JSONResponse:
     """POST /v1/jobs over a stored upload."""
     deps: Deps = request.app.state.deps
     body = await json_of(request, JobBody)
-    asked = actions.JobRequest(
-        **body.model_dump(exclude={"upload_id"}),
-        idempotency_key=word_of(request.headers.get("idempotency-key"), "idempotency_key"),
-    )
+    asked = body.request(word_of(request.headers.get("idempotency-key"), "idempotency_key"))
     job, is_new = await actions.submit(deps, caller_of(request), body.upload_id, asked)
     return JSONResponse(views.job(job), 202 if is_new else 200, headers={"Location": f"/v1/jobs/{job.id}"})
 

@@ -71,8 +71,9 @@ class Streams:
                 self._feeds.pop(job.id, None)
 
     def _heard(self, message: str) -> None:
-        if feed := self._feeds.get(UUID(message)):
-            feed.wake()
+        for job_id in message.split():
+            if feed := self._feeds.get(UUID(job_id)):
+                feed.wake()
 
 
 class Feed:

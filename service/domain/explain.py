@@ -111,7 +111,7 @@ def _retrying(job: Job, around: Circumstances) -> Explanation:
     ended = f" The one before it ended with: {problem['message']}" if "message" in problem else ""
     return Explanation(
         "backing_off",
-        f"Attempt {job.attempt} of {job.max_attempts} begins {when}, {_behind(job)}.{ended}",
+        f"Attempt {job.attempt} of {job.retry.max_attempts} begins {when}, {_behind(job)}.{ended}",
         problem.get("suggestion") or "Nothing to do: it tries again by itself.",
         run_at=around.run_at,
         problem=job.problem,

@@ -48,15 +48,32 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
         {State.COMPLETED, State.FAILED, State.CANCELLED, State.PAUSED, State.RETRYING, State.QUEUED}
     ),
     State.RETRYING: frozenset({State.QUEUED, State.CANCELLED, State.PAUSED}),
-    State.PAUSED: frozenset({State.QUEUED, State.CANCELLED}),
+    State.PAUSED: frozenset({State.QUEUED, State.PENDING, State.CANCELLED}),
     State.COMPLETED: frozenset(),
-    State.FAILED: frozenset({State.QUEUED}),
-    State.CANCELLED: frozenset({State.QUEUED}),
+    State.FAILED: frozenset({State.QUEUED, State.PENDING}),
+    State.CANCELLED: frozenset({State.QUEUED, State.PENDING}),
 }
 """Every move there is; the database holds the same table and refuses any other."""
 
 MAX_DEATHS = 3
 """Workers a job may lose in a row, without a chunk committed in between, before it is quarantined as `poison`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a job is tried, and how patiently.
+
+    The wait before try n + 1 is random between 0 and `first_wait_s` · 2ⁿ⁻¹, at most `longest_wait_s`. A processor that
+    makes no progress for `deadline_s` is ended; None leaves that to the setting.
+    """
+
+    max_attempts: int = 3
+    first_wait_s: float = 2.0
+    longest_wait_s: float = 600.0
+    deadline_s: float | None = None
+
+
+DEFAULT_RETRY = Retry()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +121,12 @@ class Job:
     dataset: str | None
     options: Mapping[str, Any]
     metadata: Mapping[str, Any]
+    input: Mapping[str, Any]
+    output: Mapping[str, Any] | None
+    flow_id: UUID | None
+    step: str | None
     attempt: int
-    max_attempts: int
+    retry: Retry
     event_seq: int
     progress: Progress
     counts: Counts

@@ -1,9 +1,12 @@
-"""The processor contract: what turns an input into chunks of typed rows.
+"""The processor contract: what turns an input into chunks of typed rows, or does some other long work.
 
-A processor is an async generator of chunks. It knows nothing of HTTP, SQL, queues or retries; it runs in a limited
-child process, and whatever it yields is committed by the runner. It is resumed by being called again with the
-cursor of the last committed chunk, and must then yield exactly the rows that would have come next, with their numbers;
-where it cuts them into chunks is its own affair.
+A processor that reads a file is an async generator of chunks. It knows nothing of HTTP, SQL, queues or retries; it runs
+in a limited child process, and whatever it yields is committed by the runner. It is resumed by being called again with
+the cursor of the last committed chunk, and must then yield exactly the rows that would have come next, with their
+numbers; where it cuts them into chunks is its own affair.
+
+A processor that reads no file is an async generator of reports. It runs in the worker's own event loop and must only
+await there, never compute for long. It is resumed with the cursor of its last stored report.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
+
+from service.domain.job import DEFAULT_RETRY, Retry
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -103,6 +108,30 @@ class Work:
     chunk_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a processor that reads no file is given: its input as JSON, checked options, and where to go on."""
+
+    input: Mapping[str, Any]
+    options: BaseModel
+    cursor: Cursor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How far a task is: `done` of `total` in the processor's unit, what it is at, and where it could go on.
+
+    A report with an `output` is the last one; the job is completed with it.
+    """
+
+    done: int = 0
+    total: int | None = None
+    phase: str | None = None
+    message: str | None = None
+    cursor: Cursor | None = None
+    output: Mapping[str, Any] | None = None
+
+
 class NoOptions(BaseModel):
     """For processors that take none."""
 
@@ -111,12 +140,26 @@ class NoOptions(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """A registered processor. `name` is the word in URLs and must equal the module's name."""
+    """A registered processor. `name` is the word in URLs and must equal the module's name.
+
+    Either `chunks` reads a file into a dataset, or `run` works without a file.
+    """
 
     name: str
     title: str
-    chunks: Callable[[Work], AsyncIterator[Chunk]]
+    chunks: Callable[[Work], AsyncIterator[Chunk]] | None = None
+    run: Callable[[Task], AsyncIterator[Report]] | None = None
     options: type[BaseModel] = NoOptions
     queue: str = "cpu"
     unit: str = "bytes"
     suffixes: tuple[str, ...] = field(default=())
+    retry: Retry = DEFAULT_RETRY
+
+    def __post_init__(self) -> None:
+        if (self.chunks is None) == (self.run is None):
+            raise ValueError(f"processor {self.name} must have either chunks or run")
+
+    @property
+    def reads_file(self) -> bool:
+        """Whether a job of it needs an upload and a dataset."""
+        return self.chunks is not None

@@ -96,6 +96,8 @@ async def open_database(url: str, *, role: str, connections: int, name: str) -> 
             "application_name": name,
             "timezone": "UTC",
             "jit": "off",
+            # A worker's few statements look things up by key; planning the claim anew each time costs more than it.
+            "plan_cache_mode": "force_generic_plan" if role == WORKER_ROLE else "auto",
             # A process that hangs or a host that vanishes must not keep a row locked.
             "idle_in_transaction_session_timeout": "10s",
             "tcp_keepalives_idle": "10",

@@ -1,20 +1,17 @@
-"""Jobs: submit, read, and every move of a job's life. Each move and its event are one statement."""
+"""Jobs: submit, read, and what a user can do to them; `claims` is the worker's side."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
 
-from service.domain.dataset import columns_from_json
 from service.domain.errors import NotFound, StateError, Transient
-from service.domain.event import EventType
-from service.domain.job import Control, Counts, Job, Outcome, Progress, State
-from service.domain.processor import Column
+from service.domain.job import DEFAULT_RETRY, Control, Counts, Job, Outcome, Progress, Retry, State
 from service.store.database import Connection
 from service.store.queries import load
 
@@ -38,30 +35,8 @@ class NewJob:
     total: int | None
     run_at: datetime | None = None
     dedupe_key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A job that this worker runs, under this epoch, until the lease is lost."""
-
-    job_id: UUID
-    account_id: UUID
-    epoch: int
-    attempt: int
-    max_attempts: int
-    processor: str
-    upload_id: UUID | None
-    dataset_id: UUID | None
-    options: Mapping[str, Any]
-    cursor: Mapping[str, Any] | None
-    read: int
-    control: Control | None
-    table_name: str | None
-    columns: tuple[Column, ...] | None
-
-
-class LeaseLost(Exception):
-    """Another epoch owns the job by now: whatever this one wrote must be rolled back."""
+    input: Mapping[str, Any] = field(default_factory=dict)
+    retry: Retry = DEFAULT_RETRY
 
 
 async def submit(db: Connection, job: NewJob) -> UUID:
@@ -83,6 +58,11 @@ async def submit(db: Connection, job: NewJob) -> UUID:
         told,
         job.run_at,
         job.dedupe_key,
+        job.input,
+        job.retry.max_attempts,
+        job.retry.first_wait_s,
+        job.retry.longest_wait_s,
+        job.retry.deadline_s,
     )
     live: UUID | None = created or await db.fetchval(_SQL["live"], job.account_id, job.dedupe_key)
     if live is None:
@@ -122,71 +102,6 @@ async def page(
     return [_job(row) for row in rows]
 
 
-async def claim(db: Connection, queue: str, worker: str, lease_s: float) -> Claim | None:
-    """Take the most urgent job of a queue, or None. Two workers never get the same one."""
-    row = await db.fetchrow(_SQL["claim"], queue, worker, lease_s)
-    return None if row is None else _claim(row)
-
-
-async def advance(
-    db: Connection,
-    claim: Claim,
-    *,
-    cursor: Mapping[str, Any],
-    done: int,
-    read: int,
-    inserted: int,
-    rejected: int,
-    rate: float | None,
-) -> Control | None:
-    """Move the checkpoint with the chunk that is being committed; returns what the user wants. Raises LeaseLost."""
-    row = await db.fetchrow(_SQL["advance"], claim.job_id, claim.epoch, cursor, done, read, inserted, rejected, rate)
-    if row is None:
-        raise LeaseLost
-    return _control(row)
-
-
-async def wish(db: Connection, claim: Claim) -> tuple[Control | None, bool]:
-    """What the user wants of a job we run, and whether a cancel takes the rows back. Raises LeaseLost."""
-    row = await db.fetchrow(_SQL["wish"], claim.job_id, claim.epoch)
-    if row is None:
-        raise LeaseLost
-    return _control(row), row["remove_rows"]
-
-
-async def reset(db: Connection, claim: Claim) -> None:
-    """Take a job back to its start: no checkpoint, no counts, no rejects. The rows are `datasets.remove_rows`."""
-    if await db.fetchval(_SQL["reset"], claim.job_id, claim.epoch) is None:
-        raise LeaseLost
-
-
-async def settle(
-    db: Connection,
-    claim: Claim,
-    state: State,
-    event: EventType,
-    *,
-    problem: Mapping[str, str] | None = None,
-    costs_attempt: bool = False,
-    wait_s: float = 0,
-) -> None:
-    """End an attempt: the job is final, waits for its next try, or goes back to the queue. Raises LeaseLost."""
-    moved = await db.fetchval(
-        _SQL["settle"], claim.job_id, claim.epoch, state, problem, int(costs_attempt), wait_s, event
-    )
-    if moved is None:
-        raise LeaseLost
-
-
-async def extend_leases(
-    db: Connection, held: Sequence[tuple[UUID, int]], lease_s: float
-) -> dict[tuple[UUID, int], Control | None]:
-    """Prolong leases given as (job id, epoch); returns those that are still ours, with what their users want."""
-    ids, epochs = zip(*held, strict=True)
-    rows = await db.fetch(_SQL["extend_leases"], ids, epochs, lease_s)
-    return {(row["job_id"], row["epoch"]): _control(row) for row in rows}
-
-
 async def cancel(db: Connection, job_id: UUID, remove_rows: bool) -> bool:
     """Ask for a cancel, or do it where no worker has the job. False if its state does not allow it."""
     return await db.fetchval(_SQL["cancel"], job_id, remove_rows) is not None
@@ -203,7 +118,11 @@ async def resume(db: Connection, job_id: UUID) -> bool:
 
 
 async def retry(db: Connection, job_id: UUID, from_start: bool) -> bool:
-    """Queue a failed or cancelled job again, from its checkpoint or from the start. False for any other state."""
+    """Queue a failed or cancelled job again, from its checkpoint or from the start. False for any other state.
+
+    It is pending while a job that it needs has not ended. Run it in a transaction.
+    """
+    await db.execute(_SQL["lock_needs"], job_id)
     return await db.fetchval(_SQL["retry"], job_id, from_start) is not None
 
 
@@ -220,22 +139,6 @@ async def remove(db: Connection, job_id: UUID) -> bool:
 async def matching(db: Connection, *, state: State | None, processor: str | None, limit: int) -> list[UUID]:
     """Ids of jobs, oldest first."""
     return [row["id"] for row in await db.fetch(_SQL["matching"], state, processor, limit)]
-
-
-async def rescue(db: Connection, max_deaths: int, problem: Mapping[str, str]) -> list[UUID]:
-    """Take jobs from workers whose lease ran out; one that lost `max_deaths` workers in a row fails with `problem`."""
-    return [row["job_id"] for row in await db.fetch(_SQL["rescue"], max_deaths, problem)]
-
-
-async def promote(db: Connection) -> list[UUID]:
-    """Queue the jobs whose time has come: submitted for later, or backing off."""
-    return [row["job_id"] for row in await db.fetch(_SQL["promote"])]
-
-
-def _claim(row: Record) -> Claim:
-    columns = None if row["columns"] is None else columns_from_json(row["columns"])
-    given = {key: value for key, value in row.items() if key not in ("id", "columns", "control")}
-    return Claim(job_id=row["id"], columns=columns, control=_control(row), **given)
 
 
 def _control(row: Record) -> Control | None:
@@ -256,7 +159,11 @@ def _job(row: Record) -> Job:
         options=row["options"],
         metadata=row["metadata"],
         attempt=row["attempt"],
-        max_attempts=row["max_attempts"],
+        retry=Retry(*(row[name] for name in ("max_attempts", "first_wait_s", "longest_wait_s", "deadline_s"))),
+        input=row["input"],
+        output=row["output"],
+        flow_id=row["flow_id"],
+        step=row["step"],
         event_seq=row["event_seq"],
         progress=Progress(row["done"], row["total"], row["unit"], row["phase"], row["message"], row["rate"]),
         counts=Counts(row["read"], row["inserted"], row["updated"], row["skipped"], row["rejected"]),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from service.domain.job import Control
-from service.store import jobs
+from service.store import claims
 from service.store.database import Connection
 from workers.__main__ import main
 
@@ -22,8 +22,8 @@ async def every_lease_is_ours(
 
 
 if __name__ == "__main__":
-    statement = jobs._SQL["advance"]
+    statement = claims._SQL["advance"]
     assert FENCE in statement
-    jobs._SQL["advance"] = statement.replace(FENCE, "where id = $1 and $2::integer > 0")  # type: ignore[index]
-    extend_leases, jobs.extend_leases = jobs.extend_leases, every_lease_is_ours
+    claims._SQL["advance"] = statement.replace(FENCE, "where id = $1 and $2::integer > 0")  # type: ignore[index]
+    extend_leases, claims.extend_leases = claims.extend_leases, every_lease_is_ours
     main()

@@ -94,8 +94,8 @@ def test_every_state_has_its_moves() -> None:
     assert all(state not in followers for state, followers in TRANSITIONS.items())
 
 
-def test_a_final_state_is_left_only_to_be_queued_again() -> None:
-    assert all(TRANSITIONS[state] <= {State.QUEUED} for state in FINAL)
+def test_a_final_state_is_left_only_to_be_run_again() -> None:
+    assert all(TRANSITIONS[state] <= {State.QUEUED, State.PENDING} for state in FINAL)
     assert TRANSITIONS[State.COMPLETED] == frozenset()
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from service.domain import eta
 from service.domain.eta import Eta
 from service.domain.ids import new_id
-from service.domain.job import FINAL, Control, Counts, Job, Progress, State
+from service.domain.job import DEFAULT_RETRY, FINAL, Control, Counts, Job, Progress, State
 
 
 def job(done: int = 500, total: int | None = 1_000, read: int = 100, rate: float | None = 10, **fields: Any) -> Job:
@@ -31,7 +31,11 @@ def job(done: int = 500, total: int | None = 1_000, read: int = 100, rate: float
         options={},
         metadata={},
         attempt=1,
-        max_attempts=3,
+        retry=DEFAULT_RETRY,
+        input={},
+        output=None,
+        flow_id=None,
+        step=None,
         event_seq=10,
         progress=Progress(done, total, "bytes", "importing", None, rate),
         counts=Counts(read=read, inserted=read),

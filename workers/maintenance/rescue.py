@@ -6,7 +6,7 @@ import structlog
 
 from service.bus import Bus
 from service.domain.job import MAX_DEATHS
-from service.store import jobs
+from service.store import claims
 from service.store.database import Database
 from workers.outcome import problem
 
@@ -22,8 +22,8 @@ POISON = problem(
 async def run_once(database: Database, bus: Bus) -> int:
     """Rescue what is lost now; returns the number of jobs."""
     async with database.transaction() as db:
-        rescued = await jobs.rescue(db, MAX_DEATHS, POISON)
+        rescued = await claims.rescue(db, MAX_DEATHS, POISON)
     for job_id in rescued:
         log.warning("job.rescued", job_id=str(job_id))
-        await bus.notify(job_id)
+    await bus.notify(*rescued)
     return len(rescued)

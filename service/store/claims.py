@@ -1,0 +1,188 @@
+"""The worker's side of a job: claim it, move its checkpoint, settle it, all fenced by the epoch of the claim.
+
+Each move and its event are one statement. Times are PostgreSQL's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from asyncpg import Record
+
+from service.domain.dataset import columns_from_json
+from service.domain.event import EventType
+from service.domain.job import Control, Retry, State
+from service.domain.processor import Column
+from service.store.database import Connection
+from service.store.queries import load
+
+_SQL = load("claim")
+
+Held = tuple[UUID, int]
+"""A job as one attempt holds it: its id and epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that this worker runs, under this epoch, until the lease is lost."""
+
+    job_id: UUID
+    account_id: UUID
+    epoch: int
+    attempt: int
+    retry: Retry
+    processor: str
+    upload_id: UUID | None
+    dataset_id: UUID | None
+    flow_id: UUID | None
+    input: Mapping[str, Any]
+    options: Mapping[str, Any]
+    cursor: Mapping[str, Any] | None
+    read: int
+    control: Control | None
+    table_name: str | None
+    columns: tuple[Column, ...] | None
+
+    @property
+    def held(self) -> Held:
+        """What names it among all attempts."""
+        return self.job_id, self.epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an attempt ends."""
+
+    state: State
+    event: EventType
+    problem: Mapping[str, str] | None = None
+    costs_attempt: bool = False
+    wait_s: float = 0
+    output: Mapping[str, Any] | None = None
+
+
+class LeaseLost(Exception):
+    """Another epoch owns the job by now: whatever this one wrote must be rolled back."""
+
+
+async def claim(
+    db: Connection, queue: str, worker: str, *, lease_s: float, most: int = 1, ageing_s: float = 600
+) -> list[Claim]:
+    """Take up to `most` jobs of a queue, the most urgent first. Run it in a transaction of its own.
+
+    Urgency is the priority, plus one for each `ageing_s` a job has waited. Inside it accounts take turns by weight, and
+    limits of queue, processor and account are kept. Two workers never get the same job: claims go one at a time.
+    """
+    await db.execute(_SQL["lock_claims"])
+    return [_claim(row) for row in await db.fetch(_SQL["claim"], queue, worker, lease_s, most, ageing_s)]
+
+
+async def advance(
+    db: Connection,
+    claim: Claim,
+    *,
+    cursor: Mapping[str, Any],
+    done: int,
+    read: int,
+    inserted: int,
+    rejected: int,
+    rate: float | None,
+) -> Control | None:
+    """Move the checkpoint with the chunk that is being committed; returns what the user wants. Raises LeaseLost."""
+    row = await db.fetchrow(_SQL["advance"], claim.job_id, claim.epoch, cursor, done, read, inserted, rejected, rate)
+    if row is None:
+        raise LeaseLost
+    return _control(row)
+
+
+async def report(
+    db: Connection,
+    claim: Claim,
+    *,
+    cursor: Mapping[str, Any] | None,
+    done: int,
+    total: int | None,
+    phase: str | None,
+    message: str | None,
+) -> Control | None:
+    """Store how far a job without a file is; returns what the user wants. Raises LeaseLost."""
+    row = await db.fetchrow(_SQL["report"], claim.job_id, claim.epoch, cursor, done, total, phase, message)
+    if row is None:
+        raise LeaseLost
+    return _control(row)
+
+
+async def wish(db: Connection, claim: Claim) -> tuple[Control | None, bool]:
+    """What the user wants of a job we run, and whether a cancel takes the rows back. Raises LeaseLost."""
+    row = await db.fetchrow(_SQL["wish"], claim.job_id, claim.epoch)
+    if row is None:
+        raise LeaseLost
+    return _control(row), row["remove_rows"]
+
+
+async def reset(db: Connection, claim: Claim) -> None:
+    """Take a job back to its start: no checkpoint, no counts, no rejects. The rows are `datasets.remove_rows`."""
+    if await db.fetchval(_SQL["reset"], claim.job_id, claim.epoch) is None:
+        raise LeaseLost
+
+
+async def settle(db: Connection, endings: Sequence[tuple[Claim, Settlement]]) -> dict[Held, bool]:
+    """End attempts: each job is final, waits for its next try, or goes back to the queue.
+
+    Returns those that were still ours, with whether other jobs or a flow wait for them; the lease of the rest is lost.
+    """
+    ids, epochs = [claim.job_id for claim, _ in endings], [claim.epoch for claim, _ in endings]
+    ends = [ending for _, ending in endings]
+    rows = await db.fetch(
+        _SQL["settle"],
+        ids,
+        epochs,
+        [end.state for end in ends],
+        [end.event for end in ends],
+        [end.problem for end in ends],
+        [end.output for end in ends],
+        [int(end.costs_attempt) for end in ends],
+        [end.wait_s for end in ends],
+    )
+    return {(row["id"], row["epoch"]): row["is_awaited"] for row in rows}
+
+
+async def extend_leases(db: Connection, held: Sequence[Held], lease_s: float) -> dict[Held, Control | None]:
+    """Prolong leases; returns those that are still ours, with what their users want."""
+    ids, epochs = zip(*held, strict=True)
+    rows = await db.fetch(_SQL["extend_leases"], ids, epochs, lease_s)
+    return {(row["job_id"], row["epoch"]): _control(row) for row in rows}
+
+
+async def rescue(db: Connection, max_deaths: int, problem: Mapping[str, str]) -> list[UUID]:
+    """Take jobs from workers whose lease ran out; one that lost `max_deaths` workers in a row fails with `problem`."""
+    return [row["job_id"] for row in await db.fetch(_SQL["rescue"], max_deaths, problem)]
+
+
+async def promote(db: Connection, problem: Mapping[str, str]) -> tuple[list[UUID], bool]:
+    """Queue the jobs whose time has come: submitted for later, backing off, or all they need has ended.
+
+    One that needed the success of a job which did not complete fails with `problem`. Returns the jobs moved, and
+    whether others wait for one of these.
+    """
+    rows = await db.fetch(_SQL["promote"], problem)
+    return [row["id"] for row in rows], any(row["is_needed"] for row in rows)
+
+
+def _claim(row: Record) -> Claim:
+    given = dict(row)
+    columns = given.pop("columns")
+    return Claim(
+        job_id=given.pop("id"),
+        control=_control(given),
+        columns=None if columns is None else columns_from_json(columns),
+        retry=Retry(*(given.pop(name) for name in ("max_attempts", "first_wait_s", "longest_wait_s", "deadline_s"))),
+        **{name: value for name, value in given.items() if name != "control"},
+    )
+
+
+def _control(row: Record | dict[str, Any]) -> Control | None:
+    return None if row["control"] is None else Control(row["control"])

@@ -1,0 +1,349 @@
+-- name: lock_claims
+select pg_advisory_xact_lock(1296651340, 1);  -- one claim at a time, so that no limit is passed and turns are exact
+
+-- name: claim
+with recursive lane as (  -- what one account has waiting for one processor at one priority: its oldest job, by one probe
+  (
+    select priority, account_id, processor, id, run_at
+    from job
+    where state = 'queued' and queue = $1
+    order by priority, account_id, processor, id
+    limit 1
+  )
+  union all
+  select oldest.*
+  from lane
+  cross join lateral (
+    select priority, account_id, processor, id, run_at
+    from job
+    where state = 'queued' and queue = $1
+      and (priority, account_id, processor) > (lane.priority, lane.account_id, lane.processor)
+    order by priority, account_id, processor, id
+    limit 1
+  ) as oldest
+),
+room as (  -- how many more jobs may run, where there is a limit; a null name is the whole queue's
+  select null as processor, null::uuid as account_id,
+    max_running - (select count(*) from lease where queue = $1) as free
+  from running_limit
+  where kind = 'queue' and name = $1
+  union all
+  select name, null, max_running - (select count(*) from lease where processor = name)
+  from running_limit
+  where kind = 'processor'
+  union all
+  select null, id, max_running - (select count(*) from lease where account_id = account.id)
+  from account
+  where max_running is not null
+),
+open_lane as (
+  select
+    lane.*,
+    account.weight,
+    greatest(account.turn, coalesce((select turn from turn_clock where queue = $1), 0)) as turn,
+    least(10, lane.priority + floor(extract(epoch from now() - lane.run_at) / $5)) as urgency,
+    coalesce(of_account.free, $4) as account_free,
+    coalesce(of_processor.free, $4) as processor_free
+  from lane
+  join account on account.id = lane.account_id
+  left join room as of_account on of_account.account_id = lane.account_id
+  left join room as of_processor on of_processor.processor = lane.processor
+  where coalesce(of_account.free, 1) > 0 and coalesce(of_processor.free, 1) > 0
+  order by urgency desc, turn, lane.id
+  limit $4
+),
+candidate as (
+  select
+    waiting.id,
+    account_id, weight, turn, urgency, account_free, processor_free,
+    row_number() over (partition by account_id order by urgency desc, waiting.id) as nth_of_account,
+    row_number() over (partition by processor order by urgency desc, turn, waiting.id) as nth_of_processor
+  from open_lane
+  cross join lateral (
+    select id
+    from job
+    where state = 'queued' and queue = $1 and priority = open_lane.priority
+      and account_id = open_lane.account_id and processor = open_lane.processor
+    order by id
+    limit $4
+  ) as waiting
+),
+picked as (
+  select id, account_id, weight, turn + (nth_of_account - 1.0) / weight as turn
+  from candidate
+  where nth_of_account <= account_free and nth_of_processor <= processor_free
+  order by urgency desc, turn + (nth_of_account - 1.0) / weight, id
+  limit least($4, coalesce((select greatest(0, free) from room where processor is null and account_id is null), $4))
+),
+free as (
+  select id
+  from job
+  where id in (select id from picked) and state = 'queued'
+  for update skip locked
+),
+served as (
+  update account
+  set turn = mine.turn
+  from (select account_id, max(turn + 1.0 / weight) as turn from picked join free using (id) group by account_id) as mine
+  where account.id = mine.account_id
+),
+ticked as (
+  insert into turn_clock (queue, turn)
+  select $1, max(turn)
+  from picked
+  having count(*) > 0
+  on conflict (queue) do update
+  set turn = greatest(turn_clock.turn, excluded.turn)
+),
+claimed as (
+  update job
+  set state = 'running',
+      epoch = epoch + 1,
+      event_seq = event_seq + 1,
+      phase = 'starting',
+      rate = null,
+      started_at = coalesce(started_at, now())
+  from free
+  where job.id = free.id
+  returning job.*
+),
+leased as (
+  insert into lease (job_id, account_id, epoch, worker, expires_at, queue, processor)
+  select id, account_id, epoch, $2, now() + make_interval(secs => $3), queue, processor
+  from claimed
+  on conflict (job_id) do update
+  set epoch = excluded.epoch, worker = excluded.worker, expires_at = excluded.expires_at
+),
+tried as (
+  insert into attempt (job_id, account_id, epoch, number, worker)
+  select id, account_id, epoch, attempt, $2
+  from claimed
+),
+told as (
+  insert into event (job_id, account_id, seq, type, data)
+  select id, account_id, event_seq, 'job.started', jsonb_build_object('attempt', attempt, 'epoch', epoch)
+  from claimed
+)
+select
+  claimed.id, claimed.account_id, claimed.epoch, claimed.attempt, claimed.max_attempts, claimed.processor,
+  claimed.upload_id, claimed.dataset_id, claimed.input, claimed.options, claimed.cursor, claimed.read,
+  claimed.control, claimed.first_wait_s, claimed.longest_wait_s, claimed.deadline_s, claimed.flow_id,
+  dataset.table_name, dataset.columns
+from claimed
+join picked using (id)
+left join dataset on dataset.id = claimed.dataset_id
+order by picked.turn, claimed.id;
+
+-- name: extend_leases
+update lease
+set expires_at = now() + make_interval(secs => $3)
+from unnest($1::uuid[], $2::integer[]) as held (job_id, epoch)
+where lease.job_id = held.job_id and lease.epoch = held.epoch
+returning lease.job_id, lease.epoch, (select control from job where job.id = lease.job_id) as control;
+
+-- name: wish
+select control, remove_rows
+from job
+where id = $1 and epoch = $2 and state = 'running';
+
+-- name: advance
+with moved as (
+  update job
+  set cursor = $3,
+      done = $4,
+      read = read + $5,
+      inserted = inserted + $6,
+      rejected = rejected + $7,
+      rate = $8,
+      phase = 'importing',
+      deaths = 0,
+      event_seq = event_seq + 1
+  where id = $1 and epoch = $2 and state = 'running'  -- the fence: an older epoch moves nothing
+  returning *
+)
+insert into event (job_id, account_id, seq, type, data)
+select id, account_id, event_seq, 'job.progressed', jsonb_build_object(
+  'progress', jsonb_build_object(
+    'done', done, 'total', total, 'unit', unit, 'phase', phase, 'message', message, 'rate', rate,
+    'percent', case when total > 0 then round(100.0 * least(done, total) / total, 2) else 100 end
+  ),
+  'counts', jsonb_build_object(
+    'read', read, 'inserted', inserted, 'updated', updated, 'skipped', skipped, 'rejected', rejected
+  )
+)
+from moved
+returning (select control from moved);
+
+-- name: report
+with moved as (
+  update job
+  set cursor = coalesce($3, cursor),
+      done = $4,
+      total = coalesce($5, total),
+      phase = coalesce($6, 'working'),
+      message = $7,
+      deaths = 0,
+      event_seq = event_seq + 1
+  where id = $1 and epoch = $2 and state = 'running'  -- the fence
+  returning *
+)
+insert into event (job_id, account_id, seq, type, data)
+select id, account_id, event_seq, 'job.progressed', jsonb_build_object(
+  'progress', jsonb_build_object(
+    'done', done, 'total', total, 'unit', unit, 'phase', phase, 'message', message, 'rate', rate,
+    'percent', case when total > 0 then round(100.0 * least(done, total) / total, 2) end
+  )
+)
+from moved
+returning (select control from moved);
+
+-- name: reset
+with moved as (
+  update job
+  set cursor = null, done = 0, rate = null,
+      read = 0, inserted = 0, updated = 0, skipped = 0, rejected = 0,
+      control = null,
+      event_seq = event_seq + 1
+  where id = $1 and epoch = $2 and state = 'running'
+  returning *
+),
+forgotten as (
+  delete from reject using moved where reject.job_id = moved.id
+)
+insert into event (job_id, account_id, seq, type, data)
+select id, account_id, event_seq, 'job.reset', '{}'
+from moved
+returning seq;
+
+-- name: settle
+with settled as (
+  select *
+  from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::integer[], $8::float8[])
+    as settled (job_id, epoch, state, event, problem, output, cost, wait_s)
+),
+moved as (
+  update job
+  set state = settled.state,
+      outcome = case
+        when settled.state not in ('completed', 'failed', 'cancelled') then null
+        when inserted + updated + skipped = 0 and (read > 0 or settled.state <> 'completed') then 'none'
+        when settled.state = 'completed' and rejected = 0 then 'complete'
+        else 'partial'
+      end,
+      done = case when settled.state = 'completed' then coalesce(total, done) else done end,
+      phase = case settled.state when 'queued' then 'waiting' when 'retrying' then 'backing off' else settled.state end,
+      problem = settled.problem,
+      output = coalesce(settled.output, job.output),
+      control = null,
+      attempt = attempt + settled.cost,
+      run_at = now() + make_interval(secs => settled.wait_s),
+      finished_at = case when settled.state in ('completed', 'failed', 'cancelled') then now() end,
+      event_seq = event_seq + 1
+  from settled
+  where job.id = settled.job_id and job.epoch = settled.epoch and job.state = 'running'
+  returning job.*, settled.event
+),
+released as (
+  delete from lease using moved where lease.job_id = moved.id and lease.epoch = moved.epoch
+),
+ended as (
+  update attempt
+  set ended_at = now(), result = moved.event
+  from moved
+  where attempt.job_id = moved.id and attempt.epoch = moved.epoch
+),
+told as (
+  insert into event (job_id, account_id, seq, type, data)
+  select id, account_id, event_seq, event, jsonb_strip_nulls(jsonb_build_object(
+    'state', state, 'outcome', outcome, 'problem', problem, 'attempt', attempt,
+    'run_at', case when state = 'retrying' then run_at end,
+    'counts', jsonb_build_object(
+      'read', read, 'inserted', inserted, 'updated', updated, 'skipped', skipped, 'rejected', rejected
+    )
+  ))
+  from moved
+)
+select id, epoch, is_needed or flow_id is not null as is_awaited
+from moved;
+
+-- name: rescue
+with lost as (
+  select job.id, job.epoch
+  from lease
+  join job on job.id = lease.job_id and job.epoch = lease.epoch
+  where lease.expires_at < now()
+  order by lease.expires_at
+  limit 100
+  for update of job skip locked  -- the job first, as claim and settle do: no deadlock
+),
+released as (
+  delete from lease using lost where lease.job_id = lost.id and lease.epoch = lost.epoch
+),
+moved as (
+  update job
+  set state = case when deaths + 1 < $1 then 'queued' else 'failed' end,
+      outcome = case when deaths + 1 < $1 then null when inserted + updated > 0 then 'partial' else 'none' end,
+      finished_at = case when deaths + 1 < $1 then null else now() end,
+      problem = case when deaths + 1 < $1 then null else $2::jsonb end,
+      deaths = deaths + 1,
+      phase = case when deaths + 1 < $1 then 'waiting' else 'failed' end,
+      event_seq = event_seq + 1
+  from lost
+  where job.id = lost.id and job.state = 'running'
+  returning job.*
+),
+ended as (
+  update attempt
+  set ended_at = now(), result = 'job.lost'
+  from moved
+  where attempt.job_id = moved.id and attempt.epoch = moved.epoch
+)
+insert into event (job_id, account_id, seq, type, data)
+select id, account_id, event_seq, case state when 'queued' then 'job.requeued' else 'job.failed' end,
+  jsonb_strip_nulls(jsonb_build_object(
+    'state', state, 'outcome', outcome, 'problem', problem, 'reason', 'worker_lost', 'deaths', deaths
+  ))
+from moved
+returning job_id;
+
+-- name: promote
+with due as (
+  select
+    id,
+    state = 'pending' and run_if = 'completed' and exists (
+      select
+      from dependency
+      join job as needed on needed.id = dependency.needs_id
+      where dependency.job_id = job.id and needed.state <> 'completed'
+    ) as is_orphan
+  from job
+  where state in ('pending', 'retrying') and waits_for = 0 and run_at <= now()
+  order by run_at
+  limit 1000
+  for update skip locked
+),
+moved as (
+  update job
+  set state = case when is_orphan then 'failed' else 'queued' end,
+      phase = case when is_orphan then 'failed' else 'waiting' end,
+      outcome = case when is_orphan then 'none' end,
+      problem = case when is_orphan then $1::jsonb else problem end,
+      finished_at = case when is_orphan then now() end,
+      event_seq = event_seq + 1
+  from due
+  where job.id = due.id
+  returning job.*
+),
+told as (
+  insert into event (job_id, account_id, seq, type, data)
+  select
+    id, account_id, event_seq,
+    case state when 'queued' then 'job.requeued' else 'job.failed' end,
+    case state
+      when 'queued' then jsonb_build_object('state', state, 'reason', 'due')
+      else jsonb_build_object('state', state, 'outcome', outcome, 'problem', problem)
+    end
+  from moved
+)
+select id, is_needed
+from moved;

@@ -1,0 +1,75 @@
+"""Writes how attempts end: those that end at the same time go in one statement."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import asyncpg
+
+from service.bus import Bus
+from service.store import claims
+from service.store.claims import Claim, LeaseLost, Settlement
+from service.store.database import UNREACHABLE, Database
+
+MOST = 100
+
+Ending = tuple[Claim, Settlement, asyncio.Future[None]]
+
+
+class Settler:
+    """One per worker. `freed` is called after a job has ended that others wait for."""
+
+    def __init__(self, database: Database, bus: Bus, freed: Callable[[], None]) -> None:
+        self._database = database
+        self._bus = bus
+        self._freed = freed
+        self._endings: list[Ending] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def settle(self, claim: Claim, settlement: Settlement) -> None:
+        """Record one attempt's end. Raises LeaseLost, or what a database that is away raises."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._endings.append((claim, settlement, written))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_all())
+        await written
+
+    async def _write_all(self) -> None:
+        try:
+            while self._endings:
+                batch, self._endings = self._endings[:MOST], self._endings[MOST:]
+                await self._write(batch)
+        finally:
+            self._writer = None
+
+    async def _write(self, batch: Sequence[Ending]) -> None:
+        try:
+            async with self._database.transaction() as db:
+                settled = await claims.settle(db, [(claim, settlement) for claim, settlement, _ in batch])
+        except asyncpg.PostgresError as error:
+            if len(batch) == 1 or isinstance(error, UNREACHABLE):
+                _fail(batch, error)
+            else:  # one of them does not fit; the others are not to suffer for it
+                for ending in batch:
+                    await self._write([ending])
+            return
+        except Exception as error:
+            _fail(batch, error)
+            return
+        for claim, _, written in batch:
+            if written.done():
+                continue
+            if claim.held in settled:
+                written.set_result(None)
+            else:
+                written.set_exception(LeaseLost())
+        await self._bus.notify(*(job_id for job_id, _ in settled))
+        if any(settled.values()):
+            self._freed()
+
+
+def _fail(batch: Sequence[Ending], error: Exception) -> None:
+    for _, _, written in batch:
+        if not written.done():
+            written.set_exception(error)

@@ -1,0 +1,65 @@
+"""Runs jobs that read no file: a processor's reports, each stored under the fence, until the one with the output."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+from service.domain.errors import Transient
+from service.domain.processor import Processor, Report, Task
+from service.store import claims
+from service.store.claims import Claim, Settlement
+from workers import outcome
+from workers.committer import Interrupted
+from workers.tools import Tools
+
+REPORT_EVERY_S = 0.25
+"""Progress alone is stored no oftener; a cursor or a new phase is stored at once."""
+
+
+async def work(tools: Tools, claim: Claim, processor: Processor) -> Settlement:
+    """Run the processor to its end. Raises LeaseLost, Interrupted, Transient, or what the processor raises."""
+    assert processor.run is not None
+    deadline_s = claim.retry.deadline_s or tools.settings.chunk_deadline_s
+    reports = aiter(processor.run(Task(claim.input, processor.options.model_validate(claim.options), claim.cursor)))
+    stored, stored_at = Report(), 0.0
+    while True:
+        try:
+            async with asyncio.timeout(deadline_s) as clock:
+                report = await anext(reports, None)
+        except TimeoutError:
+            if clock.expired():
+                raise _stuck(deadline_s) from None
+            raise
+        if report is None:
+            return outcome.DONE
+        if report.output is not None:
+            return replace(outcome.DONE, output=report.output)
+        if report.cursor or report.phase != stored.phase or time.monotonic() > stored_at + REPORT_EVERY_S:
+            await _store(tools, claim, report)
+            stored, stored_at = report, time.monotonic()
+
+
+async def _store(tools: Tools, claim: Claim, report: Report) -> None:
+    async with tools.database.transaction() as db:
+        control = await claims.report(
+            db,
+            claim,
+            cursor=report.cursor,
+            done=report.done,
+            total=report.total,
+            phase=report.phase,
+            message=report.message,
+        )
+    await tools.bus.notify(claim.job_id)
+    if control is not None:
+        raise Interrupted
+
+
+def _stuck(deadline_s: float) -> Transient:
+    return Transient(
+        "no_progress",
+        f"The processor reported nothing for {deadline_s:g} seconds and was stopped.",
+        suggestion="It tries again by itself. If it always takes so long, give the job a longer retry.deadline_s.",
+    )
