@@ -1,6 +1,7 @@
 """`make bench`: the whole service beside `psql \\copy`, alternating in one run on one server. Asserts nothing.
 
 python -m tests.bench [imports] [memory] [pickup]
+python -m tests.bench queues [PEER…]       beside other job queues, which this installs into build/bench-peers
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.bench import generate
+from tests.bench import generate, queues
 from tests.bench.measuring import Usage, watched
 
 ROWS = int(os.environ.get("BENCH_ROWS", "2000000"))
@@ -207,6 +208,9 @@ PARTS = {"imports": imports, "memory": memory, "pickup": pickup}
 
 if __name__ == "__main__":
     BUILD.mkdir(parents=True, exist_ok=True)
+    if sys.argv[1:2] == ["queues"]:
+        queues.main(BUILD, sys.argv[2:])
+        sys.exit()
     with running() as started:
         for name in sys.argv[1:] or PARTS:
             PARTS[name](started)
