@@ -16,7 +16,7 @@ import structlog
 from service.domain.errors import Transient
 from service.store import jobs
 from service.store.database import UNREACHABLE
-from workers.maintenance import promote, rescue, sweep_files
+from workers.maintenance import promote, rescue, run_schedules, sweep_files
 from workers.runner import run_job
 from workers.tools import Tools
 
@@ -60,6 +60,7 @@ class Engine:
                 clocks.create_task(every(settings.lease_s / BEATS_PER_LEASE, self._beat))
                 clocks.create_task(every(0, self._beat_when_asked))
                 clocks.create_task(every(SWEEP_FILES_S, self._sweep_files))
+                clocks.create_task(every(settings.sweep_s, self._run_schedules))
         finally:
             await self._let_go()
 
@@ -100,6 +101,10 @@ class Engine:
 
     async def _sweep_files(self) -> None:
         await sweep_files.run_once(self._tools.database, self._tools.files)
+
+    async def _run_schedules(self) -> None:
+        if await run_schedules.run_once(self._tools.database, self._tools.bus):
+            self.wake()
 
     def _start(self, claim: jobs.Claim) -> None:
         key = (claim.job_id, claim.epoch)
