@@ -408,6 +408,39 @@ CREATE TABLE millrace.running_limit (
 
 ALTER TABLE millrace.running_limit OWNER TO millrace_worker;
 
+CREATE TABLE millrace.schedule (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    name text NOT NULL,
+    cron text NOT NULL,
+    time_zone text NOT NULL,
+    job jsonb NOT NULL,
+    missed text NOT NULL,
+    overlap text NOT NULL,
+    paused boolean DEFAULT false NOT NULL,
+    next_run_at timestamp with time zone,
+    last_run_at timestamp with time zone,
+    last_job_id uuid,
+    last_problem jsonb,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT paused_schedules_have_no_next_run CHECK (((NOT paused) OR (next_run_at IS NULL))),
+    CONSTRAINT schedule_cron_check CHECK ((length(cron) <= 200)),
+    CONSTRAINT schedule_missed_check CHECK ((missed = ANY (ARRAY['skip'::text, 'run_once'::text, 'run_all'::text]))),
+    CONSTRAINT schedule_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+    CONSTRAINT schedule_overlap_check CHECK ((overlap = ANY (ARRAY['allow'::text, 'skip'::text]))),
+    CONSTRAINT schedule_time_zone_check CHECK ((length(time_zone) <= 64))
+);
+
+ALTER TABLE millrace.schedule OWNER TO millrace_worker;
+
+CREATE TABLE millrace.schedule_slot (
+    schedule_id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    slot timestamp with time zone NOT NULL
+);
+
+ALTER TABLE millrace.schedule_slot OWNER TO millrace_worker;
+
 CREATE TABLE millrace.turn_clock (
     queue text NOT NULL,
     turn double precision NOT NULL
@@ -494,6 +527,18 @@ ALTER TABLE ONLY millrace.reject
 ALTER TABLE ONLY millrace.running_limit
     ADD CONSTRAINT running_limit_pkey PRIMARY KEY (kind, name);
 
+ALTER TABLE ONLY millrace.schedule
+    ADD CONSTRAINT schedule_account_id_name_key UNIQUE (account_id, name);
+
+ALTER TABLE ONLY millrace.schedule
+    ADD CONSTRAINT schedule_id_account_id_key UNIQUE (id, account_id);
+
+ALTER TABLE ONLY millrace.schedule
+    ADD CONSTRAINT schedule_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY millrace.schedule_slot
+    ADD CONSTRAINT schedule_slot_pkey PRIMARY KEY (schedule_id, slot);
+
 ALTER TABLE ONLY millrace.turn_clock
     ADD CONSTRAINT turn_clock_pkey PRIMARY KEY (queue);
 
@@ -520,6 +565,12 @@ CREATE INDEX job_flow ON millrace.job USING btree (flow_id) WHERE (flow_id IS NO
 CREATE INDEX job_lanes ON millrace.job USING btree (queue, priority, account_id, processor, id) WHERE (state = 'queued'::text);
 
 CREATE INDEX job_upload ON millrace.job USING btree (upload_id) WHERE (upload_id IS NOT NULL);
+
+CREATE INDEX schedule_account ON millrace.schedule USING btree (account_id, id DESC);
+
+CREATE INDEX schedule_due ON millrace.schedule USING btree (next_run_at) WHERE (next_run_at IS NOT NULL);
+
+CREATE INDEX schedule_last_job ON millrace.schedule USING btree (last_job_id) WHERE (last_job_id IS NOT NULL);
 
 CREATE INDEX upload_account ON millrace.upload USING btree (account_id, id DESC);
 
@@ -574,6 +625,15 @@ ALTER TABLE ONLY millrace.lease
 ALTER TABLE ONLY millrace.reject
     ADD CONSTRAINT reject_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY millrace.schedule
+    ADD CONSTRAINT schedule_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY millrace.schedule
+    ADD CONSTRAINT schedule_last_job_id_account_id_fkey FOREIGN KEY (last_job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE SET NULL (last_job_id);
+
+ALTER TABLE ONLY millrace.schedule_slot
+    ADD CONSTRAINT schedule_slot_schedule_id_account_id_fkey FOREIGN KEY (schedule_id, account_id) REFERENCES millrace.schedule(id, account_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY millrace.upload
     ADD CONSTRAINT upload_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
 
@@ -623,9 +683,15 @@ CREATE POLICY own_account ON millrace.lease TO millrace_api USING ((account_id =
 
 CREATE POLICY own_account ON millrace.reject TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
+CREATE POLICY own_account ON millrace.schedule TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
 CREATE POLICY own_account ON millrace.upload TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
 ALTER TABLE millrace.reject ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.schedule ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.schedule_slot ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.upload ENABLE ROW LEVEL SECURITY;
 
@@ -668,5 +734,7 @@ GRANT SELECT ON TABLE millrace.job_transition TO millrace_api;
 GRANT SELECT ON TABLE millrace.lease TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.reject TO millrace_api;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE millrace.schedule TO millrace_api;
 
 GRANT SELECT,INSERT,DELETE ON TABLE millrace.upload TO millrace_api;

@@ -17,7 +17,7 @@ from service.domain.errors import Transient
 from service.store import claims
 from service.store.claims import Claim, Held
 from service.store.database import UNREACHABLE
-from workers.maintenance import promote, rescue, sweep_files
+from workers.maintenance import promote, rescue, run_schedules, sweep_files
 from workers.runner import run_job
 from workers.tools import Tools
 
@@ -70,6 +70,7 @@ class Engine:
                 clocks.create_task(every(0, self._beat_when_asked))
                 clocks.create_task(every(0, self._promote_when_freed))
                 clocks.create_task(every(SWEEP_FILES_S, self._sweep_files))
+                clocks.create_task(every(settings.sweep_s, self._run_schedules))
         finally:
             await self._let_go()
 
@@ -129,6 +130,10 @@ class Engine:
 
     async def _sweep_files(self) -> None:
         await sweep_files.run_once(self._tools.database, self._tools.files)
+
+    async def _run_schedules(self) -> None:
+        if await run_schedules.run_once(self._tools.database, self._tools.bus):
+            self.wake()
 
     def _start(self, claim: Claim, queue: str) -> None:
         task = asyncio.create_task(run_job(self._tools, claim), name=f"job {claim.job_id}")

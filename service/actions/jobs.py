@@ -86,16 +86,7 @@ async def submit(deps: Deps, caller: Caller, upload_id: UUID | None, request: Jo
     Raises NotFound, InputError, StateError.
     """
     prepared = prepare(deps.catalog, request)
-    if prepared.processor.reads_file and upload_id is None:
-        raise InputError(
-            "upload_needed",
-            f"Processor {request.processor!r} reads a file, and the job names none.",
-            suggestion="Name an upload_id, or send the file itself to POST /v1/imports.",
-        )
-    if not prepared.processor.reads_file and upload_id is not None:
-        raise InputError(
-            "no_upload_wanted", f"Processor {request.processor!r} reads no file.", suggestion="Leave upload_id out."
-        )
+    check_upload(prepared.processor, upload_id)
     job_id = new_id()
 
     async def write_job(db: Connection) -> UUID:
@@ -130,6 +121,20 @@ def prepare(catalog: Mapping[str, Processor], request: JobRequest) -> Prepared:
             suggestion=f"Use one of: {', '.join(sorted(catalog))}.",
         )
     return Prepared(processor, _dataset(processor, request), _options(processor, request.options), request)
+
+
+def check_upload(processor: Processor, upload_id: UUID | None) -> None:
+    """Check that there is an upload exactly if the processor reads one. Raises InputError."""
+    if processor.reads_file and upload_id is None:
+        raise InputError(
+            "upload_needed",
+            f"Processor {processor.name!r} reads a file, and the job names none.",
+            suggestion="Name an upload_id, or send the file itself to POST /v1/imports.",
+        )
+    if not processor.reads_file and upload_id is not None:
+        raise InputError(
+            "no_upload_wanted", f"Processor {processor.name!r} reads no file.", suggestion="Leave upload_id out."
+        )
 
 
 async def write(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
@@ -18,16 +19,27 @@ QUERY_PARAMETERS = {
     "/v1/jobs/{id}/events": ("after",),
     "/v1/jobs/{id}/rejects": ("limit", "cursor"),
     "/v1/jobs/{id}/attempts": ("limit", "cursor"),
+    "/v1/schedules": ("limit", "cursor"),
     "/v1/datasets": ("limit", "cursor"),
     "/v1/datasets/{name}/rows": ("limit", "cursor"),
     "/v1/datasets/{name}/export": ("format",),
+}
+BODIES = {
+    ("/v1/jobs", "POST"): "JobBody",
+    ("/v1/schedules", "POST"): "ScheduleBody",
+    ("/v1/schedules/{id}", "PATCH"): "ScheduleChange",
 }
 
 
 async def document(request: Request) -> JSONResponse:
     """GET /openapi.json."""
-    from service.api.jobs import JobBody  # the table of routes imports both of us
+    from service.api.jobs import JobBody  # the table of routes imports all of us
+    from service.api.schedules import ScheduleBody, ScheduleChange
 
+    _, schemas = models_json_schema(
+        [(body, "validation") for body in (JobBody, ScheduleBody, ScheduleChange)],
+        ref_template="#/components/schemas/{model}",
+    )
     paths: dict[str, Any] = {}
     for path, route in _routes(request):
         for method in sorted((route.methods or set()) - {"HEAD"}):
@@ -38,7 +50,7 @@ async def document(request: Request) -> JSONResponse:
             "info": {"title": "Millrace", "version": __version__},
             "paths": paths,
             "components": {
-                "schemas": {"JobBody": JobBody.model_json_schema()},
+                "schemas": schemas["$defs"],
                 "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
             },
             "security": [{"key": []}],
@@ -64,8 +76,8 @@ def _operation(path: str, method: str, route: Route) -> dict[str, Any]:
         "parameters": inside + query,
         "responses": {"default": {"description": "JSON, or application/problem+json for an error"}},
     }
-    if (path, method) == ("/v1/jobs", "POST"):
-        schema = {"$ref": "#/components/schemas/JobBody"}
+    if body := BODIES.get((path, method)):
+        schema = {"$ref": f"#/components/schemas/{body}"}
         operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
     elif method == "POST":
         operation["requestBody"] = {"content": {"application/octet-stream": {}}}

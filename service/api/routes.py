@@ -10,7 +10,7 @@ from starlette.responses import FileResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from service.api import control, datasets, events, explain, health, jobs, openapi, processors, uploads
+from service.api import control, datasets, events, explain, health, jobs, openapi, processors, schedules, uploads
 from service.api.auth import Authenticate
 
 WEB = Path(__file__).parent.parent / "web"
@@ -34,6 +34,12 @@ V1: list[BaseRoute] = [
     Route("/jobs/{id}/explain", explain.show),
     Route("/jobs/{id}/attempts", explain.timeline),
     Route("/jobs/{id}/rejects", jobs.rejected),
+    Route("/schedules", schedules.create, methods=["POST"]),
+    Route("/schedules", schedules.index),
+    Route("/schedules/{id}", schedules.show),
+    Route("/schedules/{id}", schedules.change, methods=["PATCH"]),
+    Route("/schedules/{id}", schedules.delete, methods=["DELETE"]),
+    Route("/schedules/{id}/run", schedules.run, methods=["POST"]),
     Route("/datasets", datasets.index),
     Route("/datasets/{name}", datasets.show),
     Route("/datasets/{name}/rows", datasets.rows),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from service.domain import eta
 from service.domain.dataset import Dataset, columns_to_json
 from service.domain.job import Job, Progress
 from service.domain.processor import Processor
+from service.domain.schedule import Schedule, template_to_json
 from service.domain.upload import Upload
 
 Json = dict[str, Any]
@@ -98,3 +102,33 @@ def processor(known: Processor) -> Json:
         "unit": known.unit,
         "options": known.options.model_json_schema(),
     }
+
+
+def schedule(stored: Schedule) -> Json:
+    """A schedule as the API shows it; `job` as it was asked for."""
+    path = f"/v1/schedules/{stored.id}"
+    links = {"self": path, "run": f"{path}/run"}
+    if stored.last_job_id:
+        links["last_job"] = f"/v1/jobs/{stored.last_job_id}"
+    asked = {name: value for name, value in template_to_json(stored.job).items() if name not in ("queue", "unit")}
+    return {
+        "id": str(stored.id),
+        "name": stored.name,
+        "cron": stored.cron,
+        "time_zone": stored.time_zone,
+        "job": asked,
+        "missed": stored.missed,
+        "overlap": stored.overlap,
+        "paused": stored.paused,
+        "next_run_at": stored.next_run_at and stored.next_run_at.isoformat(),
+        "last_run_at": stored.last_run_at and stored.last_run_at.isoformat(),
+        "last_job_id": stored.last_job_id and str(stored.last_job_id),
+        "last_problem": stored.last_problem,
+        "created_at": stored.created_at.isoformat(),
+        "links": links,
+    }
+
+
+def runs(slots: Sequence[datetime], time_zone: str) -> list[Json]:
+    """Slots as moments in UTC and as the clock on the wall shows them there."""
+    return [{"at": slot.isoformat(), "local": slot.astimezone(ZoneInfo(time_zone)).isoformat()} for slot in slots]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.running import Json, Service, account_id_of, imported, rows_of
 
-OWNED = ("api_key", "upload", "dataset", "job", "lease", "attempt", "event", "reject")
+OWNED = ("api_key", "upload", "dataset", "job", "lease", "attempt", "event", "reject", "schedule", "schedule_slot")
 WITHOUT_ACCOUNT = {"migration", "job_transition", "account"}
 READABLE = ("account", "upload", "dataset", "job", "lease", "attempt", "event", "reject")
 
