@@ -20,6 +20,7 @@ import asyncpg
 from pydantic import ValidationError
 
 from service import lifecycle, logs
+from service.actions.submits import Submits
 from service.api.streams import Streams
 from service.app import create_app
 from service.bus import Bus
@@ -54,7 +55,9 @@ async def serve(settings: Settings, command: str) -> None:
         files = LocalFiles(settings.files_dir, settings.upload_threads)
         stack.callback(files.close)
         bus = Bus(redis)
-        deps = Deps(settings, database, files, bus, Dispatch(redis, bus), discover())
+        dispatch = Dispatch(redis, bus)
+        stack.push_async_callback(dispatch.close)
+        deps = Deps(settings, database, files, bus, dispatch, Submits(database), discover())
         streams = Streams(database, bus, settings.stream_poll_s)
 
         server = Server(create_app(deps, streams), lambda: announce(url_of(bound), key if command == "dev" else ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from service.actions.submits import Submits
 from service.bus import Bus
 from service.config import Settings
 from service.dispatch import Dispatch
@@ -22,4 +23,5 @@ class Deps:
     files: LocalFiles
     bus: Bus
     dispatch: Dispatch
+    submits: Submits
     catalog: Mapping[str, Processor]

@@ -1,4 +1,4 @@
-"""Rings workers: one arq ticket says "look at job X". A ticket may be lost or doubled; PostgreSQL has the job."""
+"""Rings workers: an arq ticket says "look at jobs X, Y". It may be lost or doubled; PostgreSQL has the jobs."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from service.bus import AWAY, Bus
 log = structlog.get_logger()
 
 TICKET = "ticket"
+
+NAMED = 20
+"""Jobs that one ticket names; it is read as "there is work", whatever their number."""
 
 
 def queue_key(queue: str) -> str:
@@ -49,18 +52,37 @@ async def open_redis(url: str) -> AsyncIterator[ArqRedis]:
 
 
 class Dispatch:
-    """Puts tickets into Redis. When Redis is away a job just waits for a worker's sweep."""
+    """Puts tickets into Redis, beside the requests that need them. With Redis away a job waits for a worker's sweep."""
 
     def __init__(self, redis: ArqRedis, bus: Bus) -> None:
         self._redis = redis
         self._bus = bus
+        self._new: dict[str, list[UUID]] = {}  # by queue
+        self._ringer: asyncio.Task[None] | None = None
 
-    async def ring(self, queue: str, job_ids: Sequence[UUID]) -> None:
-        """One ticket a job, then a wake-up. Never raises for Redis being away."""
+    def ring(self, queue: str, *job_ids: UUID) -> None:
+        """Say that jobs are queued; returns at once. What comes while a ring is under way shares the next ticket."""
+        self._new.setdefault(queue, []).extend(job_ids)
+        if self._ringer is None:
+            self._ringer = asyncio.create_task(self._ring_all())
+
+    async def close(self) -> None:
+        """Wait until every ring is out, or given up."""
+        if self._ringer is not None:
+            await self._ringer
+
+    async def _ring_all(self) -> None:
+        try:
+            while self._new:
+                queue, job_ids = self._new.popitem()
+                await self._ring(queue, job_ids)
+        finally:
+            self._ringer = None
+
+    async def _ring(self, queue: str, job_ids: Sequence[UUID]) -> None:
         try:
             async with asyncio.timeout(0.5):
-                for job_id in job_ids:
-                    await self._redis.enqueue_job(TICKET, str(job_id), _queue_name=queue_key(queue))
+                await self._redis.enqueue_job(TICKET, *map(str, job_ids[:NAMED]), _queue_name=queue_key(queue))
         except AWAY as error:
-            log.warning("ticket.lost", job_ids=[str(job_id) for job_id in job_ids], error=str(error))
-        await self._bus.ring()
+            log.warning("ticket.lost", queue=queue, jobs=len(job_ids), error=str(error))
+        await self._bus.ring(len(job_ids))

@@ -44,9 +44,11 @@ class TicketReader(Worker):
         self._engine = engine
         self._woken = asyncio.Event()
 
-    def wake(self, _message: str = "") -> None:
-        """Look for tickets now."""
+    def wake(self, jobs: str) -> None:
+        """Look for a ticket now. One for many jobs is news for every worker, whoever gets it."""
         self._woken.set()
+        if int(jobs) > 1:
+            self._engine.wake()
 
     async def main(self) -> None:
         """Instead of arq's polling loop: read when woken, or every few seconds."""
@@ -60,7 +62,7 @@ class TicketReader(Worker):
             except TimeoutError:
                 continue
 
-    async def _look(self, _ctx: dict[Any, Any], _job_id: str) -> None:
+    async def _look(self, _ctx: dict[Any, Any], *_job_ids: str) -> None:
         self._engine.wake()
 
 

@@ -65,7 +65,7 @@ async def apply(deps: Deps, caller: Caller, job_id: UUID, wish: Wish) -> Job:
     await deps.bus.notify(job_id)
     await deps.bus.ask(job_id)
     if job.state is State.QUEUED:
-        await deps.dispatch.ring(job.queue, [job_id])
+        deps.dispatch.ring(job.queue, job_id)
     return job
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -49,6 +49,11 @@ class Prepared:
     options: BaseModel
     asked: JobRequest
 
+    @property
+    def stands_alone(self) -> bool:
+        """Whether writing it asks nothing but to write it: no upload, no dataset, no key."""
+        return not self.processor.reads_file and self.asked.dedupe_key is None and self.asked.idempotency_key is None
+
     def job(
         self, job_id: UUID, account_id: UUID, *, stored: Upload | None = None, dataset_id: UUID | None = None
     ) -> jobs.NewJob:
@@ -88,12 +93,38 @@ async def submit(deps: Deps, caller: Caller, upload_id: UUID | None, request: Jo
     prepared = prepare(deps.catalog, request)
     check_upload(prepared.processor, upload_id)
     job_id = new_id()
+    if prepared.stands_alone:
+        job = await deps.submits.submit(prepared.job(job_id, caller.account_id))
+        deps.dispatch.ring(job.queue, job.id)
+        return job, True
 
     async def write_job(db: Connection) -> UUID:
         stored = None if upload_id is None else await uploads.get(db, upload_id)
         return await write(db, caller, prepared, job_id, stored, b"" if upload_id is None else upload_id.bytes)
 
     return await written(deps, caller, job_id, write_job)
+
+
+async def submit_all(deps: Deps, caller: Caller, asked: Sequence[tuple[UUID | None, JobRequest]]) -> list[Job]:
+    """Queue many jobs, each with its upload, in one transaction: all of them, or none. Raises as `submit` does."""
+    checked = [(upload_id, prepare(deps.catalog, request)) for upload_id, request in asked]
+    for upload_id, prepared in checked:
+        check_upload(prepared.processor, upload_id)
+    async with deps.database.transaction(caller.account_id) as db:
+        alone = [p.job(new_id(), caller.account_id) for _, p in checked if p.stands_alone]
+        written_alone = iter(await jobs.submit_many(db, alone))
+        queued = [
+            next(written_alone) if prepared.stands_alone else await _write_one(db, caller, prepared, upload_id)
+            for upload_id, prepared in checked
+        ]
+    for queue in {job.queue for job in queued}:
+        deps.dispatch.ring(queue, *(job.id for job in queued if job.queue == queue))
+    return queued
+
+
+async def _write_one(db: Connection, caller: Caller, prepared: Prepared, upload_id: UUID | None) -> Job:
+    stored = None if upload_id is None else await uploads.get(db, upload_id)
+    return await jobs.get(db, await write(db, caller, prepared, new_id(), stored, b""))
 
 
 async def written(
@@ -107,7 +138,7 @@ async def written(
         async with deps.database.transaction(caller.account_id) as db:
             job = await jobs.get(db, replayed.job_id)
     if job.id == job_id:
-        await deps.dispatch.ring(job.queue, [job.id])
+        deps.dispatch.ring(job.queue, job.id)
     return job, job.id == job_id
 
 

@@ -13,11 +13,14 @@ from starlette.responses import JSONResponse
 from service.actions import jobs as actions
 from service.api import views
 from service.api.auth import caller_of
-from service.api.params import cursor_id, json_of, limit_of, number_of, uuid_of, word_of
+from service.api.params import cursor_id, limit_of, number_of, one_or_many, uuid_of, word_of
 from service.deps import Deps
 from service.domain.errors import InputError
 from service.domain.job import State
 from service.store import jobs, rejects
+
+MOST_AT_ONCE = 1_000
+"""Jobs in one request."""
 
 
 class RetryBody(BaseModel):
@@ -55,12 +58,26 @@ class JobBody(BaseModel):
 
 
 async def create(request: Request) -> JSONResponse:
-    """POST /v1/jobs over a stored upload."""
+    """POST /v1/jobs: one job, or a list of them, of which all are queued or none."""
     deps: Deps = request.app.state.deps
-    body = await json_of(request, JobBody)
-    asked = body.request(word_of(request.headers.get("idempotency-key"), "idempotency_key"))
-    job, is_new = await actions.submit(deps, caller_of(request), body.upload_id, asked)
+    body = await one_or_many(request, JobBody, MOST_AT_ONCE)
+    key = word_of(request.headers.get("idempotency-key"), "idempotency_key")
+    if isinstance(body, list):
+        return await _create_many(request, body, key)
+    job, is_new = await actions.submit(deps, caller_of(request), body.upload_id, body.request(key))
     return JSONResponse(views.job(job), 202 if is_new else 200, headers={"Location": f"/v1/jobs/{job.id}"})
+
+
+async def _create_many(request: Request, bodies: list[JobBody], key: str | None) -> JSONResponse:
+    if key is not None:
+        raise InputError(
+            "invalid_idempotency_key",
+            "An Idempotency-Key is for one job, and this is a list.",
+            suggestion="Give each job a dedupe_key instead.",
+        )
+    asked = [(body.upload_id, body.request()) for body in bodies]
+    queued = await actions.submit_all(request.app.state.deps, caller_of(request), asked)
+    return JSONResponse({"jobs": [views.job(job) for job in queued]}, 202)
 
 
 async def show(request: Request) -> JSONResponse:

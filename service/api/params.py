@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from typing import TypeVar
+from functools import cache
+from typing import Annotated, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from starlette.requests import Request
 
 from service.domain.errors import InputError, NotFound, TooLarge, faults_of
@@ -91,13 +94,39 @@ def cursor_id(request: Request) -> UUID | None:
 
 async def json_of(request: Request, model: type[Model]) -> Model:
     """The JSON body as `model`. Raises InputError with the faults named, TooLarge over 1 MiB."""
+    body = await _body(request)
+    with _faults_told():
+        return model.model_validate_json(body)
+
+
+async def one_or_many(request: Request, model: type[Model], most: int) -> Model | list[Model]:
+    """The JSON body as `model`, or as a list of up to `most` of them. Raises as `json_of` does."""
+    body = await _body(request)
+    with _faults_told():
+        if body.lstrip().startswith(b"["):
+            found: list[Model] = _list_of(model, most).validate_json(body)
+            return found
+        return model.model_validate_json(body)
+
+
+@cache
+def _list_of(model: type[Model], most: int) -> TypeAdapter[list[Model]]:
+    return TypeAdapter(Annotated[list[model], Field(min_length=1, max_length=most)])  # type: ignore[arg-type,valid-type]
+
+
+async def _body(request: Request) -> bytes:
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > MAX_JSON_BYTES:
             raise TooLarge("too_large", "The JSON body is over 1 MiB.", suggestion="Upload files to /v1/uploads.")
+    return bytes(body)
+
+
+@contextmanager
+def _faults_told() -> Iterator[None]:
     try:
-        return model.model_validate_json(bytes(body))
+        yield
     except ValidationError as error:
         raise InputError(
             "invalid_request",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -68,6 +68,13 @@ async def submit(db: Connection, job: NewJob) -> UUID:
     if live is None:
         raise Transient("busy", "The job with this dedupe_key has just ended.", retry_after_s=1)
     return live
+
+
+async def submit_many(db: Connection, new: Sequence[NewJob]) -> list[Job]:
+    """Write jobs without upload, dataset and dedupe_key, with their first events; as they are then, in order."""
+    rows = await db.fetch(_SQL["submit_many"], [_plain(job) for job in new])
+    written = {row["id"]: _job(row) for row in rows}
+    return [written[job.id] for job in new]
 
 
 async def remember(db: Connection, account_id: UUID, key: str, fingerprint: bytes, job_id: UUID) -> UUID:
@@ -139,6 +146,22 @@ async def remove(db: Connection, job_id: UUID) -> bool:
 async def matching(db: Connection, *, state: State | None, processor: str | None, limit: int) -> list[UUID]:
     """Ids of jobs, oldest first."""
     return [row["id"] for row in await db.fetch(_SQL["matching"], state, processor, limit)]
+
+
+def _plain(job: NewJob) -> dict[str, Any]:
+    return {
+        "id": str(job.id),
+        "account_id": str(job.account_id),
+        "processor": job.processor,
+        "queue": job.queue,
+        "priority": job.priority,
+        "options": job.options,
+        "metadata": job.metadata,
+        "input": job.input,
+        "unit": job.unit,
+        "run_at": None if job.run_at is None else job.run_at.isoformat(),
+        **asdict(job.retry),
+    }
 
 
 def _control(row: Record) -> Control | None:

@@ -17,6 +17,7 @@ from tests.bench.peers.protocol import concurrent, paced, single
 from tests.bench.talking import Child
 
 KEY = "mr_bench"
+BATCH = 500
 
 
 class Http:
@@ -78,7 +79,7 @@ class Millrace:
             "MILLRACE_PORT": "0",
             "MILLRACE_DEV_KEY": KEY,
             "MILLRACE_LOG_LEVEL": "warning",
-            "MILLRACE_WORKER_SLOTS": str(self.slots),
+            "MILLRACE_IO_SLOTS": str(self.slots),
         }
         self._api: Child | None = None
         self._worker: Child | None = None
@@ -116,8 +117,13 @@ class Millrace:
         return time.perf_counter() - started
 
     async def submit_batch(self, jobs: int) -> float | None:
-        """POST many jobs in one request; the seconds."""
-        raise NotImplementedError("BATCH: the request that submits many jobs is still to be decided")
+        """POST 500 jobs a request; the seconds."""
+        assert self._http is not None
+        started = time.perf_counter()
+        for first in range(0, jobs, BATCH):
+            asked = [{"processor": "noop", "options": {"sent": 0}}] * min(BATCH, jobs - first)
+            await self._http.post("/v1/jobs", json.dumps(asked).encode())
+        return time.perf_counter() - started
 
     async def drain(self, warm_up: int, jobs: int) -> float:
         """Start the worker on what was submitted; the seconds from the start of job `warm_up` to `jobs` later."""
@@ -143,52 +149,5 @@ class Millrace:
         try:
             await db.execute("drop database if exists bench_queues with (force)")
             await db.execute("create database bench_queues")
-        finally:
-            await db.close()
-
-
-class StandIn(Millrace):
-    """A tiny ndjson import a job, until there are processors without a file. Measured by the database's clock."""
-
-    warm_up = 10
-    jobs = 20
-    paced = 10
-    slots = 2
-
-    async def start(self) -> None:
-        """Upload the file that all jobs read."""
-        await super().start()
-        assert self._http is not None
-        self._upload = (await self._http.post("/v1/uploads", b'{"id": 1}\n', "application/x-ndjson"))["id"]
-
-    async def drain(self, warm_up: int, jobs: int) -> float:
-        """The seconds between the starts of two jobs."""
-        self._worker = await self._child("workers")
-        while len(starts := await self._starts()) < warm_up + jobs:  # noqa: ASYNC110  other processes set no Event
-            await asyncio.sleep(0.2)
-        return starts[warm_up + jobs - 1][1] - starts[warm_up - 1][1]
-
-    async def pickup(self, jobs: int) -> list[float]:
-        """From before the POST to the claim."""
-        for _ in range(jobs):
-            await self._submit(time.time())
-            await asyncio.sleep(1)
-        while len(waits := [(start - sent) * 1000 for sent, start in await self._starts() if sent]) < jobs:  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
-        return waits
-
-    async def _submit(self, sent: float) -> None:
-        assert self._http is not None
-        job = {"processor": "ndjson", "upload_id": self._upload, "dataset": "noop", "metadata": {"sent": sent}}
-        await self._http.post("/v1/jobs", json.dumps(job).encode())
-
-    async def _starts(self) -> list[tuple[float, float]]:
-        """Time of submit and of start of each started job, in order of start."""
-        db = await asyncpg.connect(self._database_url)
-        try:
-            return await db.fetch(
-                "select (metadata->>'sent')::float, extract(epoch from started_at)::float from millrace.job "
-                "where started_at is not null order by started_at"
-            )
         finally:
             await db.close()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import AsyncIterator
 
 from pydantic import BaseModel
 
-from service.domain.processor import Processor
+from service.domain.processor import Processor, Report, Task
 from tests.bench.peers.protocol import Tally
 from workers import registry
 
@@ -20,21 +20,19 @@ class Sent(BaseModel):
     sent: float = 0
 
 
-async def run(work: Any) -> None:
+async def run(task: Task) -> AsyncIterator[Report]:
     """Do nothing, but tell the bench."""
-    tally.note(work.options.sent)
+    assert isinstance(task.options, Sent)
+    tally.note(task.options.sent)
+    yield Report(output={})
 
 
-if "run" in Processor.__dataclass_fields__:
-    NOOP: Processor | None = Processor(name="noop", title="Nothing", run=run, options=Sent)  # type: ignore[call-arg]
-else:
-    NOOP = None  # stand-in until the contract has `run`
+NOOP = Processor(name="noop", title="Nothing", run=run, options=Sent, queue="io", unit="steps")
 
 
 if __name__ == "__main__":
     discover = registry.discover
-    if NOOP is not None:
-        registry.discover = lambda: discover() | {NOOP.name: NOOP}
+    registry.discover = lambda: discover() | {NOOP.name: NOOP}
     which, *arguments = sys.argv[1:]
     if which == "workers":
         from workers.__main__ import main as work

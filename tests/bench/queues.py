@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from tests.bench.millrace import StandIn
+from tests.bench.millrace import Millrace
 from tests.bench.peer import Missing, Peer
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
@@ -126,7 +126,7 @@ async def measure(build: Path, only: Iterable[str]) -> list[Row]:
         systems: list[tuple[Row, System]] = []
         rows = [Row("Millrace")]
         if not wanted or "millrace" in wanted:
-            systems.append((rows[0], StandIn(on["database_url"], redis_url, build)))
+            systems.append((rows[0], Millrace(on["database_url"], redis_url, build)))
         for number, (name, script, jobs) in enumerate(PEERS, start=1):
             if wanted and name.lower() not in wanted:
                 continue
