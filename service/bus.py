@@ -28,9 +28,9 @@ class Bus:
         self._redis = redis
         self._away = False
 
-    async def notify(self, job_id: UUID) -> None:
-        """Tell every process that a job has new events. Never raises for Redis being away."""
-        await self._publish(CHANGES, str(job_id))
+    async def notify(self, job_id: UUID, account_id: UUID | None = None) -> None:
+        """Tell every process that a job, and so its account, has new events. Never raises for Redis being away."""
+        await self._publish(CHANGES, str(job_id) if account_id is None else f"{job_id} {account_id}")
 
     async def ask(self, job_id: UUID) -> None:
         """Tell the worker that runs a job to look at what its user wants."""

@@ -30,6 +30,63 @@ $$;
 
 ALTER FUNCTION millrace.check_job_transition() OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.event_shift() RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 0;
+
+ALTER FUNCTION millrace.event_shift() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.event_horizon() RETURNS bigint
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (((pg_snapshot_xmin(pg_current_snapshot()))::text)::bigint + millrace.event_shift());
+
+ALTER FUNCTION millrace.event_horizon() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.keep_event_order() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  next_tx bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+  newest bigint;
+begin
+  select max(latest.tx) into newest
+  from millrace.account
+  cross join lateral (
+    select tx
+    from millrace.event
+    where account_id = account.id
+    order by tx desc, no desc
+    limit 1
+  ) as latest;
+  if newest >= next_tx + millrace.event_shift() then
+    execute format(
+      'create or replace function millrace.event_shift() returns bigint '
+      'language sql immutable parallel safe return %s::bigint',
+      newest - next_tx + 1
+    );
+  end if;
+end
+$$;
+
+ALTER FUNCTION millrace.keep_event_order() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.place_event() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  new.tx := pg_current_xact_id()::text::bigint + millrace.event_shift();
+  -- The event before can only have a higher one if a transaction that is newer than this one has ended by now; this
+  -- is a fresh snapshot, taken after the wait for the job's row.
+  if new.seq > 1
+    and pg_snapshot_xmax(pg_current_snapshot())::text::bigint > pg_current_xact_id()::text::bigint + 1 then
+    new.tx := greatest(new.tx, (select tx from millrace.event where job_id = new.job_id and seq = new.seq - 1));
+  end if;
+  return new;
+end
+$$;
+
+ALTER FUNCTION millrace.place_event() OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.queue_busy(named text) RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'millrace', 'pg_temp'
@@ -141,10 +198,21 @@ CREATE TABLE millrace.event (
     seq integer NOT NULL,
     type text NOT NULL,
     at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    data jsonb NOT NULL
+    data jsonb NOT NULL,
+    tx bigint NOT NULL,
+    no bigint NOT NULL
 );
 
 ALTER TABLE millrace.event OWNER TO millrace_worker;
+
+ALTER TABLE millrace.event ALTER COLUMN no ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME millrace.event_no_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE millrace.idempotency (
     account_id uuid NOT NULL,
@@ -320,11 +388,15 @@ ALTER TABLE ONLY millrace.upload
 ALTER TABLE ONLY millrace.upload
     ADD CONSTRAINT upload_pkey PRIMARY KEY (id);
 
+CREATE INDEX event_account ON millrace.event USING btree (account_id, tx, no);
+
 CREATE INDEX job_account ON millrace.job USING btree (account_id, id DESC);
 
 CREATE INDEX job_dataset ON millrace.job USING btree (dataset_id);
 
 CREATE UNIQUE INDEX job_dedupe ON millrace.job USING btree (account_id, dedupe_key) WHERE ((dedupe_key IS NOT NULL) AND (state <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])));
+
+CREATE INDEX job_live ON millrace.job USING btree (account_id, id DESC) WHERE (state <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text]));
 
 CREATE INDEX job_queued ON millrace.job USING btree (queue, priority, account_id, id) WHERE (state = 'queued'::text);
 
@@ -333,6 +405,8 @@ CREATE INDEX job_upload ON millrace.job USING btree (upload_id);
 CREATE INDEX job_waiting ON millrace.job USING btree (run_at) WHERE (state = ANY (ARRAY['pending'::text, 'retrying'::text]));
 
 CREATE INDEX upload_account ON millrace.upload USING btree (account_id, id DESC);
+
+CREATE TRIGGER event_place BEFORE INSERT ON millrace.event FOR EACH ROW EXECUTE FUNCTION millrace.place_event();
 
 CREATE TRIGGER job_transition BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION millrace.check_job_transition();
 
@@ -415,6 +489,8 @@ GRANT USAGE ON SCHEMA millrace TO millrace_api;
 
 REVOKE ALL ON FUNCTION millrace.authenticate(key_hash bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.authenticate(key_hash bytea) TO millrace_api;
+
+REVOKE ALL ON FUNCTION millrace.keep_event_order() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION millrace.queue_busy(named text) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.queue_busy(named text) TO millrace_api;

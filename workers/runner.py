@@ -101,7 +101,7 @@ async def settle(tools: Tools, claim: Claim, settlement: outcome.Settlement) -> 
                 raise
             await asyncio.sleep(0.5)
     log.info(settlement.event, job_id=str(claim.job_id), processor=claim.processor, attempt=claim.attempt)
-    await tools.bus.notify(claim.job_id)
+    await tools.bus.notify(claim.job_id, claim.account_id)
 
 
 async def record(tools: Tools, claim: Claim, settlement: outcome.Settlement) -> None:

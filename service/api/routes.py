@@ -34,6 +34,8 @@ V1: list[BaseRoute] = [
     Route("/jobs/{id}/explain", explain.show),
     Route("/jobs/{id}/attempts", explain.timeline),
     Route("/jobs/{id}/rejects", jobs.rejected),
+    Route("/queues/{queue}/jobs/{id}", jobs.show_in_queue),
+    Route("/events", events.stream_all),
     Route("/datasets", datasets.index),
     Route("/datasets/{name}", datasets.show),
     Route("/datasets/{name}/rows", datasets.rows),

@@ -122,6 +122,11 @@ async def page(
     return [_job(row) for row in rows]
 
 
+async def unfinished(db: Connection, account_id: UUID, *, limit: int) -> list[Job]:
+    """The jobs of an account that have not ended, newest first."""
+    return [_job(row) for row in await db.fetch(_SQL["unfinished"], account_id, limit)]
+
+
 async def claim(db: Connection, queue: str, worker: str, lease_s: float) -> Claim | None:
     """Take the most urgent job of a queue, or None. Two workers never get the same one."""
     row = await db.fetchrow(_SQL["claim"], queue, worker, lease_s)
