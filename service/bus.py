@@ -28,10 +28,10 @@ class Bus:
         self._redis = redis
         self._away = False
 
-    async def notify(self, *job_ids: UUID) -> None:
-        """Tell every process that jobs have new events. Never raises for Redis being away."""
-        if job_ids:
-            await self._publish(CHANGES, " ".join(map(str, job_ids)))
+    async def notify(self, *changed: tuple[UUID, UUID]) -> None:
+        """Tell every process that jobs have new events, each with its account. Never raises for Redis being away."""
+        if changed:
+            await self._publish(CHANGES, ",".join(f"{job_id} {account_id}" for job_id, account_id in changed))
 
     async def ask(self, job_id: UUID) -> None:
         """Tell the worker that runs a job to look at what its user wants."""

@@ -45,6 +45,18 @@ $$;
 
 ALTER FUNCTION millrace.count_down_dependents() OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.event_shift() RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN 0;
+
+ALTER FUNCTION millrace.event_shift() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.event_horizon() RETURNS bigint
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (((pg_snapshot_xmin(pg_current_snapshot()))::text)::bigint + millrace.event_shift());
+
+ALTER FUNCTION millrace.event_horizon() OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.full_limits(waiting_id uuid) RETURNS TABLE(kind text, name text, max_running integer)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'millrace', 'pg_temp'
@@ -107,6 +119,51 @@ end
 $$;
 
 ALTER FUNCTION millrace.judge_flow() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.keep_event_order() RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+  next_tx bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+  newest bigint;
+begin
+  select max(latest.tx) into newest
+  from millrace.account
+  cross join lateral (
+    select tx
+    from millrace.event
+    where account_id = account.id
+    order by tx desc, no desc
+    limit 1
+  ) as latest;
+  if newest >= next_tx + millrace.event_shift() then
+    execute format(
+      'create or replace function millrace.event_shift() returns bigint '
+      'language sql immutable parallel safe return %s::bigint',
+      newest - next_tx + 1
+    );
+  end if;
+end
+$$;
+
+ALTER FUNCTION millrace.keep_event_order() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.place_event() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  new.tx := pg_current_xact_id()::text::bigint + millrace.event_shift();
+  -- The event before can only have a higher one if a transaction that is newer than this one has ended by now; this
+  -- is a fresh snapshot, taken after the wait for the job's row.
+  if new.seq > 1
+    and pg_snapshot_xmax(pg_current_snapshot())::text::bigint > pg_current_xact_id()::text::bigint + 1 then
+    new.tx := greatest(new.tx, (select tx from millrace.event where job_id = new.job_id and seq = new.seq - 1));
+  end if;
+  return new;
+end
+$$;
+
+ALTER FUNCTION millrace.place_event() OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.queue_busy(named text) RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -245,10 +302,21 @@ CREATE TABLE millrace.event (
     seq integer NOT NULL,
     type text NOT NULL,
     at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    data jsonb NOT NULL
+    data jsonb NOT NULL,
+    tx bigint NOT NULL,
+    no bigint NOT NULL
 );
 
 ALTER TABLE millrace.event OWNER TO millrace_worker;
+
+ALTER TABLE millrace.event ALTER COLUMN no ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME millrace.event_no_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE millrace.flow (
     id uuid NOT NULL,
@@ -550,6 +618,8 @@ ALTER TABLE ONLY millrace.upload
 
 CREATE INDEX dependency_needs ON millrace.dependency USING btree (needs_id);
 
+CREATE INDEX event_account ON millrace.event USING btree (account_id, tx, no);
+
 CREATE INDEX flow_account ON millrace.flow USING btree (account_id, id DESC);
 
 CREATE INDEX job_account ON millrace.job USING btree (account_id, id DESC);
@@ -564,6 +634,8 @@ CREATE INDEX job_flow ON millrace.job USING btree (flow_id) WHERE (flow_id IS NO
 
 CREATE INDEX job_lanes ON millrace.job USING btree (queue, priority, account_id, processor, id) WHERE (state = 'queued'::text);
 
+CREATE INDEX job_live ON millrace.job USING btree (account_id, id DESC) WHERE (state <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text]));
+
 CREATE INDEX job_upload ON millrace.job USING btree (upload_id) WHERE (upload_id IS NOT NULL);
 
 CREATE INDEX schedule_account ON millrace.schedule USING btree (account_id, id DESC);
@@ -573,6 +645,8 @@ CREATE INDEX schedule_due ON millrace.schedule USING btree (next_run_at) WHERE (
 CREATE INDEX schedule_last_job ON millrace.schedule USING btree (last_job_id) WHERE (last_job_id IS NOT NULL);
 
 CREATE INDEX upload_account ON millrace.upload USING btree (account_id, id DESC);
+
+CREATE TRIGGER event_place BEFORE INSERT ON millrace.event FOR EACH ROW EXECUTE FUNCTION millrace.place_event();
 
 CREATE TRIGGER job_ended AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_needed AND (new.finished_at IS NOT NULL) AND (old.finished_at IS NULL))) EXECUTE FUNCTION millrace.count_down_dependents();
 
@@ -704,6 +778,8 @@ GRANT ALL ON FUNCTION millrace.authenticate(key_hash bytea) TO millrace_api;
 
 REVOKE ALL ON FUNCTION millrace.full_limits(waiting_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.full_limits(waiting_id uuid) TO millrace_api;
+
+REVOKE ALL ON FUNCTION millrace.keep_event_order() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION millrace.queue_busy(named text) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.queue_busy(named text) TO millrace_api;

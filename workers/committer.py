@@ -81,7 +81,7 @@ class Committer:
                 rejected=len(fields["rejects"]),
                 rate=self._rate(fields["read"]),
             )
-        await self._tools.bus.notify(claim.job_id)
+        await self._tools.bus.notify(claim.changed)
         if control is not None:
             raise Interrupted
         self._unsummarized += 1

@@ -85,6 +85,7 @@ class Engine:
             claimed = await self._claim(queue, free)
             for claim in claimed:
                 self._start(claim, queue)
+            await self._tools.bus.notify(*(claim.changed for claim in claimed))
             if len(claimed) < free:
                 return
 

@@ -128,7 +128,7 @@ async def cancelled_without_rows(tools: Tools, claim: Claim) -> bool:
         await take_back(db, claim)
         if not await claims.settle(db, [(claim, outcome.CANCELLED)]):
             raise LeaseLost
-    await tools.bus.notify(claim.job_id)
+    await tools.bus.notify(claim.changed)
     return True
 
 

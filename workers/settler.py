@@ -64,7 +64,7 @@ class Settler:
                 written.set_result(None)
             else:
                 written.set_exception(LeaseLost())
-        await self._bus.notify(*(job_id for job_id, _ in settled))
+        await self._bus.notify(*(claim.changed for claim, _, _ in batch if claim.held in settled))
         if any(settled.values()):
             self._freed()
 

@@ -52,7 +52,7 @@ async def _store(tools: Tools, claim: Claim, report: Report) -> None:
             phase=report.phase,
             message=report.message,
         )
-    await tools.bus.notify(claim.job_id)
+    await tools.bus.notify(claim.changed)
     if control is not None:
         raise Interrupted
 

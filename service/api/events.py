@@ -1,8 +1,13 @@
-"""/v1/jobs/{id}/events: a job's events as Server-Sent Events.
+"""/v1/jobs/{id}/events and /v1/events: the events of a job, or of all jobs of the account, as Server-Sent Events.
 
-First a `snapshot` of the job (without an id), then every event behind `Last-Event-ID` (or `?after=`, or all of them),
-each with its gap-free number as id. The stream ends with the job; asking on behind the last event is answered 204,
-which tells a browser to stop.
+A job's stream: first a `snapshot` of the job (without an id), then every event behind `Last-Event-ID` (or `?after=`,
+or all of them), each with its gap-free number as id. It ends with the job; asking on behind the last event is answered
+204, which tells a browser to stop.
+
+An account's stream: first a `snapshot` of the jobs that have not ended, then every event behind the position that is
+its id. With `Last-Event-ID` (or `?after=`) there is no snapshot, only every event behind that. It does not end.
+
+When the service stops, each stream says `reconnect` and ends.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import AsyncIterator
+from typing import Any
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
@@ -21,49 +27,107 @@ from service.api.params import uuid_of, whole
 from service.api.streams import Streams
 from service.deps import Deps
 from service.domain.errors import InputError
-from service.domain.event import TERMINAL, Event
+from service.domain.event import TERMINAL, Event, EventType, Position
 from service.domain.job import FINAL, Job
-from service.store import jobs
+from service.store import events, jobs
+from service.store.accounts import Caller
 
 PING_S = 10
 SEND_TIMEOUT_S = 20
 LINE_END = "\n"
+MAX_SNAPSHOT = 200
+"""Jobs in the snapshot of an account."""
+
+Messages = AsyncIterator[ServerSentEvent | bytes]
 
 
 async def stream(request: Request) -> Response:
     """GET /v1/jobs/{id}/events."""
     deps: Deps = request.app.state.deps
-    after = _after(request)
+    after = _number(request)
     async with deps.database.transaction(caller_of(request).account_id) as db:
         job = await jobs.get(db, uuid_of(request, "job"))
     if job.state in FINAL and after is not None and after >= job.event_seq:
         return Response(status_code=204)
     if after is not None and after > job.event_seq:
         raise _invalid(after)  # it would wait for ever for a number behind this one
-    return EventSourceResponse(
-        _events(request.app.state.streams, job, after or 0), ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep=LINE_END
-    )
+    return _response(_of_job(request.app.state.streams, job, after or 0))
 
 
-async def _events(streams: Streams, job: Job, after: int) -> AsyncIterator[ServerSentEvent]:
-    retry_ms = random.randint(500, 2500)  # clients cut off together come back one by one
-    yield ServerSentEvent(json.dumps(views.job(job)), event="snapshot", retry=retry_ms, sep=LINE_END)
+async def stream_all(request: Request) -> Response:
+    """GET /v1/events?type=: of all jobs of the account."""
+    deps: Deps = request.app.state.deps
+    caller, after, types = caller_of(request), _position(request), _types(request)
+    async with deps.database.transaction(caller.account_id) as db:
+        if after is not None and not await events.is_past(db, after):
+            raise _invalid(after)
+        newest = await events.newest_in_account(db, caller.account_id)  # ahead of the jobs: what follows is behind it
+        live = [] if after else await jobs.unfinished(db, caller.account_id, limit=MAX_SNAPSHOT)
+    snapshot = None if after else {"jobs": [views.job(job) for job in live], "last_event_id": str(newest)}
+    return _response(_of_account(request.app.state.streams, caller, newest, after or newest, snapshot, types))
+
+
+async def _of_job(streams: Streams, job: Job, after: int) -> Messages:
+    yield _message("snapshot", views.job(job), retry=_retry_ms())
     async for batch in streams.follow(job, after):
         for event in batch:
-            yield _message(event)
+            yield _message(event.type, _told(event), id=str(event.seq))
         # A retried job goes on behind an earlier end, so only the newest event can be the last.
         if batch[-1].type in TERMINAL and batch[-1].seq >= job.event_seq:
             return
+    yield _reconnect()
 
 
-def _message(event: Event) -> ServerSentEvent:
-    data = {"seq": event.seq, "type": event.type, "at": event.at.isoformat(), **event.data}
-    return ServerSentEvent(json.dumps(data), event=event.type, id=str(event.seq), sep=LINE_END)
+async def _of_account(
+    streams: Streams,
+    caller: Caller,
+    newest: Position,
+    after: Position,
+    snapshot: dict[str, Any] | None,
+    types: frozenset[EventType],
+) -> Messages:
+    if snapshot is None:
+        yield ServerSentEvent(retry=_retry_ms(), sep=LINE_END)
+    else:
+        yield _message("snapshot", snapshot, id=str(newest), retry=_retry_ms())
+    async for batch in streams.follow_account(caller.account_id, newest, after):
+        told = [
+            _message(event.type, {"job_id": str(event.job_id), **_told(event)}, id=str(event.position)).encode()
+            for event in batch
+            if event.type in types
+        ]
+        if told:
+            yield b"".join(told)  # one write a batch: there may be thousands of events a second
+    yield _reconnect()
 
 
-def _after(request: Request) -> int | None:
-    given = request.headers.get("last-event-id") or request.query_params.get("after")
-    if not given:
+def _response(messages: Messages) -> Response:
+    return EventSourceResponse(messages, ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep=LINE_END)
+
+
+def _message(event: str, data: dict[str, Any], *, id: str | None = None, retry: int | None = None) -> ServerSentEvent:
+    return ServerSentEvent(json.dumps(data), event=event, id=id, retry=retry, sep=LINE_END)
+
+
+def _reconnect() -> ServerSentEvent:
+    return _message("reconnect", {"reason": "the service stops"}, retry=_retry_ms())
+
+
+def _told(event: Event) -> dict[str, Any]:
+    return {"seq": event.seq, "type": event.type, "at": event.at.isoformat(), **event.data}
+
+
+def _retry_ms() -> int:
+    return random.randint(500, 2500)  # clients cut off together come back one by one
+
+
+def _given(request: Request) -> str | None:
+    return request.headers.get("last-event-id") or request.query_params.get("after") or None
+
+
+def _number(request: Request) -> int | None:
+    given = _given(request)
+    if given is None:
         return None
     number = whole(given)
     if number is not None:
@@ -71,9 +135,29 @@ def _after(request: Request) -> int | None:
     raise _invalid(given)
 
 
+def _position(request: Request) -> Position | None:
+    given = _given(request)
+    if given is None:
+        return None
+    tx, _, no = given.partition("-")
+    found = (whole(tx), whole(no))
+    if found[0] is not None and found[1] is not None and max(found[0], found[1]) < 2**63:
+        return Position(found[0], found[1])
+    raise _invalid(given)
+
+
+def _types(request: Request) -> frozenset[EventType]:
+    given = request.query_params.get("type")
+    if given is None:
+        return frozenset(EventType)
+    if (names := set(given.split(","))) <= set(EventType):
+        return frozenset(EventType(name) for name in names)
+    raise InputError("invalid_type", f"{given!r} names no events.", suggestion=f"Use some of: {','.join(EventType)}.")
+
+
 def _invalid(given: object) -> InputError:
     return InputError(
         "invalid_last_event_id",
-        f"{given} is not the number of an event of this job.",
+        f"{given} is not the id of an event of this stream.",
         suggestion="Send back the last id you saw.",
     )

@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.actions import jobs as actions
-from service.api import views
+from service.api import views, waiting
 from service.api.auth import caller_of
 from service.api.params import cursor_id, limit_of, number_of, one_or_many, uuid_of, word_of
 from service.deps import Deps
-from service.domain.errors import InputError
-from service.domain.job import State
+from service.domain.errors import InputError, NotFound
+from service.domain.job import Job, State
 from service.store import jobs, rejects
 
 MOST_AT_ONCE = 1_000
@@ -65,7 +65,7 @@ async def create(request: Request) -> JSONResponse:
     if isinstance(body, list):
         return await _create_many(request, body, key)
     job, is_new = await actions.submit(deps, caller_of(request), body.upload_id, body.request(key))
-    return JSONResponse(views.job(job), 202 if is_new else 200, headers={"Location": f"/v1/jobs/{job.id}"})
+    return await waiting.answer(request, job, 202 if is_new else 200, {"Location": f"/v1/jobs/{job.id}"})
 
 
 async def _create_many(request: Request, bodies: list[JobBody], key: str | None) -> JSONResponse:
@@ -82,9 +82,15 @@ async def _create_many(request: Request, bodies: list[JobBody], key: str | None)
 
 async def show(request: Request) -> JSONResponse:
     """GET /v1/jobs/{id}."""
-    deps: Deps = request.app.state.deps
-    async with deps.database.transaction(caller_of(request).account_id) as db:
-        return JSONResponse(views.job(await jobs.get(db, uuid_of(request, "job"))))
+    return await waiting.answer(request, await _job(request), 200)
+
+
+async def show_in_queue(request: Request) -> JSONResponse:
+    """GET /v1/queues/{queue}/jobs/{id}: the same, if the job is of that queue."""
+    job = await _job(request)
+    if job.queue != request.path_params["queue"]:
+        raise NotFound("job of this queue", job.id)
+    return await waiting.answer(request, job, 200)
 
 
 async def index(request: Request) -> JSONResponse:
@@ -109,6 +115,12 @@ async def rejected(request: Request) -> JSONResponse:
         found = await rejects.page(db, job_id, after_row=after, limit=limit)
     following = str(found[-1].row) if len(found) == limit else None
     return JSONResponse({"rejects": [asdict(r) for r in found], "next_cursor": following})
+
+
+async def _job(request: Request) -> Job:
+    deps: Deps = request.app.state.deps
+    async with deps.database.transaction(caller_of(request).account_id) as db:
+        return await jobs.get(db, uuid_of(request, "job"))
 
 
 def _state(request: Request) -> State | None:

@@ -17,6 +17,7 @@ QUERY_PARAMETERS = {
     "/v1/uploads": ("name", "limit", "cursor"),
     "/v1/jobs": ("state", "processor", "limit", "cursor"),
     "/v1/jobs/{id}/events": ("after",),
+    "/v1/events": ("after", "type"),
     "/v1/jobs/{id}/rejects": ("limit", "cursor"),
     "/v1/jobs/{id}/attempts": ("limit", "cursor"),
     "/v1/schedules": ("limit", "cursor"),
@@ -29,6 +30,15 @@ BODIES = {
     ("/v1/schedules", "POST"): "ScheduleBody",
     ("/v1/schedules/{id}", "PATCH"): "ScheduleChange",
 }
+WAITING = {
+    ("/v1/imports", "POST"),
+    ("/v1/jobs", "POST"),
+    ("/v1/jobs/{id}", "GET"),
+    ("/v1/queues/{queue}/jobs/{id}", "GET"),
+}
+"""Operations that heed `Prefer: wait=N`."""
+FOLLOWING = {"/v1/jobs/{id}/events", "/v1/events"}
+"""Streams that go on behind `Last-Event-ID`."""
 
 
 async def document(request: Request) -> JSONResponse:
@@ -73,7 +83,7 @@ def _operation(path: str, method: str, route: Route) -> dict[str, Any]:
     query = [_parameter(name, "query") for name in QUERY_PARAMETERS.get(path, ())]
     operation: dict[str, Any] = {
         "summary": (route.endpoint.__doc__ or "").strip().splitlines()[0],
-        "parameters": inside + query,
+        "parameters": inside + query + [_parameter(name, "header") for name in _headers(path, method)],
         "responses": {"default": {"description": "JSON, or application/problem+json for an error"}},
     }
     if body := BODIES.get((path, method)):
@@ -82,6 +92,10 @@ def _operation(path: str, method: str, route: Route) -> dict[str, Any]:
     elif method == "POST":
         operation["requestBody"] = {"content": {"application/octet-stream": {}}}
     return operation
+
+
+def _headers(path: str, method: str) -> list[str]:
+    return ["Prefer"] * ((path, method) in WAITING) + ["Last-Event-ID"] * (path in FOLLOWING)
 
 
 def _parameter(name: str, where: str) -> dict[str, Any]:

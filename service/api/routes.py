@@ -40,6 +40,8 @@ V1: list[BaseRoute] = [
     Route("/schedules/{id}", schedules.change, methods=["PATCH"]),
     Route("/schedules/{id}", schedules.delete, methods=["DELETE"]),
     Route("/schedules/{id}/run", schedules.run, methods=["POST"]),
+    Route("/queues/{queue}/jobs/{id}", jobs.show_in_queue),
+    Route("/events", events.stream_all),
     Route("/datasets", datasets.index),
     Route("/datasets/{name}", datasets.show),
     Route("/datasets/{name}/rows", datasets.rows),

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from service.actions import uploads as actions
 from service.actions.jobs import JobRequest
-from service.api import views
+from service.api import views, waiting
 from service.api.auth import caller_of
 from service.api.intake import body_of
 from service.api.params import cursor_id, limit_of, moment_of, number_of, uuid_of, word_of
@@ -33,7 +33,7 @@ async def create_import(request: Request) -> JSONResponse:
     deps: Deps = request.app.state.deps
     asked = _job_request(request)
     job, is_new = await actions.import_file(deps, caller_of(request), _body(request, deps), asked)
-    return JSONResponse(views.job(job), 202 if is_new else 200, headers={"Location": f"/v1/jobs/{job.id}"})
+    return await waiting.answer(request, job, 202 if is_new else 200, {"Location": f"/v1/jobs/{job.id}"})
 
 
 async def show(request: Request) -> JSONResponse:

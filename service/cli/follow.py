@@ -14,6 +14,8 @@ from service.domain.job import FINAL
 RETRY_S = 1.0
 LONGEST_WAIT_S = 15.0
 GIVE_UP_S = 600.0
+RESTART_S = 10.0
+"""A service that said `reconnect` may be away for so long without a word about it."""
 
 PHASES = {"queued": "waiting", "running": "importing", "retrying": "backing off"}
 ASKED = {"job.pause_requested": "pause", "job.cancel_requested": "cancel"}
@@ -28,28 +30,33 @@ def watch(client: Client, job: Json, note: Callable[[str], None]) -> Iterator[tu
 
     Every event comes once and in order. Raises Failure when the service has been away for GIVE_UP_S.
     """
-    job_id, seen, retry_s, tries, heard_s = job["id"], 0, RETRY_S, 0, time.monotonic()
+    job_id, seen, retry_s, tries, heard_s, quiet_until_s = job["id"], 0, RETRY_S, 0, time.monotonic(), 0.0
     while True:
         try:
+            is_restarting = False
             for message in client.events(job_id, seen):
                 tries, heard_s = 0, time.monotonic()
                 retry_s = retry_s if message.retry_ms is None else message.retry_ms / 1000
                 told = json.loads(message.data)
-                if message.event == "snapshot":
+                if message.event == "reconnect":
+                    is_restarting, quiet_until_s = True, heard_s + RESTART_S
+                elif message.event == "snapshot":
                     job = told
                     yield job, ""
                 else:
                     seen = int(message.id)
                     apply(job, told)
                     yield job, message.data
-            job = client.get(f"/v1/jobs/{job_id}")
-            if job["state"] in FINAL and seen >= job["last_event_id"]:
-                yield job, ""
-                return
+            if not is_restarting:
+                job = client.get(f"/v1/jobs/{job_id}")
+                if job["state"] in FINAL and seen >= job["last_event_id"]:
+                    yield job, ""
+                    return
         except Away as away:
             if time.monotonic() - heard_s > GIVE_UP_S:
                 raise Failure(f"{away} Giving up; the job may well go on: {come_back(job_id)}") from None
-            note(f"{away} Trying again …")
+            if time.monotonic() > quiet_until_s:
+                note(f"{away} Trying again …")
         # Half fixed, half random: clients cut off together come back one by one.
         time.sleep(random.uniform(0.5, 1) * min(LONGEST_WAIT_S, retry_s * 2**tries))
         tries = min(tries + 1, 10)

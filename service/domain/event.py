@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 
 class EventType(StrEnum):
@@ -31,11 +32,24 @@ class EventType(StrEnum):
 TERMINAL = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """The place of an event among all events of its account, `TX-NO` in text. Positions grow, but not by one."""
+
+    tx: int
+    no: int
+
+    def __str__(self) -> str:
+        return f"{self.tx}-{self.no}"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event as stored. `seq` is gap-free per job; `data` is JSON."""
 
+    job_id: UUID
     seq: int
     type: EventType
     at: datetime
     data: Mapping[str, Any]
+    position: Position

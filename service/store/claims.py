@@ -25,6 +25,10 @@ Held = tuple[UUID, int]
 """A job as one attempt holds it: its id and epoch."""
 
 
+Changed = tuple[UUID, UUID]
+"""A job that has new events, and its account."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A job that this worker runs, under this epoch, until the lease is lost."""
@@ -45,6 +49,11 @@ class Claim:
     control: Control | None
     table_name: str | None
     columns: tuple[Column, ...] | None
+
+    @property
+    def changed(self) -> Changed:
+        """The job and its account, to tell that something happened."""
+        return self.job_id, self.account_id
 
     @property
     def held(self) -> Held:
@@ -157,19 +166,19 @@ async def extend_leases(db: Connection, held: Sequence[Held], lease_s: float) ->
     return {(row["job_id"], row["epoch"]): _control(row) for row in rows}
 
 
-async def rescue(db: Connection, max_deaths: int, problem: Mapping[str, str]) -> list[UUID]:
+async def rescue(db: Connection, max_deaths: int, problem: Mapping[str, str]) -> list[Changed]:
     """Take jobs from workers whose lease ran out; one that lost `max_deaths` workers in a row fails with `problem`."""
-    return [row["job_id"] for row in await db.fetch(_SQL["rescue"], max_deaths, problem)]
+    return [(row["job_id"], row["account_id"]) for row in await db.fetch(_SQL["rescue"], max_deaths, problem)]
 
 
-async def promote(db: Connection, problem: Mapping[str, str]) -> tuple[list[UUID], bool]:
+async def promote(db: Connection, problem: Mapping[str, str]) -> tuple[list[Changed], bool]:
     """Queue the jobs whose time has come: submitted for later, backing off, or all they need has ended.
 
     One that needed the success of a job which did not complete fails with `problem`. Returns the jobs moved, and
     whether others wait for one of these.
     """
     rows = await db.fetch(_SQL["promote"], problem)
-    return [row["id"] for row in rows], any(row["is_needed"] for row in rows)
+    return [(row["id"], row["account_id"]) for row in rows], any(row["is_needed"] for row in rows)
 
 
 def _claim(row: Record) -> Claim:

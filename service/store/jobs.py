@@ -109,6 +109,11 @@ async def page(
     return [_job(row) for row in rows]
 
 
+async def unfinished(db: Connection, account_id: UUID, *, limit: int) -> list[Job]:
+    """The jobs of an account that have not ended, newest first."""
+    return [_job(row) for row in await db.fetch(_SQL["unfinished"], account_id, limit)]
+
+
 async def cancel(db: Connection, job_id: UUID, remove_rows: bool) -> bool:
     """Ask for a cancel, or do it where no worker has the job. False if its state does not allow it."""
     return await db.fetchval(_SQL["cancel"], job_id, remove_rows) is not None

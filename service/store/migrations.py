@@ -19,6 +19,7 @@ async def migrate(url: str) -> list[str]:
         missing = [name for name in available() if name not in done]
         for name in missing:
             await _apply(db, name)
+        await db.execute("select keep_event_order()")  # the database may be a copy, restored on another server
         return missing
     finally:
         await db.close()

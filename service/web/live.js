@@ -4,7 +4,7 @@
  */
 
 import { get, Problem } from './api.js'
-import { follow } from './stream.js'
+import { follow, RESTART_MS } from './stream.js'
 
 /**
  * @typedef {import('./api.js').Job} Job
@@ -55,6 +55,7 @@ class Live extends EventTarget {
   #gone = new Set()
   #isRunning = false
   #failures = 0
+  #quietUntil = 0
   #timer = 0
 
   /** Begin; a hidden page rests, so that its connections are free for others. */
@@ -140,7 +141,7 @@ class Live extends EventTarget {
     } catch {
       this.#failures += 1
     }
-    this.#setLine(this.#failures === 0)
+    this.#setLine(this.#failures === 0 || Date.now() < this.#quietUntil)
     if (!this.#isRunning || document.hidden) return
     this.#assign()
     this.#schedule()
@@ -244,6 +245,7 @@ class Live extends EventTarget {
         snapshot: job => this.#take(job),
         event: event => this.#happened(known, event),
         line: isConnected => this.#setLine(isConnected),
+        restart: () => { this.#quietUntil = Date.now() + RESTART_MS },
       }, stream.signal)
       this.#take(await get(`/v1/jobs/${id}`)) // with its times
     } catch {

@@ -9,10 +9,12 @@ import { Problem, request } from './api.js'
  * @property {(job: import('./api.js').Job) => void} snapshot
  * @property {(event: JobEvent) => void} event called once for each event, in order
  * @property {(connected: boolean) => void} [line]
+ * @property {() => void} [restart] the service stops, and another one or itself is back in a moment
  */
 
 const LONGEST_WAIT_MS = 30_000
 const SILENCE_MS = 25_000 // the service pings every 10 s
+export const RESTART_MS = 10_000 // a service that said `reconnect` may be away for so long without a word about it
 
 const PASSING = new Set([0, 408, 425, 429, 500, 502, 503, 504])
 
@@ -26,6 +28,7 @@ const PASSING = new Set([0, 408, 425, 429, 500, 502, 503, 504])
  */
 export async function follow(jobId, after, follower, signal) {
   let retryMs = 1_000
+  let quietUntil = 0
   for (let tries = 0; ; tries += 1) {
     try {
       const ended = await once(jobId, after, signal, message => {
@@ -33,7 +36,10 @@ export async function follow(jobId, after, follower, signal) {
         retryMs = message.retry ?? retryMs
         follower.line?.(true)
         const told = JSON.parse(message.data)
-        if (message.event === 'snapshot') follower.snapshot(told)
+        if (message.event === 'reconnect') {
+          quietUntil = Date.now() + RESTART_MS
+          follower.restart?.()
+        } else if (message.event === 'snapshot') follower.snapshot(told)
         else {
           after = Number(message.id)
           follower.event(told)
@@ -43,7 +49,7 @@ export async function follow(jobId, after, follower, signal) {
     } catch (error) {
       if (signal.aborted || (error instanceof Problem && !PASSING.has(error.status))) throw error
     }
-    follower.line?.(false)
+    if (Date.now() > quietUntil) follower.line?.(false)
     // Half fixed, half random: pages cut off together come back one by one.
     await pause((0.5 + Math.random() / 2) * Math.min(LONGEST_WAIT_MS, retryMs * 2 ** Math.min(tries, 10)), signal)
   }

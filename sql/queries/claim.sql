@@ -304,7 +304,7 @@ select id, account_id, event_seq, case state when 'queued' then 'job.requeued' e
     'state', state, 'outcome', outcome, 'problem', problem, 'reason', 'worker_lost', 'deaths', deaths
   ))
 from moved
-returning job_id;
+returning job_id, account_id;
 
 -- name: promote
 with due as (
@@ -345,5 +345,5 @@ told as (
     end
   from moved
 )
-select id, is_needed
+select id, account_id, is_needed
 from moved;

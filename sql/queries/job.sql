@@ -78,6 +78,16 @@ where job.removed_at is null
 order by job.id desc
 limit $4;
 
+-- name: unfinished
+select job.*, dataset.name as dataset
+from job
+left join dataset on dataset.id = job.dataset_id
+where job.account_id = $1
+  and job.removed_at is null
+  and job.state not in ('completed', 'failed', 'cancelled')
+order by job.id desc
+limit $2;
+
 -- name: cancel
 with moved as (
   update job

@@ -113,7 +113,7 @@ def test_every_error_code_is_in_the_readme() -> None:
 
 
 def test_every_event_is_in_the_readme() -> None:
-    assert sorted({"snapshot", *EventType} - first_cells("Events")) == []
+    assert sorted({"snapshot", "reconnect", *EventType} - first_cells("Events")) == []
 
 
 def blocks() -> str:

@@ -19,7 +19,7 @@ import pytest
 from service.cli.commands import dataset_name
 from service.cli.sse import Message, messages
 from tests.conftest import StartService
-from tests.running import KEY, ROOT, Json, Service, eventually, imported
+from tests.running import KEY, ROOT, Json, Service, eventually, imported, post_import, start
 
 GOOD = b"id,name\n1,Ada\n2,Grace\n3,Edsger\n"
 RAGGED = b"id,name\n1,Ada\n2\n3,Edsger\n"
@@ -187,6 +187,23 @@ async def test_following_goes_on_where_a_broken_connection_left_off(
     assert cuts
     assert [event["seq"] for event in events] == list(range(1, job["last_event_id"] + 1))
     assert job["counts"]["inserted"] == 2_000
+
+
+async def test_following_goes_on_without_a_word_when_the_service_restarts(start_service: StartService) -> None:
+    service = await start_service("api")
+    job = await post_import(service.client, MANY_CHUNKS, "restarted")
+    process = await begin(service, "job", job["id"], "--follow")
+    await _line(process, b"waiting")
+    assert await service.process.stop() == 0
+    port = {"MILLRACE_PORT": service.url.rpartition(":")[2]}
+    again = await start(
+        "service again", ["-m", "service", "all"], service.settings | port, service.folder / "again.log"
+    )
+    service.others.append(again)
+    out, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    assert b"2,000 rows into restarted" in out
+    assert b"Trying again" not in out
 
 
 async def test_ctrl_c_while_following_says_how_to_come_back(start_service: StartService, people: Path) -> None:

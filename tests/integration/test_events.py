@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -15,34 +11,11 @@ import pytest
 
 from tests.conftest import StartService
 from tests.running import Json, Service, imported, post_import, settled
+from tests.sse import Message, connected, message, messages
 
 FILE = b"a,b\n1,x\n2,y\n"
 CLIENTS = 200
 TERMINAL = {"job.completed", "job.failed", "job.cancelled"}
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One SSE message. `id` is None for the snapshot."""
-
-    event: str
-    id: int | None
-    text: str
-    retry: str | None
-
-    @property
-    def data(self) -> Json:
-        """What it carries."""
-        return dict(json.loads(self.text))
-
-
-def message(text: str) -> Message | None:
-    """A message from its lines, None for a ping."""
-    fields = dict(line.split(": ", 1) for line in text.splitlines() if line and not line.startswith(":"))
-    if not fields:
-        return None
-    number = int(fields["id"]) if "id" in fields else None
-    return Message(fields["event"], number, fields["data"], fields.get("retry"))
 
 
 async def stream_of(client: httpx.AsyncClient, job: Json, **request: Any) -> list[Message]:
@@ -60,8 +33,8 @@ async def ended(service: Service) -> Json:
 
 async def test_events_are_numbered_from_one_without_a_gap(service: Service, ended: Json) -> None:
     _, *events = await stream_of(service.client, ended)
-    assert [event.id for event in events] == list(range(1, ended["last_event_id"] + 1))
-    assert [event.data["seq"] for event in events] == [event.id for event in events]
+    assert [event.number for event in events] == list(range(1, ended["last_event_id"] + 1))
+    assert [event.data["seq"] for event in events] == [event.number for event in events]
 
 
 async def test_a_job_is_created_started_progressed_and_completed(service: Service, ended: Json) -> None:
@@ -72,7 +45,7 @@ async def test_a_job_is_created_started_progressed_and_completed(service: Servic
 
 async def test_the_first_message_is_a_snapshot_of_the_job_without_a_number(service: Service, ended: Json) -> None:
     first, *_ = await stream_of(service.client, ended)
-    assert (first.event, first.id) == ("snapshot", None)
+    assert (first.event, first.number) == ("snapshot", None)
     assert first.data == ended
     assert 500 <= int(first.retry or 0) <= 2500
 
@@ -95,7 +68,7 @@ async def test_a_stream_goes_on_behind_the_number_given(service: Service, ended:
     params = {} if how == "header" else {"after": "2" if how == "parameter" else "0"}
     first, *events = await stream_of(service.client, ended, headers=headers, params=params)
     assert first.event == "snapshot"
-    assert [event.id for event in events] == [3, 4]
+    assert [event.number for event in events] == [3, 4]
 
 
 @pytest.mark.parametrize("behind", [0, 1000])
@@ -132,37 +105,6 @@ async def test_the_answer_is_one_that_no_proxy_keeps_or_gathers(service: Service
     assert headers["X-Accel-Buffering"] == "no"
 
 
-@asynccontextmanager
-async def connected(service: Service, path: str, after: int) -> AsyncIterator[tuple[int, asyncio.StreamReader]]:
-    """A bare connection, cut without a word at the end."""
-    host, port = service.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    headers = f"Host: {host}\r\nAuthorization: Bearer {service.key}\r\nLast-Event-ID: {after}"
-    writer.write(f"GET {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode())
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-        yield int(head.split()[1]), reader
-    finally:
-        writer.transport.abort()
-
-
-async def messages(reader: asyncio.StreamReader) -> AsyncIterator[Message]:
-    """Messages as they come, out of a chunked body, until its end or the connection's."""
-    text = ""
-    while True:
-        try:
-            size = int(await reader.readline() or b"0", 16)
-            text += (await reader.readexactly(size + 2))[:size].decode()
-        except asyncio.IncompleteReadError:
-            return
-        if size == 0:
-            return
-        *whole, text = text.split("\n\n")
-        for lines in whole:
-            if found := message(lines):
-                yield found
-
-
 async def follow(service: Service, path: str, dice: random.Random, joined: asyncio.Semaphore) -> tuple[list[int], int]:
     """All numbers that a client sees who is cut off at random, and how often it was."""
     seen: list[int] = []
@@ -178,10 +120,10 @@ async def follow(service: Service, path: str, dice: random.Random, joined: async
             assert status == 200
             rest = dice.randint(1, 60)
             async for found in messages(reader):
-                if found.id is None:
+                if found.number is None:
                     joined.release()
                     continue
-                seen.append(found.id)
+                seen.append(found.number)
                 rest -= 1
                 if found.event in TERMINAL:
                     return seen, cuts
@@ -218,7 +160,9 @@ async def test_an_orderly_stop_ends_the_streams_at_once(start_service: StartServ
         live = messages(reader)
         assert [(await anext(live)).event for _ in range(2)] == ["snapshot", "job.created"]
         stopping = asyncio.create_task(service.process.stop(4))
-        assert [found async for found in live] == []
+        (farewell,) = [found async for found in live]
+        assert (farewell.event, farewell.number) == ("reconnect", None)
+        assert 500 <= int(farewell.retry or 0) <= 2500
         assert await stopping == 0
 
 

@@ -23,7 +23,7 @@ async def run_once(database: Database, bus: Bus) -> int:
     """Rescue what is lost now; returns the number of jobs."""
     async with database.transaction() as db:
         rescued = await claims.rescue(db, MAX_DEATHS, POISON)
-    for job_id in rescued:
+    for job_id, _ in rescued:
         log.warning("job.rescued", job_id=str(job_id))
     await bus.notify(*rescued)
     return len(rescued)

@@ -14,6 +14,7 @@ from service.domain.errors import InputError, MillraceError, StateError
 from service.domain.ids import new_id
 from service.domain.schedule import Schedule, due_slots, first_slot
 from service.store import schedules
+from service.store.claims import Changed
 from service.store.database import Connection, Database
 from workers.outcome import is_transient, problem
 
@@ -29,25 +30,24 @@ async def run_once(database: Database, bus: Bus) -> int:
     submitted = 0
     for schedule_id in due:
         try:
-            job_ids = await _run_one(database, schedule_id)
+            submitted_now = await _run_one(database, schedule_id)
         except Exception as error:
             if is_transient(error):
                 raise
             log.exception("schedule.broke", schedule_id=str(schedule_id))  # the others go on
             continue
-        for job_id in job_ids:
-            await bus.notify(job_id)
-        submitted += len(job_ids)
+        await bus.notify(*submitted_now)
+        submitted += len(submitted_now)
     return submitted
 
 
-async def _run_one(database: Database, schedule_id: UUID) -> list[UUID]:
+async def _run_one(database: Database, schedule_id: UUID) -> list[Changed]:
     async with database.transaction() as db:
         held = await schedules.hold_due(db, schedule_id)
         return [] if held is None else await _run(db, *held)
 
 
-async def _run(db: Connection, schedule: Schedule, now: datetime) -> list[UUID]:
+async def _run(db: Connection, schedule: Schedule, now: datetime) -> list[Changed]:
     try:
         slots, following = await asyncio.to_thread(_plan, schedule, now)
     except InputError as error:  # this machine knows the time zone no more, or reads the expression differently
@@ -56,7 +56,8 @@ async def _run(db: Connection, schedule: Schedule, now: datetime) -> list[UUID]:
         return []
     await schedules.move_on(db, schedule, following)
     taken = [slot for slot in slots if await schedules.take(db, schedule, slot)]
-    return [job_id for slot in taken if (job_id := await _submit(db, schedule, slot))]
+    submitted = [await _submit(db, schedule, slot) for slot in taken]
+    return [(job_id, schedule.account_id) for job_id in submitted if job_id is not None]
 
 
 def _plan(schedule: Schedule, now: datetime) -> tuple[list[datetime], datetime | None]:
