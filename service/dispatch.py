@@ -55,6 +55,12 @@ class Dispatch:
         self._redis = redis
         self._bus = bus
 
+    async def has_ticket(self, queue: str) -> bool:
+        """Whether a ticket waits to be read. Raises AWAY."""
+        async with asyncio.timeout(0.5):
+            tickets: int = await self._redis.zcard(queue_key(queue))
+        return tickets > 0
+
     async def ring(self, queue: str, job_ids: Sequence[UUID]) -> None:
         """One ticket a job, then a wake-up. Never raises for Redis being away."""
         try:

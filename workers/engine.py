@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
@@ -16,7 +17,8 @@ import structlog
 from service.domain.errors import Transient
 from service.store import jobs
 from service.store.database import UNREACHABLE
-from workers.maintenance import promote, rescue, sweep_files
+from workers.duties import SPREAD, clocks_of
+from workers.maintenance import promote, rescue
 from workers.runner import run_job
 from workers.tools import Tools
 
@@ -26,8 +28,6 @@ BEATS_PER_LEASE = 3.3
 
 LET_GO_S = 8
 """How long jobs may take to stop at shutdown: one chunk dropped, one short transaction."""
-
-SWEEP_FILES_S = 600
 
 
 class Engine:
@@ -59,7 +59,8 @@ class Engine:
                 clocks.create_task(every(settings.sweep_s, self._sweep))
                 clocks.create_task(every(settings.lease_s / BEATS_PER_LEASE, self._beat))
                 clocks.create_task(every(0, self._beat_when_asked))
-                clocks.create_task(every(SWEEP_FILES_S, self._sweep_files))
+                for period_s, duty in clocks_of(self._tools):
+                    clocks.create_task(every(period_s, duty, spread=SPREAD))
         finally:
             await self._let_go()
 
@@ -98,9 +99,6 @@ class Engine:
         self._asked.clear()
         await self._beat()
 
-    async def _sweep_files(self) -> None:
-        await sweep_files.run_once(self._tools.database, self._tools.files)
-
     def _start(self, claim: jobs.Claim) -> None:
         key = (claim.job_id, claim.epoch)
         task = asyncio.create_task(run_job(self._tools, claim), name=f"job {claim.job_id}")
@@ -120,8 +118,9 @@ class Engine:
             await asyncio.wait(tasks, timeout=LET_GO_S)
 
 
-async def every(pause_s: float, duty: Callable[[], Awaitable[object]]) -> None:
-    """Do a duty for ever; a database that is away only delays it."""
+async def every(pause_s: float, duty: Callable[[], Awaitable[object]], spread: float = 0) -> None:
+    """Do a duty for ever; a database that is away only delays it. `spread` is the share by which pauses differ."""
+    await asyncio.sleep(random.uniform(0, spread * pause_s))
     while True:
         try:
             await duty()
@@ -131,4 +130,4 @@ async def every(pause_s: float, duty: Callable[[], Awaitable[object]]) -> None:
         except Exception:
             log.exception("duty.broke", duty=duty.__name__)
             await asyncio.sleep(1)
-        await asyncio.sleep(pause_s)
+        await asyncio.sleep(pause_s * random.uniform(1 - spread, 1 + spread))

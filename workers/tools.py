@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from service.bus import Bus
 from service.config import Settings
+from service.dispatch import Dispatch
 from service.files.local import LocalFiles
 from service.store.database import Database
 from workers.sandbox import Sandboxes
@@ -19,4 +20,5 @@ class Tools:
     database: Database
     files: LocalFiles
     bus: Bus
+    dispatch: Dispatch
     sandboxes: Sandboxes

@@ -6,9 +6,10 @@ import asyncio
 
 from service.bus import CONTROLS, Bus
 from service.config import Settings
-from service.dispatch import open_redis
+from service.dispatch import Dispatch, open_redis
 from service.files.local import LocalFiles
 from service.store.database import WORKER_ROLE, open_database
+from workers.duties import DUTIES
 from workers.engine import Engine
 from workers.registry import discover
 from workers.sandbox import Sandboxes
@@ -19,7 +20,7 @@ CONNECTIONS_A_SLOT = 2
 """One chunk is copied while the one before it is committed."""
 
 SPARE_CONNECTIONS = 3
-"""For heartbeat, sweep and claim."""
+"""For heartbeat, sweep and claim. A duty has its own, so that a slow one delays none of these."""
 
 
 async def work(settings: Settings) -> None:
@@ -29,7 +30,7 @@ async def work(settings: Settings) -> None:
         open_database(
             settings.database_url,
             role=WORKER_ROLE,
-            connections=CONNECTIONS_A_SLOT * settings.worker_slots + SPARE_CONNECTIONS,
+            connections=CONNECTIONS_A_SLOT * settings.worker_slots + SPARE_CONNECTIONS + len(DUTIES),
             name="millrace worker",
         ) as database,
         open_redis(settings.redis_url) as redis,
@@ -37,7 +38,7 @@ async def work(settings: Settings) -> None:
     ):
         files = LocalFiles(settings.files_dir, settings.upload_threads)
         bus = Bus(redis)
-        engine = Engine(Tools(settings, database, files, bus, sandboxes), queues)
+        engine = Engine(Tools(settings, database, files, bus, Dispatch(redis, bus), sandboxes), queues)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(engine.run())

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from service.deps import Deps
 from service.domain.dataset import checked_name
-from service.domain.errors import InputError, faults_of
+from service.domain.errors import InputError, StateError, faults_of
 from service.domain.ids import new_id
 from service.domain.job import Job
 from service.domain.processor import Processor
@@ -64,7 +64,21 @@ async def submit(deps: Deps, caller: Caller, upload_id: UUID, request: JobReques
         stored = await uploads.get(db, upload_id)
         return await write(db, caller, prepared, job_id, stored, upload_id.bytes)
 
-    return await written(deps, caller, job_id, write_job)
+    try:
+        return await written(deps, caller, job_id, write_job)
+    except StateError as refused:
+        if refused.code == "upload_expired" and (first := await replayed(deps, caller, request, upload_id.bytes)):
+            return first, False
+        raise
+
+
+async def replayed(deps: Deps, caller: Caller, request: JobRequest, content: bytes) -> Job | None:
+    """The job that the same request made before, by its idempotency key. Raises StateError: another request."""
+    if (key := request.idempotency_key) is None:
+        return None
+    async with deps.database.transaction(caller.account_id) as db:
+        first = await jobs.remembered(db, caller.account_id, key, fingerprint(request, content))
+        return None if first is None else await jobs.get(db, first)
 
 
 async def written(

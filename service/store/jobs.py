@@ -17,6 +17,7 @@ from service.domain.job import Control, Counts, Job, Outcome, Progress, State
 from service.domain.processor import Column
 from service.store.database import Connection
 from service.store.queries import load
+from service.store.uploads import file_needed
 
 _SQL = load("job")
 
@@ -65,25 +66,29 @@ class LeaseLost(Exception):
 
 
 async def submit(db: Connection, job: NewJob) -> UUID:
-    """Write a job and its first event; returns its id, or that of the live job with the same dedupe_key."""
+    """Write a job and its first event; returns its id, or that of the live job with the same dedupe_key.
+
+    Raises StateError: the upload has expired.
+    """
     told = {"processor": job.processor, "priority": job.priority, "metadata": job.metadata}
-    created: UUID | None = await db.fetchval(
-        _SQL["submit"],
-        job.id,
-        job.account_id,
-        job.processor,
-        job.queue,
-        job.priority,
-        job.upload_id,
-        job.dataset_id,
-        job.options,
-        job.metadata,
-        job.unit,
-        job.total,
-        told,
-        job.run_at,
-        job.dedupe_key,
-    )
+    with file_needed():
+        created: UUID | None = await db.fetchval(
+            _SQL["submit"],
+            job.id,
+            job.account_id,
+            job.processor,
+            job.queue,
+            job.priority,
+            job.upload_id,
+            job.dataset_id,
+            job.options,
+            job.metadata,
+            job.unit,
+            job.total,
+            told,
+            job.run_at,
+            job.dedupe_key,
+        )
     live: UUID | None = created or await db.fetchval(_SQL["live"], job.account_id, job.dedupe_key)
     if live is None:
         raise Transient("busy", "The job with this dedupe_key has just ended.", retry_after_s=1)
@@ -94,16 +99,21 @@ async def remember(db: Connection, account_id: UUID, key: str, fingerprint: byte
     """Bind an idempotency key to a job; returns the one it was bound to first. Raises StateError: another request."""
     if await db.fetchval(_SQL["remember"], account_id, key, fingerprint, job_id):
         return job_id
+    first = await remembered(db, account_id, key, fingerprint)
+    assert first is not None
+    return first
+
+
+async def remembered(db: Connection, account_id: UUID, key: str, fingerprint: bytes) -> UUID | None:
+    """The job that an idempotency key was bound to, if there is one. Raises StateError: another request."""
     row = await db.fetchrow(_SQL["remembered"], account_id, key)
-    assert row is not None
-    if row["fingerprint"] != fingerprint:
+    if row is not None and row["fingerprint"] != fingerprint:
         raise StateError(
             "idempotency_key_reused",
             "This Idempotency-Key was used for a different request.",
             suggestion="Make up a new key for each request; repeat a key only to repeat the request.",
         )
-    first: UUID = row["job_id"]
-    return first
+    return None if row is None else row["job_id"]
 
 
 async def get(db: Connection, job_id: UUID) -> Job:
@@ -203,8 +213,12 @@ async def resume(db: Connection, job_id: UUID) -> bool:
 
 
 async def retry(db: Connection, job_id: UUID, from_start: bool) -> bool:
-    """Queue a failed or cancelled job again, from its checkpoint or from the start. False for any other state."""
-    return await db.fetchval(_SQL["retry"], job_id, from_start) is not None
+    """Queue a failed or cancelled job again, from its checkpoint or from the start. False for any other state.
+
+    Raises StateError: its upload has expired.
+    """
+    with file_needed():
+        return await db.fetchval(_SQL["retry"], job_id, from_start) is not None
 
 
 async def prioritize(db: Connection, job_id: UUID, priority: int) -> bool:

@@ -13,8 +13,8 @@ import pytest
 
 from tests.running import Json, Service, account_id_of, imported, rows_of
 
-OWNED = ("api_key", "upload", "dataset", "job", "lease", "attempt", "event", "reject")
-WITHOUT_ACCOUNT = {"migration", "job_transition", "account"}
+OWNED = ("api_key", "upload", "dataset", "job", "lease", "attempt", "event", "reject", "job_end", "job_stat")
+WITHOUT_ACCOUNT = {"migration", "job_transition", "account", "storage"}
 READABLE = ("account", "upload", "dataset", "job", "lease", "attempt", "event", "reject")
 
 
