@@ -28,6 +28,13 @@ class Settings(BaseSettings):
     upload_idle_s: float = Field(30, gt=0, description="An upload that sends nothing for this long is dropped.")
     upload_threads: int = Field(4, ge=1, description="Threads that write uploads to disk.")
 
+    keep_completed_s: float = Field(
+        3600, ge=0, description="An uploaded file is kept so long after its jobs completed."
+    )
+    keep_failed_s: float = Field(
+        86400, ge=0, description="The same after one failed or was cancelled, or without a job."
+    )
+
     worker_slots: int = Field(2, ge=1, description="Jobs that one worker process runs at the same time, per queue.")
     io_slots: int = Field(50, ge=1, description="The same for queue `io`, whose jobs only wait for others.")
     ageing_s: float = Field(600, gt=0, description="A waiting job becomes one priority more urgent each time.")

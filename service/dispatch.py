@@ -60,6 +60,12 @@ class Dispatch:
         self._new: dict[str, list[UUID]] = {}  # by queue
         self._ringer: asyncio.Task[None] | None = None
 
+    async def has_ticket(self, queue: str) -> bool:
+        """Whether a ticket waits to be read. Raises AWAY."""
+        async with asyncio.timeout(0.5):
+            tickets: int = await self._redis.zcard(queue_key(queue))
+        return tickets > 0
+
     def ring(self, queue: str, *job_ids: UUID) -> None:
         """Say that jobs are queued; returns at once. What comes while a ring is under way shares the next ticket."""
         self._new.setdefault(queue, []).extend(job_ids)

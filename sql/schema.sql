@@ -8,6 +8,101 @@ CREATE SCHEMA millrace;
 
 ALTER SCHEMA millrace OWNER TO millrace_worker;
 
+CREATE TABLE millrace.job (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    processor text NOT NULL,
+    queue text NOT NULL,
+    state text NOT NULL,
+    outcome text,
+    priority smallint DEFAULT 5 NOT NULL,
+    upload_id uuid,
+    dataset_id uuid,
+    options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    dedupe_key text,
+    attempt integer DEFAULT 1 NOT NULL,
+    max_attempts integer DEFAULT 3 NOT NULL,
+    deaths smallint DEFAULT 0 NOT NULL,
+    epoch integer DEFAULT 0 NOT NULL,
+    event_seq integer DEFAULT 0 NOT NULL,
+    cursor jsonb,
+    unit text NOT NULL,
+    done bigint DEFAULT 0 NOT NULL,
+    total bigint,
+    rate double precision,
+    phase text NOT NULL,
+    message text,
+    read bigint DEFAULT 0 NOT NULL,
+    inserted bigint DEFAULT 0 NOT NULL,
+    updated bigint DEFAULT 0 NOT NULL,
+    skipped bigint DEFAULT 0 NOT NULL,
+    rejected bigint DEFAULT 0 NOT NULL,
+    problem jsonb,
+    control text,
+    cancel_requested_at timestamp with time zone,
+    remove_rows boolean DEFAULT false NOT NULL,
+    removed_at timestamp with time zone,
+    run_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    input jsonb DEFAULT '{}'::jsonb NOT NULL,
+    output jsonb,
+    first_wait_s double precision DEFAULT 2 NOT NULL,
+    longest_wait_s double precision DEFAULT 600 NOT NULL,
+    deadline_s double precision,
+    waits_for integer DEFAULT 0 NOT NULL,
+    is_needed boolean DEFAULT false NOT NULL,
+    run_if text DEFAULT 'completed'::text NOT NULL,
+    flow_id uuid,
+    step text,
+    is_required boolean DEFAULT true NOT NULL,
+    due_at timestamp with time zone,
+    CONSTRAINT every_row_is_accounted_for CHECK ((read = (((inserted + updated) + skipped) + rejected))),
+    CONSTRAINT failures_say_why CHECK (((state <> 'failed'::text) OR (problem IS NOT NULL))),
+    CONSTRAINT final_states_have_an_end CHECK (((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
+    CONSTRAINT final_states_have_an_outcome CHECK (((finished_at IS NULL) = (outcome IS NULL))),
+    CONSTRAINT job_control_check CHECK ((control = ANY (ARRAY['pause'::text, 'cancel'::text, 'restart'::text]))),
+    CONSTRAINT job_deadline_s_check CHECK ((deadline_s > (0)::double precision)),
+    CONSTRAINT job_dedupe_key_check CHECK (((length(dedupe_key) >= 1) AND (length(dedupe_key) <= 200))),
+    CONSTRAINT job_first_wait_s_check CHECK ((first_wait_s >= (0)::double precision)),
+    CONSTRAINT job_longest_wait_s_check CHECK ((longest_wait_s >= (0)::double precision)),
+    CONSTRAINT job_max_attempts_check CHECK ((max_attempts >= 1)),
+    CONSTRAINT job_outcome_check CHECK ((outcome = ANY (ARRAY['complete'::text, 'partial'::text, 'none'::text]))),
+    CONSTRAINT job_priority_check CHECK (((priority >= 1) AND (priority <= 10))),
+    CONSTRAINT job_run_if_check CHECK ((run_if = ANY (ARRAY['completed'::text, 'ended'::text]))),
+    CONSTRAINT job_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text, 'retrying'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
+    CONSTRAINT job_waits_for_check CHECK ((waits_for >= 0))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE millrace.job OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.add_job_end(ended millrace.job, sign integer) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+  insert into job_end (
+    account_id, sign, processor, state, outcome, finished_at,
+    read, inserted, updated, skipped, rejected, bytes, run_ms, wait_ms
+  )
+  values (
+    ended.account_id, sign, ended.processor, ended.state, ended.outcome, ended.finished_at,
+    ended.read, ended.inserted, ended.updated, ended.skipped, ended.rejected,
+    case when ended.unit = 'bytes' then ended.done else 0 end,
+    (
+      select round(sum(extract(epoch from ended_at - started_at)) * 1000)
+      from attempt
+      where job_id = ended.id and ended_at is not null
+    ),
+    round(greatest(0, extract(epoch from ended.started_at - coalesce(ended.due_at, ended.created_at))) * 1000)
+      * case when ended.started_at is not null then 1 end
+  )
+$$;
+
+ALTER FUNCTION millrace.add_job_end(ended millrace.job, sign integer) OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.authenticate(key_hash bytea) RETURNS TABLE(account_id uuid, key_id uuid)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'millrace'
@@ -29,6 +124,26 @@ end
 $$;
 
 ALTER FUNCTION millrace.check_job_transition() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.check_upload_kept() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+declare
+  gone_since timestamptz;
+begin
+  select expired_at into gone_since
+  from upload
+  where id = new.upload_id and account_id = new.account_id
+  for key share;
+  if gone_since is not null then
+    raise exception 'the file of upload % is gone', new.upload_id using errcode = 'MR001';
+  end if;
+  return new;
+end
+$$;
+
+ALTER FUNCTION millrace.check_upload_kept() OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.count_down_dependents() RETURNS trigger
     LANGUAGE plpgsql
@@ -120,6 +235,17 @@ $$;
 
 ALTER FUNCTION millrace.judge_flow() OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.keep_due_at() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  new.due_at := new.run_at;
+  return new;
+end
+$$;
+
+ALTER FUNCTION millrace.keep_due_at() OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.keep_event_order() RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -147,6 +273,22 @@ end
 $$;
 
 ALTER FUNCTION millrace.keep_event_order() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.note_job_end() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+begin
+  if new.finished_at is not null then
+    perform add_job_end(new, 1);
+  else
+    perform add_job_end(old, -1);
+  end if;
+  return null;
+end
+$$;
+
+ALTER FUNCTION millrace.note_job_end() OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.place_event() RETURNS trigger
     LANGUAGE plpgsql
@@ -355,75 +497,55 @@ CREATE TABLE millrace.idempotency (
 
 ALTER TABLE millrace.idempotency OWNER TO millrace_worker;
 
-CREATE TABLE millrace.job (
-    id uuid NOT NULL,
+CREATE TABLE millrace.job_end (
+    id bigint NOT NULL,
     account_id uuid NOT NULL,
+    sign smallint NOT NULL,
     processor text NOT NULL,
-    queue text NOT NULL,
     state text NOT NULL,
-    outcome text,
-    priority smallint DEFAULT 5 NOT NULL,
-    upload_id uuid,
-    dataset_id uuid,
-    options jsonb DEFAULT '{}'::jsonb NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    dedupe_key text,
-    attempt integer DEFAULT 1 NOT NULL,
-    max_attempts integer DEFAULT 3 NOT NULL,
-    deaths smallint DEFAULT 0 NOT NULL,
-    epoch integer DEFAULT 0 NOT NULL,
-    event_seq integer DEFAULT 0 NOT NULL,
-    cursor jsonb,
-    unit text NOT NULL,
-    done bigint DEFAULT 0 NOT NULL,
-    total bigint,
-    rate double precision,
-    phase text NOT NULL,
-    message text,
-    read bigint DEFAULT 0 NOT NULL,
-    inserted bigint DEFAULT 0 NOT NULL,
-    updated bigint DEFAULT 0 NOT NULL,
-    skipped bigint DEFAULT 0 NOT NULL,
-    rejected bigint DEFAULT 0 NOT NULL,
-    problem jsonb,
-    control text,
-    cancel_requested_at timestamp with time zone,
-    remove_rows boolean DEFAULT false NOT NULL,
-    removed_at timestamp with time zone,
-    run_at timestamp with time zone DEFAULT now() NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    started_at timestamp with time zone,
-    finished_at timestamp with time zone,
-    input jsonb DEFAULT '{}'::jsonb NOT NULL,
-    output jsonb,
-    first_wait_s double precision DEFAULT 2 NOT NULL,
-    longest_wait_s double precision DEFAULT 600 NOT NULL,
-    deadline_s double precision,
-    waits_for integer DEFAULT 0 NOT NULL,
-    is_needed boolean DEFAULT false NOT NULL,
-    run_if text DEFAULT 'completed'::text NOT NULL,
-    flow_id uuid,
-    step text,
-    is_required boolean DEFAULT true NOT NULL,
-    CONSTRAINT every_row_is_accounted_for CHECK ((read = (((inserted + updated) + skipped) + rejected))),
-    CONSTRAINT failures_say_why CHECK (((state <> 'failed'::text) OR (problem IS NOT NULL))),
-    CONSTRAINT final_states_have_an_end CHECK (((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
-    CONSTRAINT final_states_have_an_outcome CHECK (((finished_at IS NULL) = (outcome IS NULL))),
-    CONSTRAINT job_control_check CHECK ((control = ANY (ARRAY['pause'::text, 'cancel'::text, 'restart'::text]))),
-    CONSTRAINT job_deadline_s_check CHECK ((deadline_s > (0)::double precision)),
-    CONSTRAINT job_dedupe_key_check CHECK (((length(dedupe_key) >= 1) AND (length(dedupe_key) <= 200))),
-    CONSTRAINT job_first_wait_s_check CHECK ((first_wait_s >= (0)::double precision)),
-    CONSTRAINT job_longest_wait_s_check CHECK ((longest_wait_s >= (0)::double precision)),
-    CONSTRAINT job_max_attempts_check CHECK ((max_attempts >= 1)),
-    CONSTRAINT job_outcome_check CHECK ((outcome = ANY (ARRAY['complete'::text, 'partial'::text, 'none'::text]))),
-    CONSTRAINT job_priority_check CHECK (((priority >= 1) AND (priority <= 10))),
-    CONSTRAINT job_run_if_check CHECK ((run_if = ANY (ARRAY['completed'::text, 'ended'::text]))),
-    CONSTRAINT job_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text, 'retrying'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
-    CONSTRAINT job_waits_for_check CHECK ((waits_for >= 0))
-)
-WITH (fillfactor='70');
+    outcome text NOT NULL,
+    finished_at timestamp with time zone NOT NULL,
+    read bigint NOT NULL,
+    inserted bigint NOT NULL,
+    updated bigint NOT NULL,
+    skipped bigint NOT NULL,
+    rejected bigint NOT NULL,
+    bytes bigint NOT NULL,
+    run_ms bigint,
+    wait_ms bigint,
+    CONSTRAINT job_end_sign_check CHECK ((sign = ANY (ARRAY[1, '-1'::integer])))
+);
 
-ALTER TABLE millrace.job OWNER TO millrace_worker;
+ALTER TABLE millrace.job_end OWNER TO millrace_worker;
+
+ALTER TABLE millrace.job_end ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME millrace.job_end_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE millrace.job_stat (
+    account_id uuid NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    processor text NOT NULL,
+    state text NOT NULL,
+    outcome text NOT NULL,
+    run_class smallint NOT NULL,
+    jobs bigint NOT NULL,
+    read bigint NOT NULL,
+    inserted bigint NOT NULL,
+    updated bigint NOT NULL,
+    skipped bigint NOT NULL,
+    rejected bigint NOT NULL,
+    bytes bigint NOT NULL,
+    run_ms bigint NOT NULL,
+    wait_ms bigint NOT NULL
+);
+
+ALTER TABLE millrace.job_stat OWNER TO millrace_worker;
 
 CREATE TABLE millrace.job_transition (
     from_state text NOT NULL,
@@ -509,6 +631,16 @@ CREATE TABLE millrace.schedule_slot (
 
 ALTER TABLE millrace.schedule_slot OWNER TO millrace_worker;
 
+CREATE TABLE millrace.storage (
+    id uuid NOT NULL,
+    is_marked boolean DEFAULT false NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    is_only boolean DEFAULT true NOT NULL,
+    CONSTRAINT storage_is_only_check CHECK (is_only)
+);
+
+ALTER TABLE millrace.storage OWNER TO millrace_worker;
+
 CREATE TABLE millrace.turn_clock (
     queue text NOT NULL,
     turn double precision NOT NULL
@@ -524,6 +656,10 @@ CREATE TABLE millrace.upload (
     sha256 bytea NOT NULL,
     media_type text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expired_at timestamp with time zone,
+    expired_reason text,
+    CONSTRAINT expired_uploads_say_why CHECK (((expired_at IS NULL) = (expired_reason IS NULL))),
+    CONSTRAINT upload_expired_reason_check CHECK ((expired_reason = ANY (ARRAY['retention'::text, 'lost'::text]))),
     CONSTRAINT upload_size_bytes_check CHECK ((size_bytes > 0))
 );
 
@@ -574,11 +710,17 @@ ALTER TABLE ONLY millrace.flow
 ALTER TABLE ONLY millrace.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (account_id, key);
 
+ALTER TABLE ONLY millrace.job_end
+    ADD CONSTRAINT job_end_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_id_account_id_key UNIQUE (id, account_id);
 
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY millrace.job_stat
+    ADD CONSTRAINT job_stat_pkey PRIMARY KEY (account_id, hour, processor, state, outcome, run_class);
 
 ALTER TABLE ONLY millrace.job_transition
     ADD CONSTRAINT job_transition_pkey PRIMARY KEY (from_state, to_state);
@@ -606,6 +748,12 @@ ALTER TABLE ONLY millrace.schedule
 
 ALTER TABLE ONLY millrace.schedule_slot
     ADD CONSTRAINT schedule_slot_pkey PRIMARY KEY (schedule_id, slot);
+
+ALTER TABLE ONLY millrace.storage
+    ADD CONSTRAINT storage_is_only_key UNIQUE (is_only);
+
+ALTER TABLE ONLY millrace.storage
+    ADD CONSTRAINT storage_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY millrace.turn_clock
     ADD CONSTRAINT turn_clock_pkey PRIMARY KEY (queue);
@@ -636,6 +784,8 @@ CREATE INDEX job_lanes ON millrace.job USING btree (queue, priority, account_id,
 
 CREATE INDEX job_live ON millrace.job USING btree (account_id, id DESC) WHERE (state <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text]));
 
+CREATE INDEX job_live_state ON millrace.job USING btree (account_id, state, run_at) WHERE (finished_at IS NULL);
+
 CREATE INDEX job_upload ON millrace.job USING btree (upload_id) WHERE (upload_id IS NOT NULL);
 
 CREATE INDEX schedule_account ON millrace.schedule USING btree (account_id, id DESC);
@@ -644,15 +794,27 @@ CREATE INDEX schedule_due ON millrace.schedule USING btree (next_run_at) WHERE (
 
 CREATE INDEX schedule_last_job ON millrace.schedule USING btree (last_job_id) WHERE (last_job_id IS NOT NULL);
 
+CREATE INDEX schedule_upload ON millrace.schedule USING btree (((job ->> 'upload_id'::text)));
+
 CREATE INDEX upload_account ON millrace.upload USING btree (account_id, id DESC);
 
+CREATE INDEX upload_kept ON millrace.upload USING btree (id) INCLUDE (created_at) WHERE (expired_at IS NULL);
+
 CREATE TRIGGER event_place BEFORE INSERT ON millrace.event FOR EACH ROW EXECUTE FUNCTION millrace.place_event();
+
+CREATE TRIGGER job_due_at BEFORE INSERT ON millrace.job FOR EACH ROW EXECUTE FUNCTION millrace.keep_due_at();
+
+CREATE TRIGGER job_end AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((old.finished_at IS NULL) <> (new.finished_at IS NULL))) EXECUTE FUNCTION millrace.note_job_end();
 
 CREATE TRIGGER job_ended AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_needed AND (new.finished_at IS NOT NULL) AND (old.finished_at IS NULL))) EXECUTE FUNCTION millrace.count_down_dependents();
 
 CREATE TRIGGER job_moves_flow AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((new.flow_id IS NOT NULL) AND new.is_required AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.judge_flow();
 
 CREATE TRIGGER job_transition BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION millrace.check_job_transition();
+
+CREATE TRIGGER job_upload_kept BEFORE INSERT ON millrace.job FOR EACH ROW WHEN (((new.upload_id IS NOT NULL) AND (new.finished_at IS NULL))) EXECUTE FUNCTION millrace.check_upload_kept();
+
+CREATE TRIGGER job_upload_still_kept BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((new.upload_id IS NOT NULL) AND (old.finished_at IS NOT NULL) AND (new.finished_at IS NULL))) EXECUTE FUNCTION millrace.check_upload_kept();
 
 ALTER TABLE ONLY millrace.api_key
     ADD CONSTRAINT api_key_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
@@ -687,8 +849,14 @@ ALTER TABLE ONLY millrace.job
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_dataset_id_account_id_fkey FOREIGN KEY (dataset_id, account_id) REFERENCES millrace.dataset(id, account_id);
 
+ALTER TABLE ONLY millrace.job_end
+    ADD CONSTRAINT job_end_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_flow_id_account_id_fkey FOREIGN KEY (flow_id, account_id) REFERENCES millrace.flow(id, account_id);
+
+ALTER TABLE ONLY millrace.job_stat
+    ADD CONSTRAINT job_stat_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_upload_id_account_id_fkey FOREIGN KEY (upload_id, account_id) REFERENCES millrace.upload(id, account_id);
@@ -731,6 +899,10 @@ ALTER TABLE millrace.idempotency ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.job ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE millrace.job_end ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.job_stat ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE millrace.lease ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own_account ON millrace.account TO millrace_api USING ((id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
@@ -753,6 +925,10 @@ CREATE POLICY own_account ON millrace.idempotency TO millrace_api USING ((accoun
 
 CREATE POLICY own_account ON millrace.job TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
+CREATE POLICY own_account ON millrace.job_end TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_account ON millrace.job_stat TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
 CREATE POLICY own_account ON millrace.lease TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_account ON millrace.reject TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
@@ -763,9 +939,15 @@ CREATE POLICY own_account ON millrace.upload TO millrace_api USING ((account_id 
 
 ALTER TABLE millrace.reject ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE millrace.running_limit ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE millrace.schedule ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.schedule_slot ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.storage ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.turn_clock ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.upload ENABLE ROW LEVEL SECURITY;
 
@@ -773,13 +955,21 @@ GRANT USAGE ON SCHEMA datasets TO millrace_api;
 
 GRANT USAGE ON SCHEMA millrace TO millrace_api;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE millrace.job TO millrace_api;
+
+REVOKE ALL ON FUNCTION millrace.add_job_end(ended millrace.job, sign integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION millrace.authenticate(key_hash bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.authenticate(key_hash bytea) TO millrace_api;
+
+REVOKE ALL ON FUNCTION millrace.check_upload_kept() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION millrace.full_limits(waiting_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.full_limits(waiting_id uuid) TO millrace_api;
 
 REVOKE ALL ON FUNCTION millrace.keep_event_order() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION millrace.note_job_end() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION millrace.queue_busy(named text) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.queue_busy(named text) TO millrace_api;
@@ -803,7 +993,7 @@ GRANT SELECT,INSERT ON TABLE millrace.flow_event TO millrace_api;
 
 GRANT SELECT,INSERT ON TABLE millrace.idempotency TO millrace_api;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE millrace.job TO millrace_api;
+GRANT SELECT ON TABLE millrace.job_stat TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.job_transition TO millrace_api;
 

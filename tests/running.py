@@ -227,8 +227,8 @@ class Service:
 
     @property
     def files(self) -> list[str]:
-        """The names in its folder of uploads."""
-        return sorted(path.name for path in (self.folder / "files").iterdir())
+        """The names in its folder of uploads, without the folder's mark."""
+        return sorted(path.name for path in (self.folder / "files").iterdir() if not path.name.startswith("."))
 
     def kill(self) -> None:
         """kill -9 of the service."""

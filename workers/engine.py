@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,7 +18,8 @@ from service.domain.errors import Transient
 from service.store import claims
 from service.store.claims import Claim, Held
 from service.store.database import UNREACHABLE
-from workers.maintenance import promote, rescue, run_schedules, sweep_files
+from workers.duties import SPREAD, clocks_of
+from workers.maintenance import promote, rescue, run_schedules
 from workers.runner import run_job
 from workers.tools import Tools
 
@@ -30,8 +32,6 @@ MOST_AT_ONCE = 50
 
 LET_GO_S = 8
 """How long jobs may take to stop at shutdown: one chunk dropped, one short transaction."""
-
-SWEEP_FILES_S = 600
 
 
 class Engine:
@@ -69,8 +69,9 @@ class Engine:
                 clocks.create_task(every(settings.lease_s / BEATS_PER_LEASE, self._beat))
                 clocks.create_task(every(0, self._beat_when_asked))
                 clocks.create_task(every(0, self._promote_when_freed))
-                clocks.create_task(every(SWEEP_FILES_S, self._sweep_files))
                 clocks.create_task(every(settings.sweep_s, self._run_schedules))
+                for period_s, duty in clocks_of(self._tools):
+                    clocks.create_task(every(period_s, duty, spread=SPREAD))
         finally:
             await self._let_go()
 
@@ -129,9 +130,6 @@ class Engine:
         if await promote.run_once(self._tools.database, self._tools.bus):
             self.wake()
 
-    async def _sweep_files(self) -> None:
-        await sweep_files.run_once(self._tools.database, self._tools.files)
-
     async def _run_schedules(self) -> None:
         if await run_schedules.run_once(self._tools.database, self._tools.bus):
             self.wake()
@@ -156,8 +154,9 @@ class Engine:
             await asyncio.wait(tasks, timeout=LET_GO_S)
 
 
-async def every(pause_s: float, duty: Callable[[], Awaitable[object]]) -> None:
-    """Do a duty for ever; a database that is away only delays it."""
+async def every(pause_s: float, duty: Callable[[], Awaitable[object]], spread: float = 0) -> None:
+    """Do a duty for ever; a database that is away only delays it. `spread` is the share by which pauses differ."""
+    await asyncio.sleep(random.uniform(0, spread * pause_s))
     while True:
         try:
             await duty()
@@ -167,4 +166,4 @@ async def every(pause_s: float, duty: Callable[[], Awaitable[object]]) -> None:
         except Exception:
             log.exception("duty.broke", duty=duty.__name__)
             await asyncio.sleep(1)
-        await asyncio.sleep(pause_s)
+        await asyncio.sleep(pause_s * random.uniform(1 - spread, 1 + spread))

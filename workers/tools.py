@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from service.bus import Bus
 from service.config import Settings
+from service.dispatch import Dispatch
 from service.domain.processor import Processor
 from service.files.local import LocalFiles
 from service.store.database import Database
@@ -22,6 +23,7 @@ class Tools:
     database: Database
     files: LocalFiles
     bus: Bus
+    dispatch: Dispatch
     sandboxes: Sandboxes
     settler: Settler
     processors: Mapping[str, Processor]

@@ -6,9 +6,10 @@ import asyncio
 
 from service.bus import CONTROLS, Bus
 from service.config import Settings
-from service.dispatch import open_redis
+from service.dispatch import Dispatch, open_redis
 from service.files.local import LocalFiles
 from service.store.database import WORKER_ROLE, open_database
+from workers.duties import DUTIES
 from workers.engine import Engine
 from workers.registry import discover
 from workers.sandbox import Sandboxes
@@ -20,7 +21,7 @@ CONNECTIONS_A_SLOT = 2
 """One chunk is copied while the one before it is committed."""
 
 SPARE_CONNECTIONS = 3
-"""For heartbeat, sweep and claim."""
+"""For heartbeat, sweep and claim. A duty has its own, so that a slow one delays none of these."""
 
 
 async def work(settings: Settings) -> None:
@@ -31,7 +32,7 @@ async def work(settings: Settings) -> None:
         open_database(
             settings.database_url,
             role=WORKER_ROLE,
-            connections=CONNECTIONS_A_SLOT * settings.worker_slots + SPARE_CONNECTIONS,
+            connections=CONNECTIONS_A_SLOT * settings.worker_slots + SPARE_CONNECTIONS + len(DUTIES),
             name="millrace worker",
         ) as database,
         open_redis(settings.redis_url) as redis,
@@ -40,8 +41,10 @@ async def work(settings: Settings) -> None:
         files = LocalFiles(settings.files_dir, settings.upload_threads)
         bus = Bus(redis)
         freed = asyncio.Event()
+        dispatch = Dispatch(redis, bus)
         settler = Settler(database, bus, freed.set)
-        engine = Engine(Tools(settings, database, files, bus, sandboxes, settler, processors), queues, freed)
+        tools = Tools(settings, database, files, bus, dispatch, sandboxes, settler, processors)
+        engine = Engine(tools, queues, freed)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(engine.run())

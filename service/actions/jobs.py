@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from service.deps import Deps
 from service.domain.dataset import checked_name
-from service.domain.errors import InputError, faults_of
+from service.domain.errors import InputError, StateError, faults_of
 from service.domain.ids import new_id
 from service.domain.job import Job
 from service.domain.processor import Processor
@@ -98,11 +98,27 @@ async def submit(deps: Deps, caller: Caller, upload_id: UUID | None, request: Jo
         deps.dispatch.ring(job.queue, job.id)
         return job, True
 
+    content = b"" if upload_id is None else upload_id.bytes
+
     async def write_job(db: Connection) -> UUID:
         stored = None if upload_id is None else await uploads.get(db, upload_id)
-        return await write(db, caller, prepared, job_id, stored, b"" if upload_id is None else upload_id.bytes)
+        return await write(db, caller, prepared, job_id, stored, content)
 
-    return await written(deps, caller, job_id, write_job)
+    try:
+        return await written(deps, caller, job_id, write_job)
+    except StateError as refused:
+        if refused.code == "upload_expired" and (first := await replayed(deps, caller, request, content)):
+            return first, False
+        raise
+
+
+async def replayed(deps: Deps, caller: Caller, request: JobRequest, content: bytes) -> Job | None:
+    """The job that the same request made before, by its idempotency key. Raises StateError: another request."""
+    if (key := request.idempotency_key) is None:
+        return None
+    async with deps.database.transaction(caller.account_id) as db:
+        first = await jobs.remembered(db, caller.account_id, key, fingerprint(request, content))
+        return None if first is None else await jobs.get(db, first)
 
 
 async def submit_all(deps: Deps, caller: Caller, asked: Sequence[tuple[UUID | None, JobRequest]]) -> list[Job]:

@@ -24,6 +24,7 @@ QUERY_PARAMETERS = {
     "/v1/datasets": ("limit", "cursor"),
     "/v1/datasets/{name}/rows": ("limit", "cursor"),
     "/v1/datasets/{name}/export": ("format",),
+    "/v1/stats": ("from", "to", "by"),
 }
 BODIES = {
     ("/v1/jobs", "POST"): "JobBody",

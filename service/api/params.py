@@ -66,14 +66,13 @@ def moment_of(request: Request, name: str) -> datetime | None:
     )
 
 
-def choice_of(request: Request, name: str, default: str, other: str) -> str:
-    """One of two words among the query parameters. Raises InputError."""
+def choice_of(request: Request, name: str, default: str, *others: str) -> str:
+    """One of a few words among the query parameters. Raises InputError."""
     given = request.query_params.get(name, default)
-    if given in (default, other):
+    if given in (default, *others):
         return given
-    raise InputError(
-        "invalid_choice", f"{name}={given!r} is not usable.", suggestion=f"Use {name}={default} or {name}={other}."
-    )
+    usable = " or ".join(f"{name}={word}" for word in (default, *others))
+    raise InputError("invalid_choice", f"{name}={given!r} is not usable.", suggestion=f"Use {usable}.")
 
 
 def limit_of(request: Request) -> int:

@@ -10,7 +10,7 @@ from starlette.responses import FileResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from service.api import control, datasets, events, explain, health, jobs, openapi, processors, schedules, uploads
+from service.api import control, datasets, events, explain, health, jobs, openapi, processors, schedules, stats, uploads
 from service.api.auth import Authenticate
 
 WEB = Path(__file__).parent.parent / "web"
@@ -47,6 +47,7 @@ V1: list[BaseRoute] = [
     Route("/datasets/{name}/rows", datasets.rows),
     Route("/datasets/{name}/export", datasets.export),
     Route("/processors", processors.index),
+    Route("/stats", stats.show),
 ]
 
 

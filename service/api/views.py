@@ -27,6 +27,8 @@ def upload(stored: Upload) -> Json:
         "sha256": stored.sha256.hex(),
         "media_type": stored.media_type,
         "created_at": stored.created_at.isoformat(),
+        "expired_at": stored.expired_at and stored.expired_at.isoformat(),
+        "expired_reason": stored.expired_reason,
         "links": {"self": f"/v1/uploads/{stored.id}"},
     }
 

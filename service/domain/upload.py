@@ -14,7 +14,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u20
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload as stored. `name` is a label, never a path."""
+    """An upload as stored. `name` is a label, never a path.
+
+    Since `expired_at` it has no file any more, for a reason: `retention`, or `lost` when the file was found missing.
+    """
 
     id: UUID
     account_id: UUID
@@ -23,6 +26,8 @@ class Upload:
     sha256: bytes
     media_type: str | None
     created_at: datetime
+    expired_at: datetime | None
+    expired_reason: str | None
 
 
 def label(name: str | None) -> str:

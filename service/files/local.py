@@ -10,13 +10,13 @@ import asyncio
 import errno
 import hashlib
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import aiofiles
 import aiofiles.os
@@ -32,6 +32,9 @@ SYNC_BYTES = 32 * 1024 * 1024
 """After so much the disk is asked to keep up, so that the last sync is short and a huge file fills no memory."""
 
 PART = ".part"
+
+MARK = ".millrace"
+"""The file that says whose the folder is. A mount that is missing has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,25 @@ class LocalFiles:
                 raise Transient("disk_full", "There is no space left to store this file.", retry_after_s=60) from error
             raise
 
-    async def remove(self, path: Path) -> None:
-        """Delete a file if it is there."""
-        with suppress(FileNotFoundError):
+    async def remove(self, path: Path) -> bool:
+        """Delete a file if it is there; whether it was."""
+        try:
             await aiofiles.os.remove(path, executor=self._threads)
+        except FileNotFoundError:
+            return False
+        return True
+
+    async def missing(self, upload_ids: Sequence[UUID]) -> list[UUID]:
+        """Those of the uploads that have no complete file here."""
+        return await self._run(lambda: [upload_id for upload_id in upload_ids if not self.path(upload_id).exists()])
+
+    async def mark(self) -> UUID | None:
+        """What `set_mark` wrote, None if there is none. One that is damaged is the nil UUID, nobody's."""
+        return await self._run(self._read_mark)
+
+    async def set_mark(self, mark: UUID) -> None:
+        """Write durably which database the files here belong to."""
+        await self._run(self._write_mark, mark)
 
     async def untouched_since(self, moment: float, batch: int) -> AsyncIterator[list[Found]]:
         """Files last written before `moment` (seconds since the epoch), in batches."""
@@ -121,6 +139,22 @@ class LocalFiles:
             os.fsync(folder)  # else a power cut may forget the new name
         finally:
             os.close(folder)
+
+    def _read_mark(self) -> UUID | None:
+        try:
+            return UUID((self._folder / MARK).read_text("ascii").strip())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            return UUID(int=0)
+
+    def _write_mark(self, mark: UUID) -> None:
+        part = self._folder / f"{MARK}-{uuid4()}"
+        with part.open("x") as file:
+            file.write(f"{mark}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._publish(part, self._folder / MARK)
 
     def _old_ones(self, names: list[str], moment: float) -> list[Found]:
         old = []

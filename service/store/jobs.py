@@ -14,6 +14,7 @@ from service.domain.errors import NotFound, StateError, Transient
 from service.domain.job import DEFAULT_RETRY, Control, Counts, Job, Outcome, Progress, Retry, State
 from service.store.database import Connection
 from service.store.queries import load
+from service.store.uploads import file_needed
 
 _SQL = load("job")
 
@@ -40,30 +41,34 @@ class NewJob:
 
 
 async def submit(db: Connection, job: NewJob) -> UUID:
-    """Write a job and its first event; returns its id, or that of the live job with the same dedupe_key."""
+    """Write a job and its first event; returns its id, or that of the live job with the same dedupe_key.
+
+    Raises StateError: the upload has expired.
+    """
     told = {"processor": job.processor, "priority": job.priority, "metadata": job.metadata}
-    created: UUID | None = await db.fetchval(
-        _SQL["submit"],
-        job.id,
-        job.account_id,
-        job.processor,
-        job.queue,
-        job.priority,
-        job.upload_id,
-        job.dataset_id,
-        job.options,
-        job.metadata,
-        job.unit,
-        job.total,
-        told,
-        job.run_at,
-        job.dedupe_key,
-        job.input,
-        job.retry.max_attempts,
-        job.retry.first_wait_s,
-        job.retry.longest_wait_s,
-        job.retry.deadline_s,
-    )
+    with file_needed():
+        created: UUID | None = await db.fetchval(
+            _SQL["submit"],
+            job.id,
+            job.account_id,
+            job.processor,
+            job.queue,
+            job.priority,
+            job.upload_id,
+            job.dataset_id,
+            job.options,
+            job.metadata,
+            job.unit,
+            job.total,
+            told,
+            job.run_at,
+            job.dedupe_key,
+            job.input,
+            job.retry.max_attempts,
+            job.retry.first_wait_s,
+            job.retry.longest_wait_s,
+            job.retry.deadline_s,
+        )
     live: UUID | None = created or await db.fetchval(_SQL["live"], job.account_id, job.dedupe_key)
     if live is None:
         raise Transient("busy", "The job with this dedupe_key has just ended.", retry_after_s=1)
@@ -81,16 +86,21 @@ async def remember(db: Connection, account_id: UUID, key: str, fingerprint: byte
     """Bind an idempotency key to a job; returns the one it was bound to first. Raises StateError: another request."""
     if await db.fetchval(_SQL["remember"], account_id, key, fingerprint, job_id):
         return job_id
+    first = await remembered(db, account_id, key, fingerprint)
+    assert first is not None
+    return first
+
+
+async def remembered(db: Connection, account_id: UUID, key: str, fingerprint: bytes) -> UUID | None:
+    """The job that an idempotency key was bound to, if there is one. Raises StateError: another request."""
     row = await db.fetchrow(_SQL["remembered"], account_id, key)
-    assert row is not None
-    if row["fingerprint"] != fingerprint:
+    if row is not None and row["fingerprint"] != fingerprint:
         raise StateError(
             "idempotency_key_reused",
             "This Idempotency-Key was used for a different request.",
             suggestion="Make up a new key for each request; repeat a key only to repeat the request.",
         )
-    first: UUID = row["job_id"]
-    return first
+    return None if row is None else row["job_id"]
 
 
 async def get(db: Connection, job_id: UUID) -> Job:
@@ -132,10 +142,12 @@ async def resume(db: Connection, job_id: UUID) -> bool:
 async def retry(db: Connection, job_id: UUID, from_start: bool) -> bool:
     """Queue a failed or cancelled job again, from its checkpoint or from the start. False for any other state.
 
-    It is pending while a job that it needs has not ended. Run it in a transaction.
+    It is pending while a job that it needs has not ended. Run it in a transaction. Raises StateError: its upload has
+    expired.
     """
     await db.execute(_SQL["lock_needs"], job_id)
-    return await db.fetchval(_SQL["retry"], job_id, from_start) is not None
+    with file_needed():
+        return await db.fetchval(_SQL["retry"], job_id, from_start) is not None
 
 
 async def prioritize(db: Connection, job_id: UUID, priority: int) -> bool:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal
 from uuid import UUID
 
-from asyncpg import Record
+from asyncpg import PostgresError, Record
 
-from service.domain.errors import NotFound
+from service.domain.errors import NotFound, StateError
 from service.domain.upload import Upload
 from service.store.database import Connection
 from service.store.queries import load
 
 _SQL = load("upload")
+
+_FILE_IS_GONE = "MR001"
+"""The SQLSTATE with which the database refuses to queue a job over an expired upload."""
 
 
 async def add(
@@ -37,9 +42,50 @@ async def page(db: Connection, *, before: UUID | None, limit: int) -> list[Uploa
     return [_upload(row) for row in await db.fetch(_SQL["list"], before, limit)]
 
 
-async def which_exist(db: Connection, ids: Sequence[UUID]) -> set[UUID]:
-    """Those of `ids` that have a row."""
-    return {row["id"] for row in await db.fetch(_SQL["which_exist"], ids)}
+@contextmanager
+def file_needed() -> Iterator[None]:
+    """Around a statement that queues a job. Raises StateError `upload_expired` if its upload has no file any more."""
+    try:
+        yield
+    except PostgresError as error:
+        if error.sqlstate != _FILE_IS_GONE:
+            raise
+        raise StateError(
+            "upload_expired",
+            "The uploaded file of this job is no longer kept.",
+            suggestion="Upload the file again and queue a new job.",
+        ) from error
+
+
+async def which_own(db: Connection, ids: Sequence[UUID]) -> set[UUID]:
+    """Those of `ids` that are uploads with a file."""
+    return {row["id"] for row in await db.fetch(_SQL["which_own"], ids)}
+
+
+async def kept(db: Connection, *, after: UUID | None, older_than_s: float, limit: int) -> list[UUID]:
+    """Uploads with a file, in order of their ids, from the one behind `after`."""
+    return [row["id"] for row in await db.fetch(_SQL["kept"], older_than_s, after, limit)]
+
+
+async def expire_stale(db: Connection, *, keep_completed_s: float, keep_failed_s: float, limit: int) -> list[UUID]:
+    """Mark uploads whose jobs ended long enough ago. Their files may be deleted once the transaction is committed."""
+    keep = (keep_completed_s, keep_failed_s)
+    locked = [row["id"] for row in await db.fetch(_SQL["stale"], *keep, None, limit)]
+    if not locked:
+        return []
+    # Looked at again now that no job can be queued over them: one may have been between that look and its locks.
+    stale = [row["id"] for row in await db.fetch(_SQL["stale"], *keep, locked, limit)]
+    return await expire(db, stale, "retention")
+
+
+async def expire(db: Connection, ids: Sequence[UUID], reason: Literal["retention", "lost"]) -> list[UUID]:
+    """Mark uploads as without a file; returns those that were not yet."""
+    return [row["id"] for row in await db.fetch(_SQL["expire"], ids, reason)]
+
+
+async def restore(db: Connection, ids: Sequence[UUID]) -> list[UUID]:
+    """Take back that these are lost: their files are there again. Returns those it was said of."""
+    return [row["id"] for row in await db.fetch(_SQL["restore"], ids)]
 
 
 def _upload(row: Record) -> Upload:

@@ -155,6 +155,8 @@ begin
   end loop;
 end
 $$;
+alter table running_limit enable row level security;  -- and no policy: none of the API's business
+alter table turn_clock enable row level security;
 grant select on flow, flow_event, dependency to millrace_api;
 grant insert on flow, flow_event, dependency to millrace_api;
 grant update on flow to millrace_api;

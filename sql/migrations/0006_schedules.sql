@@ -20,6 +20,7 @@ create table schedule (
   foreign key (last_job_id, account_id) references job (id, account_id) on delete set null (last_job_id),
   constraint paused_schedules_have_no_next_run check (not paused or next_run_at is null)
 );
+create index schedule_upload on schedule ((job ->> 'upload_id'));  -- its file does not expire
 create index schedule_account on schedule (account_id, id desc);
 create index schedule_due on schedule (next_run_at) where next_run_at is not null;
 create index schedule_last_job on schedule (last_job_id) where last_job_id is not null;

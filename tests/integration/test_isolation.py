@@ -13,8 +13,11 @@ import pytest
 
 from tests.running import Json, Service, account_id_of, imported, rows_of
 
-OWNED = ("api_key", "upload", "dataset", "job", "lease", "attempt", "event", "reject", "schedule", "schedule_slot")
-WITHOUT_ACCOUNT = {"migration", "job_transition", "account"}
+OWNED = (
+    "api_key", "upload", "dataset", "job", "lease", "attempt", "event", "reject",
+    "schedule", "schedule_slot", "job_end", "job_stat", "flow", "flow_event", "dependency",
+)  # fmt: skip
+WITHOUT_ACCOUNT = {"migration", "job_transition", "account", "storage", "running_limit", "turn_clock"}
 READABLE = ("account", "upload", "dataset", "job", "lease", "attempt", "event", "reject")
 
 

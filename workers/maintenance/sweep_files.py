@@ -1,12 +1,23 @@
-"""Deletes files that no upload owns: what a process left behind that died between the file and its row."""
+"""Deletes files that no upload owns: what a process left behind that died between the file and its row.
+
+A file of an upload that was given up as lost is good news instead, and its row is told.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from uuid import UUID
 
-from service.files.local import LocalFiles
+import structlog
+
+from service.files.local import Found, LocalFiles
 from service.store import uploads
-from service.store.database import Database
+from service.store.database import Connection, Database
+from service.store.locks import duty_lock
+from workers.storage import is_ours
+
+log = structlog.get_logger()
 
 GRACE_S = 3600
 """An upload still on its way touches its file more often than this."""
@@ -15,13 +26,23 @@ BATCH = 500
 
 
 async def run_once(database: Database, files: LocalFiles, *, grace_s: float = GRACE_S) -> int:
-    """Delete what is orphaned now; returns the number of files."""
+    """Delete what is orphaned now; returns the number of files. Touches nothing in a folder that is not ours."""
     deleted = 0
+    if not await is_ours(database, files):
+        return deleted
     async for batch in files.untouched_since(time.time() - grace_s, BATCH):
-        async with database.connection() as db:
-            owned = await uploads.which_exist(db, [f.upload_id for f in batch])
+        async with duty_lock(database, "sweep_files") as db:
+            if db is None:
+                return deleted
+            owned = await _owned(db, batch)
         for found in batch:
             if found.partial or found.upload_id not in owned:
-                await files.remove(found.path)
-                deleted += 1
+                deleted += await files.remove(found.path)
     return deleted
+
+
+async def _owned(db: Connection, batch: Sequence[Found]) -> set[UUID]:
+    whole = [found.upload_id for found in batch if not found.partial]
+    for upload_id in await uploads.restore(db, whole):
+        log.warning("upload.found_again", upload_id=str(upload_id))
+    return await uploads.which_own(db, whole)

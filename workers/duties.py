@@ -1,0 +1,63 @@
+"""The maintenance duties that any one worker does for all, and how often. Each has a clock of its own in the engine.
+
+Rescue and promote are not among them: they belong to the engine's sweep, skip what another worker has locked, and so
+need no lock that could delay them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial, update_wrapper
+
+from workers.maintenance import expire_uploads, mark_lost, ring_again, roll_up, sweep_files
+from workers.tools import Tools
+
+SPREAD = 0.2
+"""Pauses differ by so much to either side: many workers, started together, do not march together."""
+
+
+async def ring(tools: Tools) -> int:
+    """Replace lost tickets."""
+    return await ring_again.run_once(tools.database, tools.dispatch)
+
+
+async def count(tools: Tools) -> int:
+    """Roll up statistics."""
+    return await roll_up.run_once(tools.database)
+
+
+async def expire(tools: Tools) -> int:
+    """Delete files that are no longer needed."""
+    settings = tools.settings
+    return await expire_uploads.run_once(
+        tools.database,
+        tools.files,
+        keep_completed_s=settings.keep_completed_s,
+        keep_failed_s=settings.keep_failed_s,
+    )
+
+
+async def sweep(tools: Tools) -> int:
+    """Delete files without an upload."""
+    return await sweep_files.run_once(tools.database, tools.files)
+
+
+async def find_lost(tools: Tools) -> int:
+    """Mark uploads without a file."""
+    return await mark_lost.run_once(tools.database, tools.files)
+
+
+DUTIES: tuple[tuple[float, Callable[[Tools], Awaitable[int]]], ...] = (
+    (5, ring),
+    (10, count),
+    (60, expire),
+    (600, sweep),
+    (600, find_lost),
+)
+"""Each with its pause in seconds."""
+
+
+def clocks_of(tools: Tools) -> Iterator[tuple[float, Callable[[], Awaitable[int]]]]:
+    """The duties of one worker process, ready to be called."""
+    for pause_s, duty in DUTIES:
+        yield pause_s, update_wrapper(partial(duty, tools), duty)

@@ -1,0 +1,44 @@
+"""Takes the files of uploads whose jobs ended long enough ago. The row stays as history.
+
+The file goes only once its row says so: a worker that dies in between leaves a file to `sweep_files`, never a row that
+promises one.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import structlog
+
+from service.files.local import LocalFiles
+from service.store import uploads
+from service.store.database import Database
+from service.store.locks import duty_lock
+
+log = structlog.get_logger()
+
+BATCH = 500
+
+
+async def run_once(database: Database, files: LocalFiles, *, keep_completed_s: float, keep_failed_s: float) -> int:
+    """Expire what is due now; returns the number of uploads.
+
+    An upload is due `keep_completed_s` after its last job, or `keep_failed_s` when any of them failed or was cancelled;
+    without any job, `keep_failed_s` after it came.
+    """
+    total = 0
+    while expired := await _mark(database, keep_completed_s, keep_failed_s):
+        for upload_id in expired:
+            await files.remove(files.path(upload_id))
+        log.info("uploads.expired", count=len(expired))
+        total += len(expired)
+    return total
+
+
+async def _mark(database: Database, keep_completed_s: float, keep_failed_s: float) -> list[UUID]:
+    async with duty_lock(database, "expire_uploads") as db:
+        if db is None:
+            return []
+        return await uploads.expire_stale(
+            db, keep_completed_s=keep_completed_s, keep_failed_s=keep_failed_s, limit=BATCH
+        )
