@@ -76,21 +76,25 @@ picked as (
   limit least($4, coalesce((select greatest(0, free) from room where processor is null and account_id is null), $4))
 ),
 free as (
-  select id
-  from job
-  where id in (select id from picked) and state = 'queued'
-  for update skip locked
+  select locked.id, picked.account_id, picked.weight, picked.turn
+  from picked
+  cross join lateral (
+    select id
+    from job
+    where job.id = picked.id and state in ('queued', '')  -- so worded that no index but the key's is thought of
+    for update skip locked
+  ) as locked
 ),
 served as (
   update account
   set turn = mine.turn
-  from (select account_id, max(turn + 1.0 / weight) as turn from picked join free using (id) group by account_id) as mine
+  from (select account_id, max(turn + 1.0 / weight) as turn from free group by account_id) as mine
   where account.id = mine.account_id
 ),
 ticked as (
   insert into turn_clock (queue, turn)
   select $1, max(turn)
-  from picked
+  from free
   having count(*) > 0
   on conflict (queue) do update
   set turn = greatest(turn_clock.turn, excluded.turn)
@@ -130,9 +134,9 @@ select
   claimed.control, claimed.first_wait_s, claimed.longest_wait_s, claimed.deadline_s, claimed.flow_id,
   dataset.table_name, dataset.columns
 from claimed
-join picked using (id)
+join free using (id)
 left join dataset on dataset.id = claimed.dataset_id
-order by picked.turn, claimed.id;
+order by free.turn, claimed.id;
 
 -- name: extend_leases
 update lease
