@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 
 from service.domain.errors import Transient
+from service.domain.job import Control
 from service.store import jobs
 from service.store.database import UNREACHABLE
 from workers.maintenance import promote, rescue, sweep_files
@@ -85,7 +86,7 @@ class Engine:
         async with self._tools.database.connection() as db:
             ours = await jobs.extend_leases(db, list(held), self._tools.settings.lease_s)
         for key, task in held.items():
-            if key not in ours or ours[key] is not None:
+            if key not in ours or ours[key] in (Control.PAUSE, Control.CANCEL):
                 task.cancel()  # no longer ours, or the user wants something else of it
 
     def hear(self, job_id: str) -> None:

@@ -39,8 +39,8 @@ async def run_attempt(tools: Tools, claim: Claim) -> outcome.Settlement:
     """Run the job until it ends or is interrupted; how it ended. Raises LeaseLost."""
     committer = Committer(tools, claim)
     try:
-        if claim.control is Control.CANCEL:
-            return outcome.CANCELLED
+        if claim.control in (Control.PAUSE, Control.CANCEL):
+            return await wished(tools, claim)
         if claim.control is Control.RESTART:
             claim = await restart(tools, claim)
         await attempt(tools, claim, committer)
@@ -94,7 +94,7 @@ async def settle(tools: Tools, claim: Claim, settlement: outcome.Settlement) -> 
     give_up_at = time.monotonic() + SETTLE_PATIENCE_S
     while True:
         try:
-            await record(tools, claim, settlement)
+            settlement = await record(tools, claim, settlement)
             break
         except (Transient, *UNREACHABLE):
             if time.monotonic() > give_up_at:
@@ -104,11 +104,17 @@ async def settle(tools: Tools, claim: Claim, settlement: outcome.Settlement) -> 
     await tools.bus.notify(claim.job_id)
 
 
-async def record(tools: Tools, claim: Claim, settlement: outcome.Settlement) -> None:
-    """Write the settlement; a cancel that takes the rows back does so in the same transaction."""
+async def record(tools: Tools, claim: Claim, settlement: outcome.Settlement) -> outcome.Settlement:
+    """Write the settlement, or what its user wants instead by now; returns which.
+
+    A cancel that takes the rows back does so in the same transaction.
+    """
     async with asyncio.timeout(SETTLE_DEADLINE_S), tools.database.transaction() as db:
-        if settlement.state is State.CANCELLED and (await jobs.wish(db, claim))[1]:
-            await take_back(db, claim)
+        if settlement.state not in (State.COMPLETED, State.FAILED):
+            control, remove_rows = await jobs.wish(db, claim)
+            settlement = outcome.obeying(settlement, control)
+            if settlement.state is State.CANCELLED and remove_rows:
+                await take_back(db, claim)
         await jobs.settle(
             db,
             claim,
@@ -118,6 +124,7 @@ async def record(tools: Tools, claim: Claim, settlement: outcome.Settlement) -> 
             costs_attempt=settlement.costs_attempt,
             wait_s=settlement.wait_s,
         )
+    return settlement
 
 
 def request(claim: Claim, total: int, chunk_bytes: int) -> dict[str, object]:

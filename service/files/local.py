@@ -10,6 +10,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -81,8 +82,9 @@ class LocalFiles:
         with suppress(FileNotFoundError):
             await aiofiles.os.remove(path, executor=self._threads)
 
-    async def untouched_since(self, moment: float, batch: int) -> AsyncIterator[list[Found]]:
-        """Files last written before `moment` (seconds since the epoch), in batches."""
+    async def untouched_for(self, age_s: float, batch: int) -> AsyncIterator[list[Found]]:
+        """Files last written longer ago than `age_s`, in batches."""
+        moment = await self._run(self._now) - age_s
         names = await self._run(os.listdir, self._folder)
         for start in range(0, len(names), batch):
             yield await self._run(self._old_ones, names[start : start + batch], moment)
@@ -121,6 +123,11 @@ class LocalFiles:
             os.fsync(folder)  # else a power cut may forget the new name
         finally:
             os.close(folder)
+
+    def _now(self) -> float:
+        """The time by the clock that stamps the files; this process's own may be hours off."""
+        with tempfile.TemporaryFile(dir=self._folder) as probe:
+            return os.fstat(probe.fileno()).st_mtime
 
     def _old_ones(self, names: list[str], moment: float) -> list[Found]:
         old = []

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from asyncpg import Record
+from asyncpg import Record, UniqueViolationError
 
 from service.domain.dataset import columns_from_json
 from service.domain.errors import NotFound, StateError, Transient
@@ -147,7 +147,10 @@ async def advance(
 
 
 async def wish(db: Connection, claim: Claim) -> tuple[Control | None, bool]:
-    """What the user wants of a job we run, and whether a cancel takes the rows back. Raises LeaseLost."""
+    """What the user wants of a job we run, and whether a cancel takes the rows back. Raises LeaseLost.
+
+    Both hold until the transaction ends.
+    """
     row = await db.fetchrow(_SQL["wish"], claim.job_id, claim.epoch)
     if row is None:
         raise LeaseLost
@@ -203,8 +206,18 @@ async def resume(db: Connection, job_id: UUID) -> bool:
 
 
 async def retry(db: Connection, job_id: UUID, from_start: bool) -> bool:
-    """Queue a failed or cancelled job again, from its checkpoint or from the start. False for any other state."""
-    return await db.fetchval(_SQL["retry"], job_id, from_start) is not None
+    """Queue a failed or cancelled job again, from its checkpoint or from the start. False for any other state.
+
+    Raises StateError when another job with its dedupe_key is live.
+    """
+    try:
+        return await db.fetchval(_SQL["retry"], job_id, from_start) is not None
+    except UniqueViolationError as error:
+        raise StateError(
+            "conflict",
+            "Another job with the dedupe_key of this one has not ended.",
+            suggestion="Retry it once that one has ended.",
+        ) from error
 
 
 async def prioritize(db: Connection, job_id: UUID, priority: int) -> bool:

@@ -165,7 +165,7 @@ with moved as (
   update job
   set cursor = null, done = 0, rate = null,
       read = 0, inserted = 0, updated = 0, skipped = 0, rejected = 0,
-      control = null,
+      control = case when control <> 'restart' then control end,  -- a cancel asked for meanwhile is still to be obeyed
       event_seq = event_seq + 1
   where id = $1 and epoch = $2 and state = 'running'
   returning *
@@ -181,7 +181,8 @@ returning seq;
 -- name: wish
 select control, remove_rows
 from job
-where id = $1 and epoch = $2 and state = 'running';
+where id = $1 and epoch = $2 and state = 'running'
+for update;  -- what is settled by it must not change before
 
 -- name: settle
 with moved as (
@@ -196,7 +197,7 @@ with moved as (
       done = case when $3 = 'completed' then coalesce(total, done) else done end,
       phase = case $3 when 'queued' then 'waiting' when 'retrying' then 'backing off' else $3 end,
       problem = $4,
-      control = null,
+      control = case when $3 in ('queued', 'retrying') then control end,  -- a restart that is still to be made
       attempt = attempt + $5,
       run_at = now() + make_interval(secs => $6),
       finished_at = case when $3 in ('completed', 'failed', 'cancelled') then now() end,
@@ -250,6 +251,7 @@ moved as (
       outcome = case when deaths + 1 < $1 then null when inserted + updated > 0 then 'partial' else 'none' end,
       finished_at = case when deaths + 1 < $1 then null else now() end,
       problem = case when deaths + 1 < $1 then null else $2::jsonb end,
+      control = case when deaths + 1 < $1 then control end,
       deaths = deaths + 1,
       phase = case when deaths + 1 < $1 then 'waiting' else 'failed' end,
       event_seq = event_seq + 1
@@ -342,10 +344,10 @@ with moved as (
   update job
   set state = case state when 'paused' then 'queued' else state end,
       control = null,
-      phase = case state when 'paused' then 'waiting' else 'importing' end,
-      run_at = now(),
+      phase = case state when 'running' then 'importing' when 'retrying' then 'backing off' else 'waiting' end,
+      run_at = case state when 'paused' then now() else run_at end,
       event_seq = event_seq + 1
-  where id = $1 and (state = 'paused' or (state = 'running' and control = 'pause')) and removed_at is null
+  where id = $1 and (state = 'paused' or control = 'pause') and removed_at is null
   returning *
 )
 insert into event (job_id, account_id, seq, type, data)

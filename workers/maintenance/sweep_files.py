@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from service.files.local import LocalFiles
 from service.store import uploads
 from service.store.database import Database
@@ -17,7 +15,7 @@ BATCH = 500
 async def run_once(database: Database, files: LocalFiles, *, grace_s: float = GRACE_S) -> int:
     """Delete what is orphaned now; returns the number of files."""
     deleted = 0
-    async for batch in files.untouched_since(time.time() - grace_s, BATCH):
+    async for batch in files.untouched_for(grace_s, BATCH):
         async with database.connection() as db:
             owned = await uploads.which_exist(db, [f.upload_id for f in batch])
         for found in batch:
