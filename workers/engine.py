@@ -86,8 +86,9 @@ class Engine:
         async with self._tools.database.connection() as db:
             ours = await jobs.extend_leases(db, list(held), self._tools.settings.lease_s)
         for key, task in held.items():
-            if key not in ours or ours[key] in (Control.PAUSE, Control.CANCEL):
-                task.cancel()  # no longer ours, or the user wants something else of it
+            unwanted = key not in ours or ours[key] in (Control.PAUSE, Control.CANCEL)
+            if unwanted and not task.cancelling():  # once: a second one would break off the settling
+                task.cancel()
 
     def hear(self, job_id: str) -> None:
         """A user wants something of a job: if it runs here, look at once."""
