@@ -1,6 +1,6 @@
 """`make bench`: the whole service beside `psql \\copy`, alternating in one run on one server. Asserts nothing.
 
-python -m tests.bench [imports] [memory] [pickup]
+python -m tests.bench [imports] [memory] [pickup] [claim] [control] [idle]
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.bench import generate
+from tests.bench import generate, queue
 from tests.bench.measuring import Usage, watched
 
 ROWS = int(os.environ.get("BENCH_ROWS", "2000000"))
@@ -36,6 +36,7 @@ class Bench:
     url: str
     pid: int
     data: Path
+    key: str = KEY
 
     def call(self, method: str, path: str, file: Path | None = None) -> Any:
         """One HTTP request, the file as its body; the JSON answer."""
@@ -203,7 +204,19 @@ def median(values: Any) -> float:
     return statistics.median(list(values))
 
 
-PARTS = {"imports": imports, "memory": memory, "pickup": pickup}
+def control(bench: Bench) -> None:
+    """Pause and cancel while the mixed CSV loads in every slot."""
+    queue.control(bench, made("mixed", ROWS))
+
+
+PARTS = {
+    "imports": imports,
+    "memory": memory,
+    "pickup": pickup,
+    "claim": queue.claim,
+    "control": control,
+    "idle": queue.idle,
+}
 
 if __name__ == "__main__":
     BUILD.mkdir(parents=True, exist_ok=True)
