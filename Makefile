@@ -6,13 +6,18 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --extra embedded --group build
 
-.PHONY: dev test check bench schema lock clean
+.PHONY: dev test campaign check bench schema lock clean
 
 dev: $(VENV)/.runtime
 	@exec $(BIN)/python -m service $(ARGS)
 
 test: $(VENV)/.dev
 	@exec $(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+
+# Ten times the steps in random lives of jobs that `make test` takes, from another seed each time; CAMPAIGN_SEED repeats one.
+campaign: $(VENV)/.dev
+	@export CAMPAIGN_STEPS=$${CAMPAIGN_STEPS:-100000} CAMPAIGN_SEED=$${CAMPAIGN_SEED:-$$(date +%s)}; \
+	exec $(BIN)/python -m pytest -s tests/campaign $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -15,12 +15,13 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from service.domain.errors import Transient
+from service.domain.job import Control
 from service.store import claims
 from service.store.claims import Claim, Held
 from service.store.database import UNREACHABLE
 from workers.duties import SPREAD, clocks_of
 from workers.maintenance import promote, rescue, run_schedules
-from workers.runner import run_job
+from workers.runner import Run
 from workers.tools import Tools
 
 log = structlog.get_logger()
@@ -43,7 +44,7 @@ class Engine:
     def __init__(self, tools: Tools, queues: Sequence[str], freed: asyncio.Event) -> None:
         self._tools = tools
         self._queues = queues
-        self._running: dict[Held, asyncio.Task[None]] = {}
+        self._running: dict[Held, Run] = {}
         self._busy: Counter[str] = Counter()  # slots taken, by queue
         self._woken = asyncio.Event()
         self._asked = asyncio.Event()
@@ -107,9 +108,9 @@ class Engine:
             return
         async with self._tools.database.connection() as db:
             ours = await claims.extend_leases(db, list(held), self._tools.settings.lease_s)
-        for key, task in held.items():
-            if key not in ours or ours[key] is not None:
-                task.cancel()  # no longer ours, or the user wants something else of it
+        for key, run in held.items():
+            if key not in ours or ours[key] in (Control.PAUSE, Control.CANCEL):
+                run.interrupt()
 
     def hear(self, job_id: str) -> None:
         """A user wants something of a job: if it runs here, look at once."""
@@ -135,23 +136,23 @@ class Engine:
             self.wake()
 
     def _start(self, claim: Claim, queue: str) -> None:
-        task = asyncio.create_task(run_job(self._tools, claim), name=f"job {claim.job_id}")
-        self._running[claim.held] = task
+        run = self._running[claim.held] = Run(self._tools, claim)
         self._busy[queue] += 1
-        task.add_done_callback(lambda _: self._ended(claim.held, queue))
+        run.task.add_done_callback(lambda task: self._ended(task, claim, queue))
 
-    def _ended(self, key: Held, queue: str) -> None:
-        task = self._running.pop(key)
+    def _ended(self, task: asyncio.Task[None], claim: Claim, queue: str) -> None:
+        del self._running[claim.held]
         self._busy[queue] -= 1
         if not task.cancelled() and (error := task.exception()):
-            log.error("job.dropped", job_id=str(key[0]), error=repr(error))
+            log.error("job.dropped", job_id=str(claim.job_id), error=repr(error))
         self.wake()
 
     async def _let_go(self) -> None:
-        if tasks := list(self._running.values()):
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks, timeout=LET_GO_S)
+        runs = list(self._running.values())
+        for run in runs:
+            run.interrupt()
+        if runs:
+            await asyncio.wait([run.task for run in runs], timeout=LET_GO_S)
 
 
 async def every(pause_s: float, duty: Callable[[], Awaitable[object]], spread: float = 0) -> None:

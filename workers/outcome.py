@@ -30,6 +30,13 @@ INTERRUPTED: Mapping[Control | None, Settlement] = {
 """By what the user wants of a job whose attempt was broken off."""
 
 
+def obeying(settlement: Settlement, control: Control | None) -> Settlement:
+    """How an attempt ends that does not end its job, by what the user wants of it at that very moment."""
+    if control in (Control.PAUSE, Control.CANCEL):
+        return INTERRUPTED[control]
+    return settlement if settlement.state in (State.QUEUED, State.RETRYING) else RELEASED
+
+
 def of(error: BaseException, attempt: int, retry: Retry, *, progressed: bool = False) -> Settlement:
     """Judge what ended try number `attempt`; `progressed` if it committed any chunk."""
     if progressed and is_transient(error) and not isinstance(error, Transient):

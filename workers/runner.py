@@ -27,32 +27,47 @@ TAKE_BACK_DEADLINE_S = 600
 """A cancel may have many rows to take back."""
 
 
-async def run_job(tools: Tools, claim: Claim) -> None:
-    """Take a claimed job to its next state. Whatever goes wrong inside becomes an outcome here."""
-    try:
-        settlement = await run_attempt(tools, claim)
-        await settle(tools, claim, settlement)
-    except (LeaseLost, Transient, *UNREACHABLE) as error:
-        # With the database away the lease runs out, and another worker goes on.
-        log.warning("job.not_settled", job_id=str(claim.job_id), epoch=claim.epoch, error=repr(error))
+class Run:
+    """A claimed job on its way. `interrupt` breaks off its attempt, never the settling: what was done is recorded."""
+
+    def __init__(self, tools: Tools, claim: Claim) -> None:
+        self.claim = claim
+        self._tools = tools
+        self._attempt = asyncio.create_task(run_attempt(tools, claim), name=f"job {claim.job_id}")
+        self.task = asyncio.create_task(self._to_its_end())
+
+    def interrupt(self) -> None:
+        """The lease is lost, the user wants something else of the job, or the worker stops."""
+        if not self._attempt.cancelling():  # once: a second one would break off the clearing up
+            self._attempt.cancel()
+
+    async def _to_its_end(self) -> None:
+        claim = self.claim
+        try:
+            try:
+                settlement = await self._attempt
+            except (Interrupted, asyncio.CancelledError):
+                settlement = await wished(self._tools, claim)
+            await settle(self._tools, claim, settlement)
+        except (LeaseLost, Transient, *UNREACHABLE) as error:
+            # With the database away the lease runs out, and another worker goes on.
+            log.warning("job.not_settled", job_id=str(claim.job_id), epoch=claim.epoch, error=repr(error))
 
 
 async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
-    """Run the job until it ends or is interrupted; how it ended. Raises LeaseLost."""
+    """Work on the job until its end; how it ended, whatever went wrong. Raises LeaseLost, Interrupted."""
     committer = Committer(tools, claim)
     try:
-        if claim.control is Control.CANCEL:
-            return outcome.CANCELLED
+        if claim.control in (Control.PAUSE, Control.CANCEL):
+            raise Interrupted
         if claim.control is Control.RESTART:
             claim = await restart(tools, claim)
         processor = processor_of(tools, claim)
         if processor.run is not None:
             return await work(tools, claim, processor)
         await read_file(tools, claim, committer)
-    except LeaseLost:
+    except (LeaseLost, Interrupted):
         raise
-    except (Interrupted, asyncio.CancelledError):
-        return await wished(tools, claim)
     except Exception as error:
         settlement = outcome.of(error, claim.attempt, claim.retry, progressed=committer.rows > 0)
         if settlement.problem and "incident" in settlement.problem:
@@ -110,8 +125,7 @@ async def settle(tools: Tools, claim: Claim, settlement: Settlement) -> None:
     give_up_at = time.monotonic() + SETTLE_PATIENCE_S
     while True:
         try:
-            if settlement.state is not State.CANCELLED or not await cancelled_without_rows(tools, claim):
-                await tools.settler.settle(claim, settlement)
+            settlement = await record(tools, claim, settlement)
             break
         except (Transient, *UNREACHABLE):
             if time.monotonic() > give_up_at:
@@ -120,16 +134,24 @@ async def settle(tools: Tools, claim: Claim, settlement: Settlement) -> None:
     log.info(settlement.event, job_id=str(claim.job_id), processor=claim.processor, attempt=claim.attempt)
 
 
-async def cancelled_without_rows(tools: Tools, claim: Claim) -> bool:
-    """Cancel and take the rows back in one transaction, if that is what was asked for. Raises LeaseLost."""
+async def record(tools: Tools, claim: Claim, settlement: Settlement) -> Settlement:
+    """Write the settlement, or what its user wants instead by now; returns which. Raises LeaseLost.
+
+    A cancel that takes the rows back does so in the same transaction.
+    """
+    if settlement.state in (State.COMPLETED, State.FAILED):
+        await tools.settler.settle(claim, settlement)
+        return settlement
     async with asyncio.timeout(TAKE_BACK_DEADLINE_S), tools.database.transaction() as db:
-        if not (await claims.wish(db, claim))[1]:
-            return False
-        await take_back(db, claim)
-        if not await claims.settle(db, [(claim, outcome.CANCELLED)]):
+        control, remove_rows = await claims.wish(db, claim)
+        settlement = outcome.obeying(settlement, control)
+        if settlement.state is State.CANCELLED and remove_rows:
+            await take_back(db, claim)
+        settled = await claims.settle(db, [(claim, settlement)])
+        if not settled:
             raise LeaseLost
-    await tools.bus.notify(claim.changed)
-    return True
+    await tools.settler.tell([claim], settled)
+    return settlement
 
 
 def request(claim: Claim, total: int, chunk_bytes: int) -> dict[str, object]:

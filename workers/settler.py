@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import asyncpg
 
 from service.bus import Bus
 from service.store import claims
-from service.store.claims import Claim, LeaseLost, Settlement
+from service.store.claims import Claim, Held, LeaseLost, Settlement
 from service.store.database import UNREACHABLE, Database
 
 MOST = 100
@@ -34,6 +34,12 @@ class Settler:
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all())
         await written
+
+    async def tell(self, ended: Sequence[Claim], settled: Mapping[Held, bool]) -> None:
+        """Say that attempts have ended: to those who follow the jobs, and to the jobs that wait for them."""
+        await self._bus.notify(*(claim.changed for claim in ended))
+        if any(settled.values()):
+            self._freed()
 
     async def _write_all(self) -> None:
         try:
@@ -64,9 +70,7 @@ class Settler:
                 written.set_result(None)
             else:
                 written.set_exception(LeaseLost())
-        await self._bus.notify(*(claim.changed for claim, _, _ in batch if claim.held in settled))
-        if any(settled.values()):
-            self._freed()
+        await self.tell([claim for claim, _, _ in batch if claim.held in settled], settled)
 
 
 def _fail(batch: Sequence[Ending], error: Exception) -> None:

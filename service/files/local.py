@@ -10,6 +10,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -99,8 +100,9 @@ class LocalFiles:
         """Write durably which database the files here belong to."""
         await self._run(self._write_mark, mark)
 
-    async def untouched_since(self, moment: float, batch: int) -> AsyncIterator[list[Found]]:
-        """Files last written before `moment` (seconds since the epoch), in batches."""
+    async def untouched_for(self, age_s: float, batch: int) -> AsyncIterator[list[Found]]:
+        """Files last written longer ago than `age_s`, in batches."""
+        moment = await self._run(self._now) - age_s
         names = await self._run(os.listdir, self._folder)
         for start in range(0, len(names), batch):
             yield await self._run(self._old_ones, names[start : start + batch], moment)
@@ -155,6 +157,11 @@ class LocalFiles:
             file.flush()
             os.fsync(file.fileno())
         self._publish(part, self._folder / MARK)
+
+    def _now(self) -> float:
+        """The time by the clock that stamps the files; this process's own may be hours off."""
+        with tempfile.TemporaryFile(dir=self._folder) as probe:
+            return os.fstat(probe.fileno()).st_mtime
 
     def _old_ones(self, names: list[str], moment: float) -> list[Found]:
         old = []

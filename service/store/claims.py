@@ -125,7 +125,10 @@ async def report(
 
 
 async def wish(db: Connection, claim: Claim) -> tuple[Control | None, bool]:
-    """What the user wants of a job we run, and whether a cancel takes the rows back. Raises LeaseLost."""
+    """What the user wants of a job we run, and whether a cancel takes the rows back. Raises LeaseLost.
+
+    Both hold until the transaction ends.
+    """
     row = await db.fetchrow(_SQL["wish"], claim.job_id, claim.epoch)
     if row is None:
         raise LeaseLost

@@ -24,7 +24,9 @@ SQL_TYPES = {kind: kind.value for kind in ColumnType} | {ColumnType.DOUBLE: "dou
 async def ensure(db: Connection, account_id: UUID, name: str) -> UUID:
     """The dataset of that name, made if there is none. It has no table until a first chunk gives it columns."""
     dataset_id = new_id()
-    found: UUID = await db.fetchval(_SQL["ensure"], dataset_id, account_id, name, table_name(name, dataset_id))
+    found: UUID | None = None
+    while found is None:  # once more if another transaction made it meanwhile, unseen by our first look
+        found = await db.fetchval(_SQL["ensure"], dataset_id, account_id, name, table_name(name, dataset_id))
     return found
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from asyncpg import Record
+from asyncpg import Record, UniqueViolationError
 
 from service.domain.errors import NotFound, StateError, Transient
 from service.domain.job import DEFAULT_RETRY, Control, Counts, Job, Outcome, Progress, Retry, State
@@ -143,11 +143,18 @@ async def retry(db: Connection, job_id: UUID, from_start: bool) -> bool:
     """Queue a failed or cancelled job again, from its checkpoint or from the start. False for any other state.
 
     It is pending while a job that it needs has not ended. Run it in a transaction. Raises StateError: its upload has
-    expired.
+    expired, or another job with its dedupe_key is live.
     """
     await db.execute(_SQL["lock_needs"], job_id)
-    with file_needed():
-        return await db.fetchval(_SQL["retry"], job_id, from_start) is not None
+    try:
+        with file_needed():
+            return await db.fetchval(_SQL["retry"], job_id, from_start) is not None
+    except UniqueViolationError as error:
+        raise StateError(
+            "conflict",
+            "Another job with the dedupe_key of this one has not ended.",
+            suggestion="Retry it once that one has ended.",
+        ) from error
 
 
 async def prioritize(db: Connection, job_id: UUID, priority: int) -> bool:

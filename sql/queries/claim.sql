@@ -148,7 +148,8 @@ returning lease.job_id, lease.epoch, (select control from job where job.id = lea
 -- name: wish
 select control, remove_rows
 from job
-where id = $1 and epoch = $2 and state = 'running';
+where id = $1 and epoch = $2 and state = 'running'
+for update;  -- what is settled by it must not change before
 
 -- name: advance
 with moved as (
@@ -206,7 +207,7 @@ with moved as (
   update job
   set cursor = null, done = 0, rate = null,
       read = 0, inserted = 0, updated = 0, skipped = 0, rejected = 0,
-      control = null,
+      control = case when control <> 'restart' then control end,  -- a cancel asked for meanwhile is still to be obeyed
       event_seq = event_seq + 1
   where id = $1 and epoch = $2 and state = 'running'
   returning *
@@ -238,7 +239,7 @@ moved as (
       phase = case settled.state when 'queued' then 'waiting' when 'retrying' then 'backing off' else settled.state end,
       problem = settled.problem,
       output = coalesce(settled.output, job.output),
-      control = null,
+      control = case when settled.state in ('queued', 'retrying') then control end,  -- a restart that is still to be made
       attempt = attempt + settled.cost,
       run_at = now() + make_interval(secs => settled.wait_s),
       finished_at = case when settled.state in ('completed', 'failed', 'cancelled') then now() end,
@@ -289,6 +290,7 @@ moved as (
       outcome = case when deaths + 1 < $1 then null when inserted + updated > 0 then 'partial' else 'none' end,
       finished_at = case when deaths + 1 < $1 then null else now() end,
       problem = case when deaths + 1 < $1 then null else $2::jsonb end,
+      control = case when deaths + 1 < $1 then control end,
       deaths = deaths + 1,
       phase = case when deaths + 1 < $1 then 'waiting' else 'failed' end,
       event_seq = event_seq + 1

@@ -136,12 +136,12 @@ returning seq;
 -- name: resume
 with moved as (
   update job
-  set state = case when state = 'running' then state when waits_for > 0 then 'pending' else 'queued' end,
+  set state = case when state <> 'paused' then state when waits_for > 0 then 'pending' else 'queued' end,
       control = null,
-      phase = case state when 'paused' then 'waiting' else 'importing' end,
-      run_at = now(),
+      phase = case state when 'running' then 'importing' when 'retrying' then 'backing off' else 'waiting' end,
+      run_at = case state when 'paused' then now() else run_at end,
       event_seq = event_seq + 1
-  where id = $1 and (state = 'paused' or (state = 'running' and control = 'pause')) and removed_at is null
+  where id = $1 and (state = 'paused' or control = 'pause') and removed_at is null
   returning *
 )
 insert into event (job_id, account_id, seq, type, data)

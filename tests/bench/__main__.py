@@ -1,6 +1,6 @@
 """`make bench`: the whole service beside `psql \\copy`, alternating in one run on one server. Asserts nothing.
 
-python -m tests.bench [imports] [memory] [pickup]
+python -m tests.bench [imports] [memory] [pickup] [claim] [control] [idle]
 python -m tests.bench queues [PEER…]       beside other job queues, which this installs into build/bench-peers
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.bench import generate, queues
+from tests.bench import generate, queue, queues
 from tests.bench.measuring import Usage, watched
 
 ROWS = int(os.environ.get("BENCH_ROWS", "2000000"))
@@ -37,6 +37,7 @@ class Bench:
     url: str
     pid: int
     data: Path
+    key: str = KEY
 
     def call(self, method: str, path: str, file: Path | None = None) -> Any:
         """One HTTP request, the file as its body; the JSON answer."""
@@ -204,7 +205,19 @@ def median(values: Any) -> float:
     return statistics.median(list(values))
 
 
-PARTS = {"imports": imports, "memory": memory, "pickup": pickup}
+def control(bench: Bench) -> None:
+    """Pause and cancel while the mixed CSV loads in every slot."""
+    queue.control(bench, made("mixed", ROWS))
+
+
+PARTS = {
+    "imports": imports,
+    "memory": memory,
+    "pickup": pickup,
+    "claim": queue.claim,
+    "control": control,
+    "idle": queue.idle,
+}
 
 if __name__ == "__main__":
     BUILD.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ A file of an upload that was given up as lost is good news instead, and its row 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -30,7 +29,7 @@ async def run_once(database: Database, files: LocalFiles, *, grace_s: float = GR
     deleted = 0
     if not await is_ours(database, files):
         return deleted
-    async for batch in files.untouched_since(time.time() - grace_s, BATCH):
+    async for batch in files.untouched_for(grace_s, BATCH):
         async with duty_lock(database, "sweep_files") as db:
             if db is None:
                 return deleted
