@@ -6,7 +6,7 @@ with created as (
   )
   select
     $1, $2, $3, $4, case when $13 > now() then 'pending' else 'queued' end, $5, $6, $7, $8, $9,
-    $10, $11, 'waiting', 1, coalesce($13, now()), $14, $15, $16, $17, $18, $19
+    $10, $11, 'waiting', 1, greatest($13, now()), $14, $15, $16, $17, $18, $19
   on conflict (account_id, dedupe_key) where dedupe_key is not null and state not in ('completed', 'failed', 'cancelled') do nothing
   returning id, account_id
 )
@@ -30,7 +30,7 @@ created as (
   )
   select
     id, account_id, processor, queue, case when run_at > now() then 'pending' else 'queued' end, priority, options,
-    metadata, input, unit, 'waiting', 1, coalesce(run_at, now()), max_attempts, first_wait_s, longest_wait_s, deadline_s
+    metadata, input, unit, 'waiting', 1, greatest(run_at, now()), max_attempts, first_wait_s, longest_wait_s, deadline_s
   from new
   returning *
 ),

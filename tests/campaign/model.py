@@ -88,7 +88,8 @@ class Model:
     def __init__(self) -> None:
         self.jobs: dict[UUID, Job] = {}
         self.keys: dict[tuple[str, str], tuple[Asked, UUID]] = {}
-        self.served: dict[str, int] = {}
+        self.turns: dict[str, int] = {}  # virtual time, by account
+        self.clock = 0
 
     # What users do
 
@@ -187,19 +188,23 @@ class Model:
 
     # What workers do
 
+    def _turn(self, job: Job) -> int:
+        return max(self.turns.get(job.asked.account, 0), self.clock)
+
     def next_up(self) -> Job | None:
-        """The most urgent job; among equals that of the account served longest ago, then its oldest."""
+        """The most urgent job; among equals that of the account whose turn it is, then the oldest."""
         queued = [job for job in self.jobs.values() if job.state is State.QUEUED]
         urgent = [job for job in queued if job.priority == max(j.priority for j in queued)]
         oldest = {job.asked.account: job for job in sorted(urgent, key=lambda j: j.id, reverse=True)}
-        return min(oldest.values(), key=lambda j: (self.served.get(j.asked.account, 0), j.id), default=None)
+        return min(oldest.values(), key=lambda j: (self._turn(j), j.id), default=None)
 
     def claim(self) -> Hand | None:
         """Start the next job."""
         job = self.next_up()
         if job is None:
             return None
-        self.served[job.asked.account] = max(self.served.values(), default=0) + 1
+        self.clock = self._turn(job)
+        self.turns[job.asked.account] = self.clock + 1
         job.epoch += 1
         job.expired = False
         job.results.append(None)

@@ -56,10 +56,11 @@ class World:
     uploads: dict[str, str]
 
     async def begin(self) -> None:
-        """No job, and no account served yet."""
+        """No job, and no account had a turn yet."""
         self.worker = Worker(self.tools)
         await self.admin.execute("delete from millrace.job")
-        await self.admin.execute("update millrace.account set served_at = '-infinity'")
+        await self.admin.execute("update millrace.account set turn = 0")
+        await self.admin.execute("delete from millrace.turn_clock")
         for table in await self.admin.fetch("select table_name from millrace.dataset"):
             await self.admin.execute(f'delete from datasets."{table[0]}"')
 
