@@ -782,9 +782,7 @@ CREATE INDEX job_flow ON millrace.job USING btree (flow_id) WHERE (flow_id IS NO
 
 CREATE INDEX job_lanes ON millrace.job USING btree (queue, priority, account_id, processor, id) WHERE (state = 'queued'::text);
 
-CREATE INDEX job_live ON millrace.job USING btree (account_id, id DESC) WHERE (state <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text]));
-
-CREATE INDEX job_live_state ON millrace.job USING btree (account_id, state, run_at) WHERE (finished_at IS NULL);
+CREATE INDEX job_live ON millrace.job USING btree (account_id, id DESC) WHERE (finished_at IS NULL);
 
 CREATE INDEX job_upload ON millrace.job USING btree (upload_id) WHERE (upload_id IS NOT NULL);
 

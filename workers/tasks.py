@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 
 from service.domain.errors import Transient
@@ -22,23 +24,28 @@ async def work(tools: Tools, claim: Claim, processor: Processor) -> Settlement:
     """Run the processor to its end. Raises LeaseLost, Interrupted, Transient, or what the processor raises."""
     assert processor.run is not None
     deadline_s = claim.retry.deadline_s or tools.settings.chunk_deadline_s
-    reports = aiter(processor.run(Task(claim.input, processor.options.model_validate(claim.options), claim.cursor)))
+    task = Task(claim.input, processor.options.model_validate(claim.options), claim.cursor)
     stored, stored_at = Report(), 0.0
-    while True:
-        try:
-            async with asyncio.timeout(deadline_s) as clock:
-                report = await anext(reports, None)
-        except TimeoutError:
-            if clock.expired():
-                raise _stuck(deadline_s) from None
+    async with aclosing(processor.run(task)) as reports:
+        while True:
+            report = await _next(reports, deadline_s)
+            if report is None:
+                return outcome.DONE
+            if report.output is not None:
+                return replace(outcome.DONE, output=report.output)
+            if report.cursor or report.phase != stored.phase or time.monotonic() > stored_at + REPORT_EVERY_S:
+                await _store(tools, claim, report)
+                stored, stored_at = report, time.monotonic()
+
+
+async def _next(reports: AsyncGenerator[Report, None], deadline_s: float) -> Report | None:
+    try:
+        async with asyncio.timeout(deadline_s) as clock:
+            return await anext(reports, None)
+    except TimeoutError:
+        if not clock.expired():  # the processor's own
             raise
-        if report is None:
-            return outcome.DONE
-        if report.output is not None:
-            return replace(outcome.DONE, output=report.output)
-        if report.cursor or report.phase != stored.phase or time.monotonic() > stored_at + REPORT_EVERY_S:
-            await _store(tools, claim, report)
-            stored, stored_at = report, time.monotonic()
+        raise _stuck(deadline_s) from None
 
 
 async def _store(tools: Tools, claim: Claim, report: Report) -> None:

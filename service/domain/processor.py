@@ -11,7 +11,7 @@ await there, never compute for long. It is resumed with the cursor of its last s
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -148,7 +148,7 @@ class Processor:
     name: str
     title: str
     chunks: Callable[[Work], AsyncIterator[Chunk]] | None = None
-    run: Callable[[Task], AsyncIterator[Report]] | None = None
+    run: Callable[[Task], AsyncGenerator[Report, None]] | None = None
     options: type[BaseModel] = NoOptions
     queue: str = "cpu"
     unit: str = "bytes"

@@ -90,6 +90,7 @@ async def open_database(url: str, *, role: str, connections: int, name: str) -> 
         min_size=1,
         max_size=connections,
         init=_speak_json,
+        reset=_as_it_was,
         server_settings={
             "role": role,
             "search_path": "millrace",
@@ -115,6 +116,10 @@ async def open_database(url: str, *, role: str, connections: int, name: str) -> 
                 await database.close()
         except TimeoutError:
             pool.terminate()
+
+
+async def _as_it_was(_db: asyncpg.Connection) -> None:
+    """Nothing to reset, and so no round trip: all that we set ends with its transaction."""
 
 
 async def _speak_json(db: asyncpg.Connection) -> None:

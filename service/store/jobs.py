@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -184,7 +184,10 @@ def _plain(job: NewJob) -> dict[str, Any]:
         "input": job.input,
         "unit": job.unit,
         "run_at": None if job.run_at is None else job.run_at.isoformat(),
-        **asdict(job.retry),
+        "max_attempts": job.retry.max_attempts,
+        "first_wait_s": job.retry.first_wait_s,
+        "longest_wait_s": job.retry.longest_wait_s,
+        "deadline_s": job.retry.deadline_s,
     }
 
 

@@ -79,4 +79,4 @@ for each row
 execute function place_event();
 
 create index job_live on job (account_id, id desc)
-where state not in ('completed', 'failed', 'cancelled');  -- an account's live jobs, however many have ended
+where finished_at is null;  -- an account's live jobs, however many have ended

@@ -17,9 +17,6 @@ alter table storage enable row level security;  -- and no policy: none of the AP
 
 alter table job add column due_at timestamptz;  -- run_at as submitted, which retries move; null in jobs older than this column
 
--- For the live numbers of an account.
-create index job_live_state on job (account_id, state, run_at) where finished_at is null;
-
 -- A job that is to run needs the file of its upload. The lock makes the one that expires it pass it by, or us wait for
 -- that one's commit; and the check sees the row as committed then.
 create function check_upload_kept() returns trigger

@@ -84,7 +84,7 @@ from job
 left join dataset on dataset.id = job.dataset_id
 where job.account_id = $1
   and job.removed_at is null
-  and job.state not in ('completed', 'failed', 'cancelled')
+  and job.finished_at is null
 order by job.id desc
 limit $2;
 

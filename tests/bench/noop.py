@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from pydantic import BaseModel
 
@@ -20,7 +20,7 @@ class Sent(BaseModel):
     sent: float = 0
 
 
-async def run(task: Task) -> AsyncIterator[Report]:
+async def run(task: Task) -> AsyncGenerator[Report, None]:
     """Do nothing, but tell the bench."""
     assert isinstance(task.options, Sent)
     tally.note(task.options.sent)
