@@ -116,8 +116,9 @@ $$;
 grant select on job_stat to millrace_api;
 
 create function add_job_end(ended job, sign integer) returns void
-language sql set search_path = millrace, pg_temp
+language plpgsql set search_path = millrace, pg_temp  -- so that its plan is kept
 as $$
+begin
   insert into job_end (
     account_id, sign, processor, state, outcome, finished_at,
     read, inserted, updated, skipped, rejected, bytes, run_ms, wait_ms
@@ -133,7 +134,8 @@ as $$
     ),
     round(greatest(0, extract(epoch from ended.started_at - coalesce(ended.due_at, ended.created_at))) * 1000)
       * case when ended.started_at is not null then 1 end
-  )
+  );
+end
 $$;
 revoke all on function add_job_end from public;
 
