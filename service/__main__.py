@@ -6,6 +6,10 @@ api             the API alone; run `python -m workers` beside it
 migrate         bring the database to the newest schema, and leave
 check           say whether settings, database, Redis and storage will do
 account NAME    make an account if there is none of that name, and print a new key for it
+limit queue|processor|account NAME [NUMBER]
+                let at most NUMBER of its jobs run at a time on all workers together; without NUMBER, any number
+weight ACCOUNT NUMBER
+                give an account NUMBER turns (1-100) where others have one
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from pathlib import Path
 import asyncpg
 from pydantic import ValidationError
 
-from service import lifecycle, logs
+from service import admin, lifecycle, logs
 from service.actions.submits import Submits
 from service.api.streams import Streams
 from service.app import create_app
@@ -27,6 +31,7 @@ from service.bus import Bus
 from service.config import Settings, explain
 from service.deps import Deps
 from service.dispatch import Dispatch, open_redis
+from service.domain.errors import NotFound
 from service.embedded import EmbeddedError
 from service.files.local import LocalFiles
 from service.server import CannotStart, Server, bind, url_of
@@ -35,7 +40,7 @@ from service.store.database import API_ROLE, WORKER_ROLE, open_database
 from workers.registry import discover
 from workers.work import work
 
-COMMANDS = ("dev", "all", "api", "migrate", "check", "account")
+COMMANDS = ("dev", "all", "api", "migrate", "check")
 
 
 async def serve(settings: Settings, command: str) -> None:
@@ -106,19 +111,6 @@ def announce(url: str, key: str) -> None:
     print(f"listening on {url}", flush=True)
 
 
-async def account(settings: Settings, name: str) -> None:
-    """Print a new key for an account."""
-    key = accounts.fresh_key()
-    async with lifecycle.located(settings) as located:
-        await migrations.migrate(located.database_url)
-        async with (
-            open_database(located.database_url, role=WORKER_ROLE, connections=1, name="millrace setup") as database,
-            database.transaction() as db,
-        ):
-            await accounts.ensure(db, name, key)
-    print(key)
-
-
 async def migrate(settings: Settings) -> None:
     """Apply what is missing."""
     async with lifecycle.located(settings) as located:
@@ -139,8 +131,8 @@ async def check(settings: Settings) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run a command; what a person can mend is said in one sentence."""
-    command = arguments[0] if arguments else "dev"
-    if command not in COMMANDS or len(arguments) > 1 + (command == "account"):
+    command, *words = arguments or ["dev"]
+    if command not in admin.COMMANDS and (command not in COMMANDS or words):
         sys.exit(__doc__)
     try:
         settings = Settings()
@@ -154,11 +146,11 @@ def main(arguments: list[str]) -> None:
                 asyncio.run(migrate(settings))
             case "check":
                 asyncio.run(check(settings))
-            case "account":
-                asyncio.run(account(settings, *arguments[1:]))
-            case _:
+            case "dev" | "all" | "api":
                 asyncio.run(serve(settings, command))
-    except (EmbeddedError, CannotStart) as error:
+            case _:
+                asyncio.run(admin.run(settings, command, words))
+    except (EmbeddedError, CannotStart, admin.Usage, NotFound) as error:
         sys.exit(str(error))
     except (OSError, asyncpg.PostgresError) as error:
         sys.exit(f"Cannot start: {error}. Check MILLRACE_DATABASE_URL and MILLRACE_REDIS_URL.")

@@ -14,8 +14,9 @@ from service.domain.job import Control, Job, Outcome, State
 class Circumstances:
     """What surrounds a job at one moment, `now`.
 
-    `position` (from 1) and `busy` (jobs of its queue that run) are for queued jobs. `worker`, `claimed_at` and
-    `is_held` (its lease has not run out) are for running ones, `paused_at` for paused ones.
+    `position` (from 1), `busy` (jobs of its queue that run) and `full_limit` (one that it has run into) are for queued
+    jobs. `worker`, `claimed_at` and `is_held` (its lease has not run out) are for running ones, `paused_at` for paused
+    ones.
     """
 
     now: datetime
@@ -27,6 +28,7 @@ class Circumstances:
     paused_at: datetime | None = None
     position: int | None = None
     busy: int | None = None
+    full_limit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,16 @@ def _pending(job: Job, around: Circumstances) -> Explanation:
 def _queued(job: Job, around: Circumstances) -> Explanation:
     position = around.position or 1
     line = f"It is number {position:,} in the line of queue {job.queue}"
-    return replace(_in_line(job, around.busy or 0, line), position=position, ahead=position - 1)
+    told = _held_back(around.full_limit) if around.full_limit else _in_line(job, around.busy or 0, line)
+    return replace(told, position=position, ahead=position - 1)
+
+
+def _held_back(limit: str) -> Explanation:
+    return Explanation(
+        "limit_reached",
+        f"As many jobs run as may run at a time ({limit}).",
+        "It starts when one of them ends. An operator can change it: `python -m service limit`.",
+    )
 
 
 def _in_line(job: Job, busy: int, line: str) -> Explanation:

@@ -45,8 +45,8 @@ open_lane as (
     account.weight,
     greatest(account.turn, coalesce((select turn from turn_clock where queue = $1), 0)) as turn,
     least(10, lane.priority + floor(extract(epoch from now() - lane.run_at) / $5)) as urgency,
-    coalesce(of_account.free, $4) as account_free,
-    coalesce(of_processor.free, $4) as processor_free
+    of_account.free as account_free,
+    of_processor.free as processor_free
   from lane
   join account on account.id = lane.account_id
   left join room as of_account on of_account.account_id = lane.account_id
@@ -57,10 +57,8 @@ open_lane as (
 ),
 candidate as (
   select
-    waiting.id,
-    account_id, weight, turn, urgency, account_free, processor_free,
-    row_number() over (partition by account_id order by urgency desc, waiting.id) as nth_of_account,
-    row_number() over (partition by processor order by urgency desc, turn, waiting.id) as nth_of_processor
+    waiting.id, account_id, processor, weight, turn, urgency, account_free, processor_free,
+    row_number() over (partition by account_id order by urgency desc, waiting.id) as nth
   from open_lane
   cross join lateral (
     select id
@@ -71,11 +69,18 @@ candidate as (
     limit $4
   ) as waiting
 ),
-picked as (
-  select id, account_id, weight, turn + (nth_of_account - 1.0) / weight as turn
+in_turn as (
+  select
+    id, account_id, weight, urgency, processor_free, turn + (nth - 1.0) / weight as turn,
+    row_number() over (partition by processor order by urgency desc, turn + (nth - 1.0) / weight, id) as nth
   from candidate
-  where nth_of_account <= account_free and nth_of_processor <= processor_free
-  order by urgency desc, turn + (nth_of_account - 1.0) / weight, id
+  where account_free is null or nth <= account_free
+),
+picked as (
+  select id, account_id, weight, turn
+  from in_turn
+  where processor_free is null or nth <= processor_free
+  order by urgency desc, turn, id
   limit least($4, coalesce((select greatest(0, free) from room where processor is null and account_id is null), $4))
 ),
 free as (

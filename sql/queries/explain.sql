@@ -14,7 +14,8 @@ select
     limit 1
   ) end as paused_at,
   case when job.state = 'queued' then queue_position(job.id) end as position,
-  case when job.state = 'queued' then queue_busy(job.queue) end as busy
+  case when job.state = 'queued' then queue_busy(job.queue) end as busy,
+  (select format('%s %s: %s', kind, name, max_running) from full_limits(job.id) limit 1) as full_limit
 from job
 left join lease on lease.job_id = job.id and lease.epoch = job.epoch
 left join attempt on attempt.job_id = job.id and attempt.epoch = job.epoch

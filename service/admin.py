@@ -1,0 +1,66 @@
+"""What an operator sets from the command line: accounts and their keys, limits, weights."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from service import lifecycle
+from service.config import Settings
+from service.store import accounts, limits, migrations
+from service.store.database import WORKER_ROLE, Connection, open_database
+
+
+class Usage(Exception):
+    """The words of a command do not fit; says how they should be."""
+
+
+async def account(settings: Settings, name: str) -> None:
+    """Print a new key for an account, which is made if there is none of that name."""
+    key = accounts.fresh_key()
+    async with _owner(settings) as db:
+        await accounts.ensure(db, name, key)
+    print(key)
+
+
+async def limit(settings: Settings, kind: str, name: str, most: str = "") -> None:
+    """Let at most so many jobs of a queue, processor or account run at a time; without a number, any number."""
+    if kind not in limits.KINDS or not (most.isdecimal() or not most):
+        raise Usage(f"limit {'|'.join(limits.KINDS)} NAME [NUMBER]")
+    async with _owner(settings) as db:
+        await limits.limit(db, kind, name, int(most) if most else None)
+
+
+async def weight(settings: Settings, name: str, turns: str) -> None:
+    """Give an account more turns than others, 1 to 100."""
+    if not turns.isdecimal() or not 1 <= int(turns) <= 100:
+        raise Usage("weight ACCOUNT 1-100")
+    async with _owner(settings) as db:
+        await limits.weigh(db, name, int(turns))
+
+
+COMMANDS: Mapping[str, tuple[Callable[..., Awaitable[None]], tuple[int, ...]]] = {
+    "account": (account, (1,)),
+    "limit": (limit, (2, 3)),
+    "weight": (weight, (2,)),
+}
+"""Each with the numbers of words that it takes."""
+
+
+async def run(settings: Settings, command: str, words: Sequence[str]) -> None:
+    """Run a command on the database of the settings. Raises Usage, NotFound."""
+    order, takes = COMMANDS[command]
+    if len(words) not in takes:
+        raise Usage(f"{command} takes {' or '.join(map(str, takes))} words: see python -m service help")
+    await order(settings, *words)
+
+
+@asynccontextmanager
+async def _owner(settings: Settings) -> AsyncIterator[Connection]:
+    async with lifecycle.located(settings) as located:
+        await migrations.migrate(located.database_url)
+        async with (
+            open_database(located.database_url, role=WORKER_ROLE, connections=1, name="millrace setup") as database,
+            database.transaction() as db,
+        ):
+            yield db
