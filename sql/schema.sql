@@ -30,20 +30,39 @@ $$;
 
 ALTER FUNCTION millrace.check_job_transition() OWNER TO millrace_worker;
 
-CREATE FUNCTION millrace.count_down_dependents() RETURNS trigger
+CREATE FUNCTION millrace.count_dependents() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_temp'
     AS $$
 begin
-  update job
-  set waits_for = waits_for - 1
-  from dependency
-  where dependency.needs_id = new.id and job.id = dependency.job_id and job.waits_for > 0;
+  if new.finished_at is not null then
+    update job
+    set waits_for = waits_for - 1
+    where id in (
+      select job.id
+      from dependency
+      join job on job.id = dependency.job_id
+      where dependency.needs_id = new.id and job.waits_for > 0
+      order by job.id
+      for no key update of job  -- everybody locks jobs in this order
+    );
+  else
+    update job
+    set waits_for = waits_for + 1
+    where id in (
+      select job.id
+      from dependency
+      join job on job.id = dependency.job_id
+      where dependency.needs_id = new.id and job.state in ('pending', 'paused')
+      order by job.id
+      for no key update of job
+    );
+  end if;
   return null;
 end
 $$;
 
-ALTER FUNCTION millrace.count_down_dependents() OWNER TO millrace_worker;
+ALTER FUNCTION millrace.count_dependents() OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.full_limits(waiting_id uuid) RETURNS TABLE(kind text, name text, max_running integer)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -107,6 +126,21 @@ end
 $$;
 
 ALTER FUNCTION millrace.judge_flow() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.lacks_needs(waiting_id uuid) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+  select exists (
+    select
+    from job
+    join dependency on dependency.job_id = job.id
+    join job as needed on needed.id = dependency.needs_id
+    where job.id = waiting_id and job.run_if = 'completed' and needed.state <> 'completed'
+  )
+$$;
+
+ALTER FUNCTION millrace.lacks_needs(waiting_id uuid) OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.queue_busy(named text) RETURNS bigint
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -574,9 +608,9 @@ CREATE INDEX schedule_last_job ON millrace.schedule USING btree (last_job_id) WH
 
 CREATE INDEX upload_account ON millrace.upload USING btree (account_id, id DESC);
 
-CREATE TRIGGER job_ended AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_needed AND (new.finished_at IS NOT NULL) AND (old.finished_at IS NULL))) EXECUTE FUNCTION millrace.count_down_dependents();
+CREATE TRIGGER job_ended AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_needed AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.count_dependents();
 
-CREATE TRIGGER job_moves_flow AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((new.flow_id IS NOT NULL) AND new.is_required AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.judge_flow();
+CREATE CONSTRAINT TRIGGER job_moves_flow AFTER UPDATE OF state ON millrace.job DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((new.flow_id IS NOT NULL) AND new.is_required AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.judge_flow();
 
 CREATE TRIGGER job_transition BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION millrace.check_job_transition();
 

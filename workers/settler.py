@@ -64,7 +64,8 @@ class Settler:
                 written.set_result(None)
             else:
                 written.set_exception(LeaseLost())
-        await self._bus.notify(*(job_id for job_id, _ in settled))
+        flows = {claim.flow_id for claim, _, _ in batch if claim.flow_id and claim.held in settled}
+        await self._bus.notify(*(job_id for job_id, _ in settled), *flows)
         if any(settled.values()):
             self._freed()
 

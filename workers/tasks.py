@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from dataclasses import replace
 
 from service.domain.errors import Transient
@@ -12,6 +13,7 @@ from service.store import claims
 from service.store.claims import Claim, Settlement
 from workers import outcome
 from workers.committer import Interrupted
+from workers.stores import JobStores
 from workers.tools import Tools
 
 REPORT_EVERY_S = 0.25
@@ -22,23 +24,24 @@ async def work(tools: Tools, claim: Claim, processor: Processor) -> Settlement:
     """Run the processor to its end. Raises LeaseLost, Interrupted, Transient, or what the processor raises."""
     assert processor.run is not None
     deadline_s = claim.retry.deadline_s or tools.settings.chunk_deadline_s
-    reports = aiter(processor.run(Task(claim.input, processor.options.model_validate(claim.options), claim.cursor)))
+    options = processor.options.model_validate(claim.options)
     stored, stored_at = Report(), 0.0
-    while True:
-        try:
-            async with asyncio.timeout(deadline_s) as clock:
-                report = await anext(reports, None)
-        except TimeoutError:
-            if clock.expired():
-                raise _stuck(deadline_s) from None
-            raise
-        if report is None:
-            return outcome.DONE
-        if report.output is not None:
-            return replace(outcome.DONE, output=report.output)
-        if report.cursor or report.phase != stored.phase or time.monotonic() > stored_at + REPORT_EVERY_S:
-            await _store(tools, claim, report)
-            stored, stored_at = report, time.monotonic()
+    async with aclosing(processor.run(Task(claim.input, options, claim.cursor, JobStores(tools, claim)))) as reports:
+        while True:
+            try:
+                async with asyncio.timeout(deadline_s) as clock:
+                    report = await anext(reports, None)
+            except TimeoutError:
+                if clock.expired():
+                    raise _stuck(deadline_s) from None
+                raise
+            if report is None:
+                return outcome.DONE
+            if report.output is not None:
+                return replace(outcome.DONE, output=report.output)
+            if report.cursor or report.phase != stored.phase or time.monotonic() > stored_at + REPORT_EVERY_S:
+                await _store(tools, claim, report)
+                stored, stored_at = report, time.monotonic()
 
 
 async def _store(tools: Tools, claim: Claim, report: Report) -> None:

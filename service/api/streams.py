@@ -1,11 +1,12 @@
-"""The hub of live streams: each job's new events are read once per process, however many clients follow it."""
+"""The hub of live streams: a job's or flow's new events are read once per process for all its clients."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
@@ -13,9 +14,10 @@ import structlog
 from service.bus import CHANGES, Bus
 from service.domain.errors import Transient
 from service.domain.event import Event
+from service.domain.flow import Flow
 from service.domain.job import Job
-from service.store import events
-from service.store.database import UNREACHABLE, Database
+from service.store import events, flows
+from service.store.database import UNREACHABLE, Connection, Database
 
 log = structlog.get_logger()
 
@@ -24,7 +26,7 @@ TAIL = 200
 
 
 class Streams:
-    """Feeds by job, kept while somebody follows. Run `run` in a task; `close` ends every stream."""
+    """Feeds by job or flow, kept while somebody follows. Run `run` in a task; `close` ends every stream."""
 
     def __init__(self, database: Database, bus: Bus, poll_s: float) -> None:
         self._database = database
@@ -45,7 +47,18 @@ class Streams:
 
     async def follow(self, job: Job, after: int) -> AsyncIterator[Sequence[Event]]:
         """Batches of events behind number `after`, each event once and in order, until `close`."""
-        async with self._feed(job) as feed:
+        source = Source(job.id, job.account_id, lambda db, seq: events.after(db, job.id, seq, limit=PAGE))
+        async for batch in self._follow(source, job.event_seq, after):
+            yield batch
+
+    async def follow_flow(self, flow: Flow, after: int) -> AsyncIterator[Sequence[Event]]:
+        """The same for the events of a flow."""
+        source = Source(flow.id, flow.account_id, lambda db, seq: flows.events_after(db, flow.id, seq, limit=PAGE))
+        async for batch in self._follow(source, flow.event_seq, after):
+            yield batch
+
+    async def _follow(self, source: Source, newest: int, after: int) -> AsyncIterator[Sequence[Event]]:
+        async with self._feed(source, newest) as feed:
             while not self._closing:
                 news = feed.news  # taken before the look, so that nothing falls in between
                 batch = await feed.behind(after)
@@ -56,10 +69,10 @@ class Streams:
                     await news.wait()
 
     @asynccontextmanager
-    async def _feed(self, job: Job) -> AsyncIterator[Feed]:
-        feed = self._feeds.get(job.id)
+    async def _feed(self, source: Source, newest: int) -> AsyncIterator[Feed]:
+        feed = self._feeds.get(source.id)
         if feed is None:
-            feed = self._feeds[job.id] = Feed(self._database, job)
+            feed = self._feeds[source.id] = Feed(self._database, source, newest)
             feed.reader = asyncio.create_task(feed.read(self._poll_s))
         feed.followers += 1
         try:
@@ -68,7 +81,7 @@ class Streams:
             feed.followers -= 1
             if feed.followers == 0:
                 feed.reader.cancel()
-                self._feeds.pop(job.id, None)
+                self._feeds.pop(source.id, None)
 
     def _heard(self, message: str) -> None:
         for job_id in message.split():
@@ -76,18 +89,26 @@ class Streams:
                 feed.wake()
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Numbered events of one job or flow: whose they are, and how those behind a number are read."""
+
+    id: UUID
+    account_id: UUID
+    fetch: Callable[[Connection, int], Awaitable[Sequence[Event]]]
+
+
 class Feed:
-    """One job's latest events, and a signal when there are more."""
+    """The latest events of a source, and a signal when there are more."""
 
     reader: asyncio.Task[None]
 
-    def __init__(self, database: Database, job: Job) -> None:
+    def __init__(self, database: Database, source: Source, newest: int) -> None:
         self.followers = 0
         self.news = asyncio.Event()
         self._database = database
-        self._account_id = job.account_id
-        self._job_id = job.id
-        self._position = job.event_seq
+        self._source = source
+        self._position = newest
         self._tail: deque[Event] = deque(maxlen=TAIL)
         self._woken = asyncio.Event()
 
@@ -110,7 +131,7 @@ class Feed:
             try:
                 await self._read_new()
             except (Transient, *UNREACHABLE) as error:
-                log.warning("stream.database_away", job_id=str(self._job_id), error=repr(error))
+                log.warning("stream.database_away", source=str(self._source.id), error=repr(error))
             self._announce()  # also without news: followers look whether the hub is closing
             with suppress(TimeoutError):
                 async with asyncio.timeout(poll_s):
@@ -127,5 +148,5 @@ class Feed:
         self.news = asyncio.Event()
 
     async def _fetch(self, seq: int) -> Sequence[Event]:
-        async with self._database.transaction(self._account_id) as db:
-            return await events.after(db, self._job_id, seq, limit=PAGE)
+        async with self._database.transaction(self._source.account_id) as db:
+            return await self._source.fetch(db, seq)

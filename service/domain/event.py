@@ -26,6 +26,9 @@ class EventType(StrEnum):
     COMPLETED = "job.completed"
     FAILED = "job.failed"
     CANCELLED = "job.cancelled"
+    FLOW_COMPLETED = "flow.completed"
+    FLOW_FAILED = "flow.failed"
+    FLOW_RESUMED = "flow.resumed"
 
 
 TERMINAL = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})

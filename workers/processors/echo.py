@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from service.domain.processor import Processor, Report, Task
 
 
-async def run(task: Task) -> AsyncIterator[Report]:
+async def run(task: Task) -> AsyncGenerator[Report, None]:
     """One report, with the input as output."""
     yield Report(done=1, total=1, output=task.input)
 
