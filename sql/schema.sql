@@ -80,9 +80,10 @@ WITH (fillfactor='70');
 ALTER TABLE millrace.job OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.add_job_end(ended millrace.job, sign integer) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_temp'
     AS $$
+begin
   insert into job_end (
     account_id, sign, processor, state, outcome, finished_at,
     read, inserted, updated, skipped, rejected, bytes, run_ms, wait_ms
@@ -98,7 +99,8 @@ CREATE FUNCTION millrace.add_job_end(ended millrace.job, sign integer) RETURNS v
     ),
     round(greatest(0, extract(epoch from ended.started_at - coalesce(ended.due_at, ended.created_at))) * 1000)
       * case when ended.started_at is not null then 1 end
-  )
+  );
+end
 $$;
 
 ALTER FUNCTION millrace.add_job_end(ended millrace.job, sign integer) OWNER TO millrace_worker;
@@ -145,20 +147,39 @@ $$;
 
 ALTER FUNCTION millrace.check_upload_kept() OWNER TO millrace_worker;
 
-CREATE FUNCTION millrace.count_down_dependents() RETURNS trigger
+CREATE FUNCTION millrace.count_dependents() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_temp'
     AS $$
 begin
-  update job
-  set waits_for = waits_for - 1
-  from dependency
-  where dependency.needs_id = new.id and job.id = dependency.job_id and job.waits_for > 0;
+  if new.finished_at is not null then
+    update job
+    set waits_for = waits_for - 1
+    where id in (
+      select job.id
+      from dependency
+      join job on job.id = dependency.job_id
+      where dependency.needs_id = new.id and job.waits_for > 0
+      order by job.id
+      for no key update of job  -- everybody locks jobs in this order
+    );
+  else
+    update job
+    set waits_for = waits_for + 1
+    where id in (
+      select job.id
+      from dependency
+      join job on job.id = dependency.job_id
+      where dependency.needs_id = new.id and job.state in ('pending', 'paused')
+      order by job.id
+      for no key update of job
+    );
+  end if;
   return null;
 end
 $$;
 
-ALTER FUNCTION millrace.count_down_dependents() OWNER TO millrace_worker;
+ALTER FUNCTION millrace.count_dependents() OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.event_shift() RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -226,7 +247,7 @@ begin
     values (
       whole.id, whole.account_id, whole.event_seq + 1,
       case verdict when 'running' then 'flow.resumed' else 'flow.' || verdict end,
-      jsonb_build_object('state', verdict, 'name', whole.name)
+      jsonb_build_object('flow_id', whole.id, 'state', verdict, 'name', whole.name)
     );
   end if;
   return null;
@@ -273,6 +294,21 @@ end
 $$;
 
 ALTER FUNCTION millrace.keep_event_order() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.lacks_needs(waiting_id uuid) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+  select exists (
+    select
+    from job
+    join dependency on dependency.job_id = job.id
+    join job as needed on needed.id = dependency.needs_id
+    where job.id = waiting_id and job.run_if = 'completed' and needed.state <> 'completed'
+  )
+$$;
+
+ALTER FUNCTION millrace.lacks_needs(waiting_id uuid) OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.note_job_end() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -481,7 +517,9 @@ CREATE TABLE millrace.flow_event (
     seq integer CONSTRAINT flow_event_seq_not_null1 NOT NULL,
     type text NOT NULL,
     at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    data jsonb NOT NULL
+    data jsonb NOT NULL,
+    tx bigint DEFAULT (((pg_current_xact_id())::text)::bigint + millrace.event_shift()) NOT NULL,
+    no bigint DEFAULT nextval('millrace.event_no_seq'::regclass) NOT NULL
 );
 
 ALTER TABLE millrace.flow_event OWNER TO millrace_worker;
@@ -770,6 +808,8 @@ CREATE INDEX event_account ON millrace.event USING btree (account_id, tx, no);
 
 CREATE INDEX flow_account ON millrace.flow USING btree (account_id, id DESC);
 
+CREATE INDEX flow_event_account ON millrace.flow_event USING btree (account_id, tx, no);
+
 CREATE INDEX job_account ON millrace.job USING btree (account_id, id DESC);
 
 CREATE INDEX job_dataset ON millrace.job USING btree (dataset_id) WHERE (dataset_id IS NOT NULL);
@@ -804,9 +844,9 @@ CREATE TRIGGER job_due_at BEFORE INSERT ON millrace.job FOR EACH ROW EXECUTE FUN
 
 CREATE TRIGGER job_end AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((old.finished_at IS NULL) <> (new.finished_at IS NULL))) EXECUTE FUNCTION millrace.note_job_end();
 
-CREATE TRIGGER job_ended AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_needed AND (new.finished_at IS NOT NULL) AND (old.finished_at IS NULL))) EXECUTE FUNCTION millrace.count_down_dependents();
+CREATE TRIGGER job_ended AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_needed AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.count_dependents();
 
-CREATE TRIGGER job_moves_flow AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((new.flow_id IS NOT NULL) AND new.is_required AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.judge_flow();
+CREATE CONSTRAINT TRIGGER job_moves_flow AFTER UPDATE OF state ON millrace.job DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((new.flow_id IS NOT NULL) AND new.is_required AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.judge_flow();
 
 CREATE TRIGGER job_transition BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION millrace.check_job_transition();
 
@@ -984,6 +1024,8 @@ GRANT SELECT,INSERT ON TABLE millrace.dataset TO millrace_api;
 GRANT SELECT,INSERT ON TABLE millrace.dependency TO millrace_api;
 
 GRANT SELECT,INSERT ON TABLE millrace.event TO millrace_api;
+
+GRANT USAGE ON SEQUENCE millrace.event_no_seq TO millrace_api;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE millrace.flow TO millrace_api;
 

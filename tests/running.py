@@ -303,6 +303,26 @@ def _listens_at(process: Running) -> str:
     return found[1] if found else ""
 
 
+@asynccontextmanager
+async def superuser(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection past every policy, to look or to stand in the way."""
+    db = await asyncpg.connect(database_url, server_settings={"search_path": "millrace"})
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+async def is_blocked(db: asyncpg.Connection, statement: str) -> bool:
+    """Whether some statement that contains this text waits for a lock in the database of `db`."""
+    found: bool = await db.fetchval(
+        "select exists (select from pg_stat_activity where datname = current_database() "
+        "and wait_event_type = 'Lock' and query like '%' || $1 || '%')",
+        statement,
+    )
+    return found
+
+
 async def post_import(client: httpx.AsyncClient, content: Content, dataset: str, **parameters: object) -> Json:
     """POST a file and its job in one; the job as answered."""
     query = {"processor": "csv", "dataset": dataset} | {name: str(value) for name, value in parameters.items()}

@@ -14,8 +14,8 @@ from service.domain.job import Control, State
 from service.domain.processor import Processor
 from service.store import claims, datasets
 from service.store.claims import Claim, LeaseLost, Settlement
-from service.store.database import UNREACHABLE, Connection
-from workers import outcome
+from service.store.database import CLASHED, UNREACHABLE, Connection
+from workers import outcome, references
 from workers.committer import Committer, Interrupted
 from workers.tasks import work
 from workers.tools import Tools
@@ -62,6 +62,7 @@ async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
             raise Interrupted
         if claim.control is Control.RESTART:
             claim = await restart(tools, claim)
+        claim = await references.resolve(tools, claim)
         processor = processor_of(tools, claim)
         if processor.run is not None:
             return await work(tools, claim, processor)
@@ -127,7 +128,7 @@ async def settle(tools: Tools, claim: Claim, settlement: Settlement) -> None:
         try:
             settlement = await record(tools, claim, settlement)
             break
-        except (Transient, *UNREACHABLE):
+        except (Transient, CLASHED, *UNREACHABLE):
             if time.monotonic() > give_up_at:
                 raise
             await asyncio.sleep(0.5)

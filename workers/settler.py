@@ -37,7 +37,8 @@ class Settler:
 
     async def tell(self, ended: Sequence[Claim], settled: Mapping[Held, bool]) -> None:
         """Say that attempts have ended: to those who follow the jobs, and to the jobs that wait for them."""
-        await self._bus.notify(*(claim.changed for claim in ended))
+        flows = {(claim.flow_id, claim.account_id) for claim in ended if claim.flow_id is not None}
+        await self._bus.notify(*(claim.changed for claim in ended), *flows)
         if any(settled.values()):
             self._freed()
 

@@ -14,6 +14,7 @@ from service.store import claims
 from service.store.claims import Claim, Settlement
 from workers import outcome
 from workers.committer import Interrupted
+from workers.stores import JobStores
 from workers.tools import Tools
 
 REPORT_EVERY_S = 0.25
@@ -24,7 +25,8 @@ async def work(tools: Tools, claim: Claim, processor: Processor) -> Settlement:
     """Run the processor to its end. Raises LeaseLost, Interrupted, Transient, or what the processor raises."""
     assert processor.run is not None
     deadline_s = claim.retry.deadline_s or tools.settings.chunk_deadline_s
-    task = Task(claim.input, processor.options.model_validate(claim.options), claim.cursor)
+    options = processor.options.model_validate(claim.options)
+    task = Task(claim.input, options, claim.cursor, JobStores(tools, claim))
     stored, stored_at = Report(), 0.0
     async with aclosing(processor.run(task)) as reports:
         while True:

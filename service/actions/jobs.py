@@ -16,10 +16,10 @@ from service.deps import Deps
 from service.domain.dataset import checked_name
 from service.domain.errors import InputError, StateError, faults_of
 from service.domain.ids import new_id
-from service.domain.job import Job
+from service.domain.job import Job, RunIf, State
 from service.domain.processor import Processor
 from service.domain.upload import Upload
-from service.store import datasets, jobs, uploads
+from service.store import datasets, dependencies, jobs, uploads
 from service.store.accounts import Caller
 from service.store.database import Connection
 
@@ -37,6 +37,8 @@ class JobRequest:
     run_at: datetime | None = None
     dedupe_key: str | None = None
     retry: Mapping[str, Any] = field(default_factory=dict)
+    after: tuple[UUID, ...] = ()
+    run_if: RunIf = RunIf.COMPLETED
     idempotency_key: str | None = None
 
 
@@ -51,8 +53,9 @@ class Prepared:
 
     @property
     def stands_alone(self) -> bool:
-        """Whether writing it asks nothing but to write it: no upload, no dataset, no key."""
-        return not self.processor.reads_file and self.asked.dedupe_key is None and self.asked.idempotency_key is None
+        """Whether writing it asks nothing but to write it: no upload, no dataset, no key, no job to wait for."""
+        asked = self.asked
+        return not (self.processor.reads_file or asked.dedupe_key or asked.idempotency_key or asked.after)
 
     def job(
         self, job_id: UUID, account_id: UUID, *, stored: Upload | None = None, dataset_id: UUID | None = None
@@ -75,6 +78,7 @@ class Prepared:
             run_at=asked.run_at,
             dedupe_key=asked.dedupe_key,
             retry=replace(self.processor.retry, **asked.retry),
+            run_if=asked.run_if,
         )
 
 
@@ -159,8 +163,11 @@ async def written(
     return job, job.id == job_id
 
 
-def prepare(catalog: Mapping[str, Processor], request: JobRequest) -> Prepared:
-    """Check what can be checked before any byte flows. Raises InputError."""
+def prepare(catalog: Mapping[str, Processor], request: JobRequest, *, finds_dataset: bool = False) -> Prepared:
+    """Check what can be checked before any byte flows; a job that `finds_dataset` learns its dataset when it runs.
+
+    Raises InputError.
+    """
     processor = catalog.get(request.processor)
     if processor is None:
         raise InputError(
@@ -168,7 +175,8 @@ def prepare(catalog: Mapping[str, Processor], request: JobRequest) -> Prepared:
             f"There is no processor {request.processor!r}.",
             suggestion=f"Use one of: {', '.join(sorted(catalog))}.",
         )
-    return Prepared(processor, _dataset(processor, request), _options(processor, request.options), request)
+    dataset = None if finds_dataset and processor.reads_file else _dataset(processor, request)
+    return Prepared(processor, dataset, _options(processor, request.options), request)
 
 
 def check_upload(processor: Processor, upload_id: UUID | None) -> None:
@@ -190,18 +198,39 @@ async def write(
 ) -> UUID:
     """Write the job inside the caller's transaction; returns its id, or that of the live job with its dedupe_key.
 
-    `content` stands for the input in the request's fingerprint. Raises Replayed, StateError.
+    `content` stands for the input in the request's fingerprint. Raises Replayed, NotFound, StateError.
     """
+    asked, key = prepared.asked, prepared.asked.idempotency_key
+    if key is not None and asked.after:  # what it waits for may have failed since, or be gone
+        made = await jobs.remembered(db, caller.account_id, key, fingerprint(asked, content))
+        if made is not None:
+            raise Replayed(made)
     dataset_id = None
     if prepared.dataset is not None:
         dataset_id = await datasets.ensure(db, caller.account_id, prepared.dataset)
-    live_id = await jobs.submit(db, prepared.job(job_id, caller.account_id, stored=stored, dataset_id=dataset_id))
-    key = prepared.asked.idempotency_key
+    waits_for = await _need(db, asked) if asked.after else 0
+    job = prepared.job(job_id, caller.account_id, stored=stored, dataset_id=dataset_id)
+    live_id = await jobs.submit(db, replace(job, waits_for=waits_for))
+    if live_id == job_id and asked.after:
+        await dependencies.add(db, caller.account_id, [(job_id, needs_id) for needs_id in asked.after])
     if key is not None:
-        first = await jobs.remember(db, caller.account_id, key, fingerprint(prepared.asked, content), live_id)
+        first = await jobs.remember(db, caller.account_id, key, fingerprint(asked, content), live_id)
         if first != live_id:
             raise Replayed(first)
     return live_id
+
+
+async def _need(db: Connection, asked: JobRequest) -> int:
+    """Hold the jobs that one is to wait for; how many have yet to end. Raises NotFound, StateError."""
+    needed = await dependencies.need(db, asked.after)
+    for job in needed if asked.run_if is RunIf.COMPLETED else ():
+        if not job.is_live and job.state is not State.COMPLETED:
+            raise StateError(
+                "dependency_failed",
+                f"Job {job.id} is {job.state.value}, and this one is to run only if that completes.",
+                suggestion=f"POST /v1/jobs/{job.id}/retry first, or leave it out of `after`, or use run_if=ended.",
+            )
+    return sum(job.is_live for job in needed)
 
 
 def fingerprint(asked: JobRequest, content: bytes) -> bytes:

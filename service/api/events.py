@@ -28,8 +28,9 @@ from service.api.streams import Streams
 from service.deps import Deps
 from service.domain.errors import InputError
 from service.domain.event import TERMINAL, Event, EventType, Position
+from service.domain.flow import Flow, FlowState
 from service.domain.job import FINAL, Job
-from service.store import events, jobs
+from service.store import events, flows, jobs
 from service.store.accounts import Caller
 
 PING_S = 10
@@ -92,12 +93,36 @@ async def _of_account(
         yield _message("snapshot", snapshot, id=str(newest), retry=_retry_ms())
     async for batch in streams.follow_account(caller.account_id, newest, after):
         told = [
-            _message(event.type, {"job_id": str(event.job_id), **_told(event)}, id=str(event.position)).encode()
+            _message(event.type, _whose(event) | _told(event), id=str(event.position)).encode()
             for event in batch
             if event.type in types
         ]
         if told:
             yield b"".join(told)  # one write a batch: there may be thousands of events a second
+    yield _reconnect()
+
+
+async def stream_flow(request: Request) -> Response:
+    """GET /v1/flows/{id}/events: when the flow has ended, and was taken up again."""
+    deps: Deps = request.app.state.deps
+    after = _number(request)
+    async with deps.database.transaction(caller_of(request).account_id, isolation="repeatable_read") as db:
+        flow = await flows.get(db, uuid_of(request, "flow"))
+        shown = views.flow(flow) | views.steps(await flows.steps(db, flow.id))
+    if flow.state is not FlowState.RUNNING and after is not None and after >= flow.event_seq:
+        return Response(status_code=204)
+    if after is not None and after > flow.event_seq:
+        raise _invalid(after)
+    return _response(_of_flow(request.app.state.streams, flow, shown, after or 0))
+
+
+async def _of_flow(streams: Streams, flow: Flow, shown: views.Json, after: int) -> Messages:
+    yield _message("snapshot", shown, retry=_retry_ms())
+    async for batch in streams.follow_flow(flow, after):
+        for event in batch:
+            yield _message(event.type, _told(event), id=str(event.seq))
+        if batch[-1].type is not EventType.FLOW_RESUMED and batch[-1].seq >= flow.event_seq:
+            return
     yield _reconnect()
 
 
@@ -115,6 +140,10 @@ def _reconnect() -> ServerSentEvent:
 
 def _told(event: Event) -> dict[str, Any]:
     return {"seq": event.seq, "type": event.type, "at": event.at.isoformat(), **event.data}
+
+
+def _whose(event: Event) -> dict[str, Any]:
+    return {} if event.job_id is None else {"job_id": str(event.job_id)}  # that of a flow says so in its data
 
 
 def _retry_ms() -> int:

@@ -47,6 +47,7 @@ def _explanation(state: State, said: Explanation) -> Json:
         "ahead": said.ahead,
         "run_at": said.run_at and said.run_at.isoformat(),
         "problem": said.problem,
+        "jobs": [{"id": str(o.id), "state": o.state, "step": o.step} for o in said.jobs] or None,
     }
     return {
         "state": state,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -16,7 +16,8 @@ from service.api.auth import caller_of
 from service.api.params import cursor_id, limit_of, number_of, one_or_many, uuid_of, word_of
 from service.deps import Deps
 from service.domain.errors import InputError, NotFound
-from service.domain.job import Job, State
+from service.domain.flow import MAX_NEEDS
+from service.domain.job import Job, RunIf, State
 from service.store import jobs, rejects
 
 MOST_AT_ONCE = 1_000
@@ -48,13 +49,16 @@ class JobBody(BaseModel):
     metadata: dict[str, Any] = Field(default_factory=dict)
     run_at: AwareDatetime | None = Field(None, description="Not before this moment.")
     dedupe_key: str | None = Field(None, min_length=1, max_length=200, description="Joins a live job with this key.")
+    after: Annotated[list[UUID], Field(max_length=MAX_NEEDS, description="Jobs that have to end before this one.")] = []
+    run_if: RunIf = Field(RunIf.COMPLETED, description="Run only if all of them completed, or once they have ended.")
     retry: RetryBody = Field(default_factory=RetryBody)
 
     def request(self, idempotency_key: str | None = None) -> actions.JobRequest:
         """What the actions take."""
-        given = self.model_dump(exclude={"upload_id", "retry"})
+        given = self.model_dump(exclude={"upload_id", "retry", "after"})
         retry = self.retry.model_dump(exclude_none=True)
-        return actions.JobRequest(**given, retry=retry, idempotency_key=idempotency_key)
+        after = tuple(dict.fromkeys(self.after))
+        return actions.JobRequest(**given, retry=retry, after=after, idempotency_key=idempotency_key)
 
 
 async def create(request: Request) -> JSONResponse:

@@ -21,6 +21,10 @@ QUERY_PARAMETERS = {
     "/v1/jobs/{id}/rejects": ("limit", "cursor"),
     "/v1/jobs/{id}/attempts": ("limit", "cursor"),
     "/v1/schedules": ("limit", "cursor"),
+    "/v1/flows": ("state", "limit", "cursor"),
+    "/v1/flows/{id}/cancel": ("rows",),
+    "/v1/flows/{id}/retry": ("from",),
+    "/v1/flows/{id}/events": ("after",),
     "/v1/datasets": ("limit", "cursor"),
     "/v1/datasets/{name}/rows": ("limit", "cursor"),
     "/v1/datasets/{name}/export": ("format",),
@@ -28,6 +32,7 @@ QUERY_PARAMETERS = {
 }
 BODIES = {
     ("/v1/jobs", "POST"): "JobBody",
+    ("/v1/flows", "POST"): "FlowBody",
     ("/v1/schedules", "POST"): "ScheduleBody",
     ("/v1/schedules/{id}", "PATCH"): "ScheduleChange",
 }
@@ -44,11 +49,12 @@ FOLLOWING = {"/v1/jobs/{id}/events", "/v1/events"}
 
 async def document(request: Request) -> JSONResponse:
     """GET /openapi.json."""
-    from service.api.jobs import JobBody  # the table of routes imports all of us
+    from service.api.flows import FlowBody  # the table of routes imports all of us
+    from service.api.jobs import JobBody
     from service.api.schedules import ScheduleBody, ScheduleChange
 
     _, schemas = models_json_schema(
-        [(body, "validation") for body in (JobBody, ScheduleBody, ScheduleChange)],
+        [(body, "validation") for body in (JobBody, FlowBody, ScheduleBody, ScheduleChange)],
         ref_template="#/components/schemas/{model}",
     )
     paths: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from service.domain.errors import AccessError, InputError, MillraceError, QuotaError, StateError, TooLarge, Transient
-from service.store.database import UNREACHABLE, UNSTORABLE
+from service.store.database import CLASHED, UNREACHABLE, UNSTORABLE
 
 log = structlog.get_logger()
 
@@ -61,6 +61,12 @@ async def away(_request: Request, error: Exception) -> Response:
     return problem(503, "busy", "The database is away at the moment.", headers={"Retry-After": "2"})
 
 
+async def clashed(_request: Request, error: Exception) -> Response:
+    """Two requests were in each other's way, and this one gave way."""
+    log.warning("database.clashed", error=repr(error))
+    return problem(503, "busy", "Another request was in the way of this one.", headers={"Retry-After": "1"})
+
+
 async def unstorable(_request: Request, error: Exception) -> Response:
     """A value that PostgreSQL has no form for."""
     log.warning("request.unstorable", error=type(error).__name__)
@@ -101,6 +107,7 @@ HANDLERS = {
     MillraceError: known,
     HTTPException: http,
     ClientDisconnect: gone,
+    CLASHED: clashed,
     UNSTORABLE: unstorable,
     Exception: bug,
 } | dict.fromkeys(UNREACHABLE, away)

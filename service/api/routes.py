@@ -10,7 +10,20 @@ from starlette.responses import FileResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from service.api import control, datasets, events, explain, health, jobs, openapi, processors, schedules, stats, uploads
+from service.api import (
+    control,
+    datasets,
+    events,
+    explain,
+    flows,
+    health,
+    jobs,
+    openapi,
+    processors,
+    schedules,
+    stats,
+    uploads,
+)
 from service.api.auth import Authenticate
 
 WEB = Path(__file__).parent.parent / "web"
@@ -42,6 +55,12 @@ V1: list[BaseRoute] = [
     Route("/schedules/{id}/run", schedules.run, methods=["POST"]),
     Route("/queues/{queue}/jobs/{id}", jobs.show_in_queue),
     Route("/events", events.stream_all),
+    Route("/flows", flows.create, methods=["POST"]),
+    Route("/flows", flows.index),
+    Route("/flows/{id}", flows.show),
+    Route("/flows/{id}/cancel", flows.cancel, methods=["POST"]),
+    Route("/flows/{id}/retry", flows.retry, methods=["POST"]),
+    Route("/flows/{id}/events", events.stream_flow),
     Route("/datasets", datasets.index),
     Route("/datasets/{name}", datasets.show),
     Route("/datasets/{name}/rows", datasets.rows),

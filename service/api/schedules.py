@@ -23,7 +23,7 @@ from service.store import schedules
 
 SHOWN_RUNS = 5
 
-OF_THE_SCHEDULE = {"run_at"}
+OF_THE_SCHEDULE = {"run_at", "after", "run_if"}
 """Fields of a job that a schedule decides itself."""
 
 Name = Annotated[
@@ -34,7 +34,7 @@ Zone = Annotated[str, Field(max_length=64, description="An IANA name, such as Eu
 
 
 class ScheduleBody(BaseModel):
-    """The body of POST /v1/schedules. `job` is that of POST /v1/jobs without `run_at`."""
+    """The body of POST /v1/schedules. `job` is that of POST /v1/jobs without `run_at`, `after` and `run_if`."""
 
     model_config = ConfigDict(extra="forbid")
 

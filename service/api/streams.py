@@ -1,7 +1,7 @@
-"""The hub of live streams: new events of a job, or of all jobs of an account, are read once per process.
+"""The hub of live streams: new events of a job, a flow, or all jobs of an account, are read once per process.
 
-However many clients follow, each followed job or account has one reader, which reads when it is woken over Redis, or
-now and then when Redis is silent. Wake-ups that come while it reads, or right behind a read, are one wake-up.
+However many clients follow, each followed job, flow or account has one reader, which reads when it is woken over
+Redis, or now and then when Redis is silent. Wake-ups that come while it reads, or right behind a read, are one wake-up.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import structlog
 from service.bus import CHANGES, Bus
 from service.domain.errors import Transient
 from service.domain.event import Event, Position
+from service.domain.flow import Flow
 from service.domain.job import Job
-from service.store import events
+from service.store import events, flows
 from service.store.database import UNREACHABLE, Connection, Database
 
 log = structlog.get_logger()
@@ -39,7 +40,7 @@ Batches: TypeAlias = AsyncGenerator[Sequence[Event], None]
 
 
 class Streams:
-    """Feeds by job or account, kept while somebody follows. Run `run` in a task; `close` ends every stream."""
+    """Feeds by job, flow or account, kept while somebody follows. Run `run` in a task; `close` ends every stream."""
 
     def __init__(self, database: Database, bus: Bus, poll_s: float) -> None:
         self._database = database
@@ -70,6 +71,15 @@ class Streams:
 
         source = Source(job.id, job.account_id, lambda event: event.seq, fetch)
         return self._follow(self._jobs, source, job.event_seq, after)
+
+    def follow_flow(self, flow: Flow, after: int) -> Batches:
+        """The same for the events of a flow."""
+
+        async def fetch(db: Connection, seq: int) -> tuple[Sequence[Event], bool]:
+            return await flows.events_after(db, flow.id, seq, limit=PAGE), False
+
+        source = Source(flow.id, flow.account_id, lambda event: event.seq, fetch)
+        return self._follow(self._jobs, source, flow.event_seq, after)
 
     def follow_account(self, account_id: UUID, newest: Position, after: Position) -> Batches:
         """Batches of an account's events behind `after`, each event once and in order, until `close`.

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from service.domain import eta
 from service.domain.dataset import Dataset, columns_to_json
+from service.domain.flow import Flow, Step
 from service.domain.job import Job, Progress
 from service.domain.processor import Processor
 from service.domain.schedule import Schedule, template_to_json
@@ -53,6 +54,8 @@ def job(stored: Job) -> Json:
         "output": stored.output,
         "options": stored.options,
         "retry": asdict(stored.retry),
+        "waits_for": stored.waits_for,
+        "run_if": stored.run_if,
         "flow_id": None if stored.flow_id is None else str(stored.flow_id),
         "step": stored.step,
         "metadata": stored.metadata,
@@ -66,6 +69,46 @@ def job(stored: Job) -> Json:
         "finished_at": stored.finished_at and stored.finished_at.isoformat(),
         "last_event_id": stored.event_seq,
         "links": links,
+    }
+
+
+def flow(stored: Flow) -> Json:
+    """A flow as the API lists it; `steps` has the rest."""
+    path = f"/v1/flows/{stored.id}"
+    return {
+        "id": str(stored.id),
+        "name": stored.name,
+        "state": stored.state,
+        "metadata": stored.metadata,
+        "created_at": stored.created_at.isoformat(),
+        "finished_at": stored.finished_at and stored.finished_at.isoformat(),
+        "last_event_id": stored.event_seq,
+        "links": {"self": path, "events": f"{path}/events"},
+    }
+
+
+def steps(stored: Sequence[Step]) -> Json:
+    """The steps of a flow, each behind those that it needs, and the edges between them."""
+    return {
+        "steps": [
+            {
+                "key": step.job.step,
+                "job_id": str(step.job.id),
+                "processor": step.job.processor,
+                "after": step.after,
+                "run_if": step.job.run_if,
+                "required": step.job.is_required,
+                "state": step.job.state,
+                "outcome": step.job.outcome,
+                "progress": progress(step.job.progress, eta.of(step.job)),
+                "counts": asdict(step.job.counts),
+                "problem": step.job.problem,
+                "output": step.job.output,
+                "links": {"job": f"/v1/jobs/{step.job.id}"},
+            }
+            for step in stored
+        ],
+        "edges": [{"from": key, "to": step.job.step} for step in stored for key in step.after],
     }
 
 

@@ -27,6 +27,9 @@ class EventType(StrEnum):
     COMPLETED = "job.completed"
     FAILED = "job.failed"
     CANCELLED = "job.cancelled"
+    FLOW_COMPLETED = "flow.completed"
+    FLOW_FAILED = "flow.failed"
+    FLOW_RESUMED = "flow.resumed"
 
 
 TERMINAL = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
@@ -45,9 +48,9 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event as stored. `seq` is gap-free per job; `data` is JSON."""
+    """One event as stored. `seq` is gap-free per job or flow; `data` is JSON. That of a flow has no `job_id`."""
 
-    job_id: UUID
+    job_id: UUID | None
     seq: int
     type: EventType
     at: datetime

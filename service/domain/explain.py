@@ -6,14 +6,28 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import UUID
 
-from service.domain.job import Control, Job, Outcome, State
+from service.domain.job import Control, Job, Outcome, RunIf, State
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """A job that another one needs and that is not as it should be."""
+
+    id: UUID
+    state: State
+    step: str | None = None
+
+
+MAX_OBSTACLES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """What surrounds a job at one moment, `now`.
 
+    `obstacles` are what a pending job waits for, and what a failed one could not do without; at most MAX_OBSTACLES.
     `position` (from 1), `busy` (jobs of its queue that run) and `full_limit` (one that it has run into) are for queued
     jobs. `worker`, `claimed_at` and `is_held` (its lease has not run out) are for running ones, `paused_at` for paused
     ones.
@@ -29,6 +43,7 @@ class Circumstances:
     position: int | None = None
     busy: int | None = None
     full_limit: str | None = None
+    obstacles: tuple[Obstacle, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,7 @@ class Explanation:
     ahead: int | None = None
     run_at: datetime | None = None
     problem: Mapping[str, str] | None = None
+    jobs: tuple[Obstacle, ...] = ()
 
 
 def explain(job: Job, around: Circumstances) -> Explanation:
@@ -50,6 +66,14 @@ def explain(job: Job, around: Circumstances) -> Explanation:
 
 
 def _pending(job: Job, around: Circumstances) -> Explanation:
+    if job.waits_for:
+        end = "end" if job.run_if is RunIf.ENDED else "complete"
+        return Explanation(
+            "waiting_for_jobs",
+            f"It waits for {_jobs(job.waits_for)} to {end}{_named(around)}.",
+            f"Look at what holds those up; POST {_path(job)}/cancel if it should not run.",
+            jobs=around.obstacles,
+        )
     if around.run_at > around.now:
         return Explanation(
             "scheduled",
@@ -151,9 +175,19 @@ def _completed(job: Job, _around: Circumstances) -> Explanation:
     )
 
 
-def _failed(job: Job, _around: Circumstances) -> Explanation:
+def _failed(job: Job, around: Circumstances) -> Explanation:
     problem = job.problem or {}
     advice = problem.get("suggestion")
+    if problem.get("code") == "dependency_failed":
+        return Explanation(
+            "dependency_failed",
+            f"It did not run, as what it needs did not complete{_named(around)}.",
+            f"POST {_path(around.obstacles[0])}/retry and then POST {_path(job)}/retry."
+            if around.obstacles
+            else f"What it needs has completed since: POST {_path(job)}/retry runs it.",
+            problem=job.problem,
+            jobs=around.obstacles,
+        )
     return Explanation(
         "failed",
         f"It failed after {_rows(job.counts.read)}: {problem.get('message', 'the cause is not known.')}",
@@ -202,7 +236,16 @@ def _behind(job: Job) -> str:
     return f"behind row {job.counts.read:,}" if job.counts.read else "from the start"
 
 
-def _path(job: Job) -> str:
+def _named(around: Circumstances) -> str:
+    named = [f"{found.step or found.id} is {found.state.value}" for found in around.obstacles[:3]]
+    return f": {', '.join(named)}{' …' if len(around.obstacles) > 3 else ''}" if named else ""
+
+
+def _jobs(number: int) -> str:
+    return "1 job" if number == 1 else f"{number:,} jobs"
+
+
+def _path(job: Job | Obstacle) -> str:
     return f"/v1/jobs/{job.id}"
 
 

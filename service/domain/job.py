@@ -31,6 +31,13 @@ class Outcome(StrEnum):
     NONE = "none"
 
 
+class RunIf(StrEnum):
+    """What must have become of the jobs that a job waits for, so that it runs."""
+
+    COMPLETED = "completed"
+    ENDED = "ended"
+
+
 class Control(StrEnum):
     """What a user wants of a job that a worker has, or will have next; the worker obeys at its next chunk."""
 
@@ -108,7 +115,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as stored."""
+    """A job as stored. `waits_for` is the number of jobs that have yet to end before it."""
 
     id: UUID
     account_id: UUID
@@ -136,3 +143,6 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    waits_for: int = 0
+    run_if: RunIf = RunIf.COMPLETED
+    is_required: bool = True

@@ -11,10 +11,11 @@ await there, never compute for long. It is resumed with the cursor of its last s
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
@@ -108,13 +109,46 @@ class Work:
     chunk_bytes: int
 
 
+ExportFormat = Literal["csv", "ndjson"]
+
+MEDIA_TYPES: Mapping[ExportFormat, str] = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some bytes of a dataset on its way out, and how many rows have gone out whole since the piece before."""
+
+    content: bytes
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A new upload, complete and durable. `sha256` is in hexadecimal."""
+
+    upload_id: UUID
+    size_bytes: int
+    sha256: str
+
+
+class Stores(Protocol):
+    """The datasets and uploads of a job's own account."""
+
+    def rows(self, dataset: str, wanted: ExportFormat) -> AsyncGenerator[Piece, None]:
+        """The rows of a dataset as of one moment. Raises NotFound, InputError: it has no columns yet."""
+
+    async def save(self, name: str, media_type: str, content: AsyncIterable[bytes]) -> Saved:
+        """Store content as a new upload. Raises InputError: it is empty, or too large; Transient: no space."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a processor that reads no file is given: its input as JSON, checked options, and where to go on."""
+    """What a processor that reads no file is given: its input as JSON, checked options, where to go on, and stores."""
 
     input: Mapping[str, Any]
     options: BaseModel
     cursor: Cursor | None
+    stores: Stores
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Each move and its event are one statement. Times are PostgreSQL's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -148,6 +148,7 @@ async def settle(db: Connection, endings: Sequence[tuple[Claim, Settlement]]) ->
 
     Returns those that were still ours, with whether other jobs or a flow wait for them; the lease of the rest is lost.
     """
+    endings = sorted(endings, key=lambda ending: ending[0].job_id)  # the order in which everybody locks jobs
     ids, epochs = [claim.job_id for claim, _ in endings], [claim.epoch for claim, _ in endings]
     ends = [ending for _, ending in endings]
     rows = await db.fetch(
@@ -162,6 +163,21 @@ async def settle(db: Connection, endings: Sequence[tuple[Claim, Settlement]]) ->
         [end.wait_s for end in ends],
     )
     return {(row["id"], row["epoch"]): row["is_awaited"] for row in rows}
+
+
+async def outputs(db: Connection, claim: Claim, steps: Sequence[str]) -> dict[str, Mapping[str, Any] | None]:
+    """What other steps of the job's flow have made so far, by key."""
+    rows = await db.fetch(_SQL["outputs"], claim.flow_id, claim.account_id, steps)
+    return {row["step"]: row["output"] for row in rows}
+
+
+async def bind(db: Connection, claim: Claim, upload_id: UUID, dataset_id: UUID) -> Claim:
+    """Give a job the file and dataset that it has found out; the claim with them. Raises LeaseLost."""
+    row = await db.fetchrow(_SQL["bind"], claim.job_id, claim.epoch, upload_id, dataset_id)
+    if row is None:
+        raise LeaseLost
+    columns = None if row["columns"] is None else columns_from_json(row["columns"])
+    return replace(claim, upload_id=upload_id, dataset_id=dataset_id, table_name=row["table_name"], columns=columns)
 
 
 async def extend_leases(db: Connection, held: Sequence[Held], lease_s: float) -> dict[Held, Control | None]:

@@ -32,6 +32,9 @@ UNREACHABLE = (
 """What a database that is away, stopping or starting raises."""
 
 
+CLASHED = asyncpg.TransactionRollbackError
+"""What PostgreSQL raises for one of two transactions that wait for each other; the next try goes through."""
+
 UNSTORABLE = asyncpg.DataError
 """What a value raises that PostgreSQL has no form for, such as NUL in a text."""
 

@@ -38,6 +38,14 @@ async def get(db: Connection, name: str) -> Dataset:
     return _dataset(row)
 
 
+async def of_account(db: Connection, account_id: UUID, name: str) -> Dataset:
+    """One dataset of an account, for workers, who see all of them. Raises NotFound."""
+    row = await db.fetchrow(_SQL["of_account"], account_id, name)
+    if row is None:
+        raise NotFound("dataset", name)
+    return _dataset(row)
+
+
 async def page(db: Connection, *, after: str | None, limit: int) -> list[Dataset]:
     """By name, from the one after `after`."""
     return [_dataset(row) for row in await db.fetch(_SQL["list"], after, limit)]

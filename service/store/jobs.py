@@ -11,7 +11,7 @@ from uuid import UUID
 from asyncpg import Record, UniqueViolationError
 
 from service.domain.errors import NotFound, StateError, Transient
-from service.domain.job import DEFAULT_RETRY, Control, Counts, Job, Outcome, Progress, Retry, State
+from service.domain.job import DEFAULT_RETRY, Control, Counts, Job, Outcome, Progress, Retry, RunIf, State
 from service.store.database import Connection
 from service.store.queries import load
 from service.store.uploads import file_needed
@@ -38,6 +38,12 @@ class NewJob:
     dedupe_key: str | None = None
     input: Mapping[str, Any] = field(default_factory=dict)
     retry: Retry = DEFAULT_RETRY
+    waits_for: int = 0
+    run_if: RunIf = RunIf.COMPLETED
+    flow_id: UUID | None = None
+    step: str | None = None
+    is_required: bool = True
+    is_needed: bool = False
 
 
 async def submit(db: Connection, job: NewJob) -> UUID:
@@ -46,6 +52,8 @@ async def submit(db: Connection, job: NewJob) -> UUID:
     Raises StateError: the upload has expired.
     """
     told = {"processor": job.processor, "priority": job.priority, "metadata": job.metadata}
+    if job.flow_id is not None:
+        told |= {"flow_id": str(job.flow_id), "step": job.step}
     with file_needed():
         created: UUID | None = await db.fetchval(
             _SQL["submit"],
@@ -68,6 +76,12 @@ async def submit(db: Connection, job: NewJob) -> UUID:
             job.retry.first_wait_s,
             job.retry.longest_wait_s,
             job.retry.deadline_s,
+            job.waits_for,
+            job.run_if,
+            job.flow_id,
+            job.step,
+            job.is_required,
+            job.is_needed,
         )
     live: UUID | None = created or await db.fetchval(_SQL["live"], job.account_id, job.dedupe_key)
     if live is None:
@@ -109,6 +123,16 @@ async def get(db: Connection, job_id: UUID) -> Job:
     if row is None:
         raise NotFound("job", job_id)
     return _job(row)
+
+
+async def of_flow(db: Connection, flow_id: UUID) -> list[Job]:
+    """The steps of a flow, each behind those that it needs."""
+    return [_job(row) for row in await db.fetch(_SQL["of_flow"], flow_id)]
+
+
+async def lock_flow(db: Connection, flow_id: UUID) -> None:
+    """Hold every step of a flow until the transaction ends, in the order in which all lock jobs."""
+    await db.execute(_SQL["lock_flow"], flow_id)
 
 
 async def page(
@@ -223,4 +247,7 @@ def _job(row: Record) -> Job:
         created_at=row["created_at"],
         started_at=row["started_at"],
         finished_at=row["finished_at"],
+        waits_for=row["waits_for"],
+        run_if=RunIf(row["run_if"]),
+        is_required=row["is_required"],
     )

@@ -6,7 +6,7 @@ The numbers of a job's rows are dense, so a range of numbers is read at a time, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from asyncpg import Record
 
 from service.domain.dataset import LINEAGE, Dataset
 from service.domain.errors import InputError
+from service.domain.processor import ExportFormat
 from service.store.database import Connection
 from service.store.datasets import qualified, quoted
 from service.store.queries import load
@@ -24,7 +25,11 @@ _SQL = load("dataset")
 EXPORT_ROWS = 50_000
 """Rows that one statement of an export covers."""
 
+NEVER, BARE = "\x01", "\x02"
+"""Quote and delimiter that let COPY give JSON as it stands: it holds no control character, so nothing is quoted."""
+
 Output = Callable[[bytes], Coroutine[Any, Any, None]]
+Count = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +63,37 @@ async def page(db: Connection, dataset: Dataset, *, cursor: str | None, limit: i
     return Page([row["json"] for row in found], None)
 
 
-async def export_csv(db: Connection, dataset: Dataset, output: Output, timeout_s: float) -> None:
-    """Write the dataset's own columns as CSV with a header into `output`, piece by piece.
+async def export(
+    db: Connection, dataset: Dataset, wanted: ExportFormat, output: Output, count: Count, timeout_s: float
+) -> None:
+    """Write the dataset's own columns into `output`, piece by piece, and tell `count` of each lot of rows behind it.
 
-    Needs a transaction of isolation repeatable read, so that all pieces are of one moment.
+    CSV has a header. Needs a transaction of isolation repeatable read, so that all pieces are of one moment.
     """
     await db.execute("set local enable_seqscan = off")
     names = ", ".join(quoted(column.name) for column in dataset.columns or ())
     table = qualified(dataset.table_name)
-    await db.copy_from_query(
-        f"select {names} from {table} limit 0",  # noqa: S608
-        output=output,
-        format="csv",
-        header=True,
-    )
+    if wanted == "csv":
+        header = f"select {names} from {table} limit 0"  # noqa: S608
+        await db.copy_from_query(header, output=output, format="csv", header=True)
+        what = f"{names} from {table}"
+    else:
+        own = ", ".join("t." + quoted(column.name) for column in dataset.columns or ())
+        what = f"(select row_to_json(r) from (select {own}) r) from {table} t"  # noqa: S608
     for job in await _jobs(db, dataset, None):
         for start in range(0, job["read"], EXPORT_ROWS):
-            await db.copy_from_query(
-                f"select {names} from {table} where _job = $1 and _row > $2 and _row <= $3 order by _row",  # noqa: S608
+            told = await db.copy_from_query(
+                f"select {what} where _job = $1 and _row > $2 and _row <= $3 order by _row",
                 job["id"],
                 start,
                 start + EXPORT_ROWS,
                 output=output,
                 format="csv",
+                delimiter="," if wanted == "csv" else BARE,
+                quote='"' if wanted == "csv" else NEVER,
                 timeout=timeout_s,
             )
+            await count(int(told.removeprefix("COPY ")))
 
 
 async def _jobs(db: Connection, dataset: Dataset, start: Position | None) -> Sequence[Record]:

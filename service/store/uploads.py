@@ -37,6 +37,14 @@ async def get(db: Connection, upload_id: UUID) -> Upload:
     return _upload(row)
 
 
+async def of_account(db: Connection, account_id: UUID, upload_id: UUID) -> Upload:
+    """One upload of an account, for workers, who see all of them. Raises NotFound."""
+    row = await db.fetchrow(_SQL["of_account"], account_id, upload_id)
+    if row is None:
+        raise NotFound("upload", upload_id)
+    return _upload(row)
+
+
 async def page(db: Connection, *, before: UUID | None, limit: int) -> list[Upload]:
     """Newest first, from the one before `before`."""
     return [_upload(row) for row in await db.fetch(_SQL["list"], before, limit)]

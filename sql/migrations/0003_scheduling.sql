@@ -84,22 +84,53 @@ create table dependency (
 );
 create index dependency_needs on dependency (needs_id);
 
--- Whoever waits for a job hears of its end in the transaction that ends it.
-create function count_down_dependents() returns trigger
+-- Whoever waits for a job hears of its end in the transaction that ends it, and of its retry in that one.
+create function count_dependents() returns trigger
 language plpgsql set search_path = millrace, pg_temp as $$
 begin
-  update job
-  set waits_for = waits_for - 1
-  from dependency
-  where dependency.needs_id = new.id and job.id = dependency.job_id and job.waits_for > 0;
+  if new.finished_at is not null then
+    update job
+    set waits_for = waits_for - 1
+    where id in (
+      select job.id
+      from dependency
+      join job on job.id = dependency.job_id
+      where dependency.needs_id = new.id and job.waits_for > 0
+      order by job.id
+      for no key update of job  -- everybody locks jobs in this order
+    );
+  else
+    update job
+    set waits_for = waits_for + 1
+    where id in (
+      select job.id
+      from dependency
+      join job on job.id = dependency.job_id
+      where dependency.needs_id = new.id and job.state in ('pending', 'paused')
+      order by job.id
+      for no key update of job
+    );
+  end if;
   return null;
 end
 $$;
 create trigger job_ended
 after update of state on job
 for each row
-when (new.is_needed and new.finished_at is not null and old.finished_at is null)
-execute function count_down_dependents();
+when (new.is_needed and (new.finished_at is null) is distinct from (old.finished_at is null))
+execute function count_dependents();
+
+-- Whether a job may not run as things are: it wants others completed, and one of them is not.
+create function lacks_needs(waiting_id uuid) returns boolean
+language sql stable set search_path = millrace, pg_temp as $$
+  select exists (
+    select
+    from job
+    join dependency on dependency.job_id = job.id
+    join job as needed on needed.id = dependency.needs_id
+    where job.id = waiting_id and job.run_if = 'completed' and needed.state <> 'completed'
+  )
+$$;
 
 -- A flow is completed when every required step is, failed while one has failed or was cancelled.
 create function judge_flow() returns trigger
@@ -126,14 +157,15 @@ begin
     values (
       whole.id, whole.account_id, whole.event_seq + 1,
       case verdict when 'running' then 'flow.resumed' else 'flow.' || verdict end,
-      jsonb_build_object('state', verdict, 'name', whole.name)
+      jsonb_build_object('flow_id', whole.id, 'state', verdict, 'name', whole.name)
     );
   end if;
   return null;
 end
 $$;
-create trigger job_moves_flow
+create constraint trigger job_moves_flow
 after update of state on job
+deferrable initially deferred  -- the flow is locked after all jobs, so that nobody who has it waits for a job
 for each row
 when (
   new.flow_id is not null and new.is_required

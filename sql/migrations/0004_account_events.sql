@@ -78,5 +78,12 @@ before insert on event
 for each row
 execute function place_event();
 
+-- Events of flows have their place among those of jobs.
+alter table flow_event
+add column tx bigint not null default pg_current_xact_id()::text::bigint + event_shift(),
+add column no bigint not null default nextval('event_no_seq');
+create index flow_event_account on flow_event (account_id, tx, no);
+grant usage on sequence event_no_seq to millrace_api;
+
 create index job_live on job (account_id, id desc)
 where finished_at is null;  -- an account's live jobs, however many have ended

@@ -153,6 +153,20 @@ from unnest($1::uuid[], $2::integer[]) as held (job_id, epoch)
 where lease.job_id = held.job_id and lease.epoch = held.epoch
 returning lease.job_id, lease.epoch, (select control from job where job.id = lease.job_id) as control;
 
+-- name: outputs
+select step, output
+from job
+where flow_id = $1 and account_id = $2 and step = any($3::text[]);
+
+-- name: bind
+update job
+set upload_id = upload.id, dataset_id = dataset.id, total = upload.size_bytes
+from upload, dataset
+where job.id = $1 and job.epoch = $2 and job.state = 'running'
+  and upload.id = $3 and upload.account_id = job.account_id
+  and dataset.id = $4 and dataset.account_id = job.account_id
+returning dataset.table_name, dataset.columns;
+
 -- name: wish
 select control, remove_rows
 from job
@@ -246,7 +260,15 @@ moved as (
       done = case when settled.state = 'completed' then coalesce(total, done) else done end,
       phase = case settled.state when 'queued' then 'waiting' when 'retrying' then 'backing off' else settled.state end,
       problem = settled.problem,
-      output = coalesce(settled.output, job.output),
+      output = coalesce(
+        settled.output,
+        case when settled.state = 'completed' and job.upload_id is not null then jsonb_build_object(
+          'dataset', (select name from dataset where dataset.id = job.dataset_id),
+          'upload_id', job.upload_id,
+          'rows', inserted
+        ) end,
+        job.output
+      ),
       control = case when settled.state in ('queued', 'retrying') then control end,  -- a restart that is still to be made
       attempt = attempt + settled.cost,
       run_at = now() + make_interval(secs => settled.wait_s),

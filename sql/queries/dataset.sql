@@ -15,6 +15,11 @@ select *
 from dataset
 where name = $1;
 
+-- name: of_account
+select *
+from dataset
+where account_id = $1 and name = $2;
+
 -- name: list
 select *
 from dataset

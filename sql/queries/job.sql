@@ -2,11 +2,13 @@
 with created as (
   insert into job (
     id, account_id, processor, queue, state, priority, upload_id, dataset_id, options, metadata,
-    unit, total, phase, event_seq, run_at, dedupe_key, input, max_attempts, first_wait_s, longest_wait_s, deadline_s
+    unit, total, phase, event_seq, run_at, dedupe_key, input, max_attempts, first_wait_s, longest_wait_s, deadline_s,
+    waits_for, run_if, flow_id, step, is_required, is_needed
   )
   select
-    $1, $2, $3, $4, case when $13 > now() then 'pending' else 'queued' end, $5, $6, $7, $8, $9,
-    $10, $11, 'waiting', 1, greatest($13, now()), $14, $15, $16, $17, $18, $19
+    $1, $2, $3, $4, case when $13 > now() or $20 > 0 then 'pending' else 'queued' end, $5, $6, $7, $8, $9,
+    $10, $11, 'waiting', 1, greatest($13, now()), $14, $15, $16, $17, $18, $19,
+    $20, $21, $22, $23, $24, $25
   on conflict (account_id, dedupe_key) where dedupe_key is not null and state not in ('completed', 'failed', 'cancelled') do nothing
   returning id, account_id
 )
@@ -66,6 +68,20 @@ select job.*, dataset.name as dataset
 from job
 left join dataset on dataset.id = job.dataset_id
 where job.id = $1 and job.removed_at is null;
+
+-- name: of_flow
+select job.*, dataset.name as dataset
+from job
+left join dataset on dataset.id = job.dataset_id
+where job.flow_id = $1
+order by job.id;  -- ids are given out in the order of the steps
+
+-- name: lock_flow
+select id
+from job
+where flow_id = $1
+order by id
+for no key update;
 
 -- name: list
 select job.*, dataset.name as dataset
@@ -136,7 +152,11 @@ returning seq;
 -- name: resume
 with moved as (
   update job
-  set state = case when state <> 'paused' then state when waits_for > 0 then 'pending' else 'queued' end,
+  set state = case
+        when state <> 'paused' then state
+        when waits_for > 0 or lacks_needs(id) then 'pending'  -- promote queues it, or fails it
+        else 'queued'
+      end,
       control = null,
       phase = case state when 'running' then 'importing' when 'retrying' then 'backing off' else 'waiting' end,
       run_at = case state when 'paused' then now() else run_at end,
@@ -159,7 +179,7 @@ for share;  -- none of them ends while we count those that have not
 -- name: retry
 with moved as (
   update job
-  set state = case when waits.number > 0 then 'pending' else 'queued' end,
+  set state = case when waits.number > 0 or lacks_needs(id) then 'pending' else 'queued' end,
       waits_for = waits.number,
       outcome = null,
       problem = null,

@@ -8,6 +8,11 @@ select *
 from upload
 where id = $1;
 
+-- name: of_account
+select *
+from upload
+where account_id = $1 and id = $2;
+
 -- name: list
 select *
 from upload

@@ -1,0 +1,88 @@
+"""Writes a dataset's rows into a new upload, as CSV or one JSON object a line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from service.domain.errors import InputError, faults_of
+from service.domain.processor import MEDIA_TYPES, ExportFormat, Piece, Processor, Report, Task
+
+LOOK_EVERY_S = 0.25
+
+
+class Wanted(BaseModel):
+    """The input of an export."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dataset: str
+    format: ExportFormat = "csv"
+
+
+async def run(task: Task) -> AsyncGenerator[Report, None]:
+    """Save the rows, telling how many have gone so far; the output names the upload.
+
+    The upload is the cursor too: an attempt that is broken off behind it has nothing left to do.
+    """
+    wanted = _wanted(task)
+    if task.cursor is None:
+        gone, told = [0], 0
+        pieces = task.stores.rows(wanted.dataset, wanted.format)
+        name = f"{wanted.dataset}.{wanted.format}"
+        saving = asyncio.create_task(task.stores.save(name, MEDIA_TYPES[wanted.format], _content(pieces, gone)))
+        try:
+            while not (await asyncio.wait([saving], timeout=LOOK_EVERY_S))[0]:
+                if gone[0] > told:  # silence is for the deadline to judge
+                    told = gone[0]
+                    yield Report(done=told, phase="exporting")
+        finally:
+            saving.cancel()
+            await asyncio.wait([saving])
+        saved = saving.result()
+        made: dict[str, int | str | None] = {
+            "upload_id": str(saved.upload_id),
+            "rows": gone[0],
+            "size_bytes": saved.size_bytes,
+            "sha256": saved.sha256,
+        }
+        yield Report(done=gone[0], total=gone[0], phase="exporting", cursor=made)
+    else:
+        made = dict(task.cursor)
+    yield Report(output=made)
+
+
+async def _content(pieces: AsyncGenerator[Piece, None], gone: list[int]) -> AsyncIterator[bytes]:
+    """The bytes of the pieces; counts their rows into `gone`. Raises InputError if there are none."""
+    is_empty = True
+    async with aclosing(pieces):
+        async for piece in pieces:
+            gone[0] += piece.rows
+            if piece.content:
+                is_empty = False
+                yield piece.content
+    if is_empty:
+        raise InputError("dataset_empty", "This dataset has no rows.", suggestion="Import into it first.")
+
+
+def _wanted(task: Task) -> Wanted:
+    try:
+        return Wanted.model_validate(task.input)
+    except ValidationError as error:
+        raise InputError(
+            "invalid_input",
+            f"The input does not fit: {faults_of(error, 'input')}.",
+            suggestion='For example: {"dataset": "contacts", "format": "ndjson"}',
+        ) from error
+
+
+processor = Processor(
+    name="export",
+    title="A dataset, as a new upload",
+    run=run,
+    queue="cpu",  # slots and connections of the worker are counted by it; of `io` there are too many
+    unit="rows",
+)
