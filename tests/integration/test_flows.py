@@ -12,7 +12,6 @@ import pytest
 from tests.acceptance.test_worker_faults import people
 from tests.conftest import StartService
 from tests.integration.test_dependencies import END
-from tests.integration.test_events import Message, message
 from tests.running import (
     Json,
     Service,
@@ -24,6 +23,7 @@ from tests.running import (
     settled,
     superuser,
 )
+from tests.sse import Message, connected, message, messages
 
 UNKNOWN = "01a20594-aee7-73c2-b485-15425946dd2c"
 BROKEN = b"[1]\n"
@@ -415,7 +415,7 @@ async def test_a_live_stream_of_a_flow_ends_with_it(start_service: StartService)
     snapshot, completed = await following
     assert (snapshot.event, snapshot.id, snapshot.data["id"]) == ("snapshot", None, flow["id"])
     assert [step["key"] for step in snapshot.data["steps"]] == ["a", "b"]
-    assert (completed.event, completed.id, completed.data["state"]) == ("flow.completed", 1, "completed")
+    assert (completed.event, completed.id, completed.data["state"]) == ("flow.completed", "1", "completed")
     again = await service.client.get(flow["links"]["events"], headers={"Last-Event-ID": "1"})
     assert again.status_code == 204
 
@@ -429,4 +429,21 @@ async def test_the_stream_of_a_retried_flow_goes_on_behind_its_earlier_end(start
     await service.client.post(flow["links"]["self"] + "/retry")
     following = asyncio.create_task(stream_of(service.client, flow, params={"after": 1}))
     await service.worker()
-    assert [(event.event, event.id) for event in (await following)[1:]] == [("flow.resumed", 2), ("flow.completed", 3)]
+    assert [(event.event, event.id) for event in (await following)[1:]] == [
+        ("flow.resumed", "2"),
+        ("flow.completed", "3"),
+    ]
+
+
+async def test_the_accounts_stream_tells_of_its_flows(service: Service) -> None:
+    flow = await submitted(service.client, echo("a"), echo("b", "a"))
+    told: list[Message] = []
+    async with asyncio.timeout(20), connected(service, "/v1/events", "0-0") as (_, reader):
+        async for event in messages(reader):
+            told.append(event)
+            if event.event == "flow.completed":
+                break
+    assert told[-1].data["flow_id"] == flow["id"]
+    assert "job_id" not in told[-1].data
+    assert [event.event for event in told].count("job.completed") == 2
+    assert (await shown(service.client, flow))["state"] == "completed"

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.errors import InputError
+from service.domain.job import Retry
 from service.domain.schedule import (
     MAX_CATCH_UP,
     Missed,
@@ -28,7 +29,9 @@ from service.domain.schedule import (
     upcoming,
 )
 
-TEMPLATE = Template("csv", "cpu", "bytes", uuid4(), "contacts", {"header": True}, 5, {"a": [1]}, None)
+TEMPLATE = Template(
+    "csv", "cpu", "bytes", uuid4(), "contacts", {"header": True}, 5, {"a": [1]}, None, {"in": 1}, Retry(max_attempts=7)
+)
 
 
 def at(text: str) -> datetime:
