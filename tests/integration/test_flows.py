@@ -435,7 +435,8 @@ async def test_the_stream_of_a_retried_flow_goes_on_behind_its_earlier_end(start
     ]
 
 
-async def test_the_accounts_stream_tells_of_its_flows(service: Service) -> None:
+async def test_the_accounts_stream_tells_of_its_flows(start_service: StartService) -> None:
+    service = await start_service("all")
     flow = await submitted(service.client, echo("a"), echo("b", "a"))
     told: list[Message] = []
     async with asyncio.timeout(20), connected(service, "/v1/events", "0-0") as (_, reader):
