@@ -37,9 +37,9 @@ class Bus:
         """Tell the worker that runs a job to look at what its user wants."""
         await self._publish(CONTROLS, str(job_id))
 
-    async def ring(self, jobs: int) -> None:
-        """Tell idle workers that a ticket for so many jobs waits."""
-        await self._publish(TICKETS, str(jobs))
+    async def ring(self, queue: str) -> None:
+        """Tell idle workers that a ticket for a queue comes."""
+        await self._publish(TICKETS, queue)
 
     async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
         """Call `heard` with every message on `channel`, for ever; reconnects with back-off."""

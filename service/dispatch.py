@@ -86,9 +86,9 @@ class Dispatch:
             self._ringer = None
 
     async def _ring(self, queue: str, job_ids: Sequence[UUID]) -> None:
+        await self._bus.ring(queue)  # first: it is the quicker one, and the ticket makes up for it if nobody hears it
         try:
             async with asyncio.timeout(0.5):
                 await self._redis.enqueue_job(TICKET, *map(str, job_ids[:NAMED]), _queue_name=queue_key(queue))
         except AWAY as error:
             log.warning("ticket.lost", queue=queue, jobs=len(job_ids), error=str(error))
-        await self._bus.ring(len(job_ids))

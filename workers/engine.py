@@ -46,6 +46,7 @@ class Engine:
         self._queues = queues
         self._running: dict[Held, Run] = {}
         self._busy: Counter[str] = Counter()  # slots taken, by queue
+        self._awaited: set[str] = set()  # queues to look into
         self._woken = asyncio.Event()
         self._asked = asyncio.Event()
         self._freed = freed
@@ -56,8 +57,9 @@ class Engine:
         settings = self._tools.settings
         return (settings.io_slots if queue == "io" else settings.worker_slots) - self._busy[queue]
 
-    def wake(self) -> None:
-        """Look for work now."""
+    def wake(self, *queues: str) -> None:
+        """Look for work now, in these queues or in all."""
+        self._awaited.update(queues or self._queues)
         self._woken.set()
 
     async def run(self) -> None:
@@ -79,8 +81,8 @@ class Engine:
     async def _fill_when_woken(self) -> None:
         await self._woken.wait()
         self._woken.clear()  # before the look: what comes during it is not missed
-        for queue in self._queues:
-            await self._fill(queue)
+        while self._awaited:
+            await self._fill(self._awaited.pop())
 
     async def _fill(self, queue: str) -> None:
         while (free := min(self.free_slots(queue), MOST_AT_ONCE)) > 0:
@@ -145,7 +147,7 @@ class Engine:
         self._busy[queue] -= 1
         if not task.cancelled() and (error := task.exception()):
             log.error("job.dropped", job_id=str(claim.job_id), error=repr(error))
-        self.wake()
+        self.wake(queue)
 
     async def _let_go(self) -> None:
         runs = list(self._running.values())

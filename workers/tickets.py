@@ -44,11 +44,11 @@ class TicketReader(Worker):
         self._engine = engine
         self._woken = asyncio.Event()
 
-    def wake(self, jobs: str) -> None:
-        """Look for a ticket now. One for many jobs is news for every worker, whoever gets it."""
-        self._woken.set()
-        if int(jobs) > 1:
-            self._engine.wake()
+    def wake(self, queue: str) -> None:
+        """A ticket comes: the engine looks for jobs at once, while the ticket is still on its way."""
+        if queue == self._queue:
+            self._woken.set()
+            self._engine.wake(queue)
 
     async def main(self) -> None:
         """Instead of arq's polling loop: read when woken, or every few seconds."""
@@ -63,7 +63,7 @@ class TicketReader(Worker):
                 continue
 
     async def _look(self, _ctx: dict[Any, Any], *_job_ids: str) -> None:
-        self._engine.wake()
+        self._engine.wake(self._queue)
 
 
 async def read_tickets(redis: ArqRedis, bus: Bus, queue: str, engine: Engine) -> None:
