@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     )
 
     worker_slots: int = Field(2, ge=1, description="Jobs that one worker process runs at the same time, per queue.")
-    io_slots: int = Field(100, ge=1, description="The same for queue `io`, whose jobs only wait for others.")
+    io_slots: int = Field(200, ge=1, description="The same for queue `io`, whose jobs only wait for others.")
     ageing_s: float = Field(600, gt=0, description="A waiting job becomes one priority more urgent each time.")
     lease_s: float = Field(10, gt=0, description="A worker silent for this long loses its jobs to another one.")
     sweep_s: float = Field(1, gt=0, description="How often a worker looks into PostgreSQL without being rung.")

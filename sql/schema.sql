@@ -848,7 +848,7 @@ CREATE TRIGGER job_ended AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN
 
 CREATE CONSTRAINT TRIGGER job_moves_flow AFTER UPDATE OF state ON millrace.job DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((new.flow_id IS NOT NULL) AND new.is_required AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.judge_flow();
 
-CREATE TRIGGER job_transition BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION millrace.check_job_transition();
+CREATE TRIGGER job_transition BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((old.state IS DISTINCT FROM new.state) AND (NOT ((old.state = 'queued'::text) AND (new.state = 'running'::text))) AND (NOT ((old.state = 'running'::text) AND (new.state = 'completed'::text))))) EXECUTE FUNCTION millrace.check_job_transition();
 
 CREATE TRIGGER job_upload_kept BEFORE INSERT ON millrace.job FOR EACH ROW WHEN (((new.upload_id IS NOT NULL) AND (new.finished_at IS NULL))) EXECUTE FUNCTION millrace.check_upload_kept();
 

@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 BEATS_PER_LEASE = 3.3
 
-MOST_AT_ONCE = 50
+MOST_AT_ONCE = 100
 """Jobs taken in one claim."""
 
 LET_GO_S = 8

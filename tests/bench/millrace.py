@@ -65,7 +65,7 @@ class Millrace:
     warm_up = 200
     jobs = 5_000
     paced = 200
-    slots = 100
+    slots = 200
 
     def __init__(self, database_url: str, redis_url: str, build: Path) -> None:
         self._server_url = database_url
