@@ -64,21 +64,21 @@ class Database:
         """A transaction; the API names the account whose rows it may see and write."""
         async with self.connection() as db:
             transaction = db.transaction(isolation=isolation)
-            await transaction.start()
             try:
-                if account_id is not None:
-                    await db.execute("select set_config('millrace.account', $1, true)", str(account_id))
-                yield db
-            except asyncio.CancelledError:
+                await transaction.start()
+                try:
+                    if account_id is not None:
+                        await db.execute("select set_config('millrace.account', $1, true)", str(account_id))
+                    yield db
+                except Exception:
+                    if not db.is_closed():
+                        await transaction.rollback()
+                    raise
+                await transaction.commit()
+            except (asyncio.CancelledError, GeneratorExit):
                 # asyncpg would wait for the server to confirm the cancel, which a dead one never does.
                 db.terminate()
                 raise
-            except BaseException:
-                if not db.is_closed():
-                    await transaction.rollback()
-                raise
-            else:
-                await transaction.commit()
 
     async def close(self) -> None:
         """Close every connection."""
