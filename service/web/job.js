@@ -80,6 +80,10 @@ export class MillraceJob extends HTMLElement {
     if (percent === null && job.state !== 'paused') this.bar.removeAttribute('value')
     else this.bar.value = percent ?? 0
     say(this.figures.Done, percent === null ? '–' : `${Math.floor(percent)} %`)
+    for (const name of ['Rows', 'Rejected', 'Rate']) {
+      const figure = this.figures[name].parentElement
+      if (figure) figure.hidden = job.dataset === null // it reads no file
+    }
     say(this.figures.Rows, number(counts.inserted + counts.updated))
     say(this.figures.Rejected, number(counts.rejected))
     this.figures.Rejected.classList.toggle('bad', counts.rejected > 0)
