@@ -85,9 +85,8 @@ async def claim(
     Urgency is the priority, plus one for each `ageing_s` a job has waited. Inside it accounts take turns by weight, and
     limits of queue, processor and account are kept. Two workers never get the same job: claims go one at a time.
     """
-    if not await db.fetchval(_SQL["any_queued"], queue):
+    if await db.fetchrow(_SQL["lock_claims"], queue) is None:
         return []
-    await db.execute(_SQL["lock_claims"])
     return [_claim(row) for row in await db.fetch(_SQL["claim"], queue, worker, lease_s, most, ageing_s)]
 
 

@@ -1,8 +1,6 @@
--- name: any_queued
-select exists (select from job where state = 'queued' and queue = $1);
-
 -- name: lock_claims
-select pg_advisory_xact_lock(1296651340, 1);  -- one claim at a time, so that no limit is passed and turns are exact
+select pg_advisory_xact_lock(1296651340, 1)  -- one claim at a time, so that no limit is passed and turns are exact
+where exists (select from job where state = 'queued' and queue = $1);  -- and none where there is nothing to claim
 
 -- name: claim
 with recursive lane as (  -- what one account has waiting for one processor at one priority: its oldest job, by one probe
