@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from service.api import views
 from service.api.auth import caller_of
-from service.api.params import limit_of
+from service.api.params import limit_of, next_cursor
 from service.deps import Deps
 from service.domain.dataset import Dataset
 from service.domain.errors import InputError
@@ -26,7 +26,7 @@ async def index(request: Request) -> JSONResponse:
     limit = limit_of(request)
     async with deps.database.transaction(caller_of(request).account_id) as db:
         found = await datasets.page(db, after=request.query_params.get("cursor"), limit=limit)
-    following = found[-1].name if len(found) == limit else None
+    following = next_cursor(found, limit, lambda item: item.name)
     return JSONResponse({"datasets": [views.dataset(d) for d in found], "next_cursor": following})
 
 

@@ -48,10 +48,8 @@ async def stream(request: Request) -> Response:
     after = _number(request)
     async with deps.database.transaction(caller_of(request).account_id) as db:
         job = await jobs.get(db, uuid_of(request, "job"))
-    if job.state in FINAL and after is not None and after >= job.event_seq:
+    if _is_all_told(after, job.event_seq, has_ended=job.state in FINAL):
         return Response(status_code=204)
-    if after is not None and after > job.event_seq:
-        raise _invalid(after)  # it would wait for ever for a number behind this one
     return _response(_of_job(request.app.state.streams, job, after or 0))
 
 
@@ -109,10 +107,8 @@ async def stream_flow(request: Request) -> Response:
     async with deps.database.transaction(caller_of(request).account_id, isolation="repeatable_read") as db:
         flow = await flows.get(db, uuid_of(request, "flow"))
         shown = views.flow(flow) | views.steps(await flows.steps(db, flow.id))
-    if flow.state is not FlowState.RUNNING and after is not None and after >= flow.event_seq:
+    if _is_all_told(after, flow.event_seq, has_ended=flow.state is not FlowState.RUNNING):
         return Response(status_code=204)
-    if after is not None and after > flow.event_seq:
-        raise _invalid(after)
     return _response(_of_flow(request.app.state.streams, flow, shown, after or 0))
 
 
@@ -124,6 +120,15 @@ async def _of_flow(streams: Streams, flow: Flow, shown: views.Json, after: int) 
         if batch[-1].type is not EventType.FLOW_RESUMED and batch[-1].seq >= flow.event_seq:
             return
     yield _reconnect()
+
+
+def _is_all_told(after: int | None, newest: int, *, has_ended: bool) -> bool:
+    """Whether nothing comes behind number `after` any more. Raises InputError for one that is not there yet."""
+    if after is None:
+        return False
+    if after > newest and not has_ended:
+        raise _invalid(after)  # it would wait for ever for a number behind this one
+    return after >= newest and has_ended
 
 
 def _response(messages: Messages) -> Response:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.api.auth import caller_of
-from service.api.params import limit_of, number_of, uuid_of
+from service.api.params import limit_of, next_cursor, number_of, uuid_of
 from service.deps import Deps
 from service.domain.explain import Explanation, explain
 from service.domain.job import State
@@ -37,7 +37,7 @@ async def timeline(request: Request) -> JSONResponse:
     async with deps.database.transaction(caller_of(request).account_id) as db:
         await jobs.get(db, job_id)
         found = await attempts.page(db, job_id, after_epoch=after, limit=limit)
-    following = str(found[-1].epoch) if len(found) == limit else None
+    following = next_cursor(found, limit, lambda item: item.epoch)
     return JSONResponse({"attempts": [_attempt(a) for a in found], "next_cursor": following})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -14,7 +14,7 @@ from service.actions.jobs import JobRequest
 from service.api import views
 from service.api.auth import caller_of
 from service.api.jobs import RetryBody
-from service.api.params import choice_of, cursor_id, json_of, limit_of, uuid_of, word_of
+from service.api.params import Name, choice_of, cursor_id, json_of, limit_of, next_cursor, uuid_of, word_of
 from service.deps import Deps
 from service.domain import reference
 from service.domain.errors import InputError
@@ -76,9 +76,7 @@ class FlowBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
-    ]
+    name: Name
     metadata: dict[str, Any] = Field(default_factory=dict)
     steps: Annotated[list[StepBody], Field(min_length=1, max_length=MAX_STEPS)]
 
@@ -107,7 +105,7 @@ async def index(request: Request) -> JSONResponse:
     limit, before, state = limit_of(request), cursor_id(request), _state(request)
     async with deps.database.transaction(caller_of(request).account_id) as db:
         found = await flows.page(db, before=before, state=state, limit=limit)
-    following = str(found[-1].id) if len(found) == limit else None
+    following = next_cursor(found, limit, lambda item: item.id)
     return JSONResponse({"flows": [views.flow(f) for f in found], "next_cursor": following})
 
 

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from service.actions import jobs as actions
 from service.api import views, waiting
 from service.api.auth import caller_of
-from service.api.params import cursor_id, limit_of, number_of, one_or_many, uuid_of, word_of
+from service.api.params import cursor_id, limit_of, next_cursor, number_of, one_or_many, uuid_of, word_of
 from service.deps import Deps
 from service.domain.errors import InputError, NotFound
 from service.domain.flow import MAX_NEEDS
@@ -105,7 +105,7 @@ async def index(request: Request) -> JSONResponse:
         found = await jobs.page(
             db, before=before, state=state, processor=request.query_params.get("processor"), limit=limit
         )
-    following = str(found[-1].id) if len(found) == limit else None
+    following = next_cursor(found, limit, lambda item: item.id)
     return JSONResponse({"jobs": [views.job(j) for j in found], "next_cursor": following})
 
 
@@ -117,7 +117,7 @@ async def rejected(request: Request) -> JSONResponse:
     async with deps.database.transaction(caller_of(request).account_id) as db:
         await jobs.get(db, job_id)
         found = await rejects.page(db, job_id, after_row=after, limit=limit)
-    following = str(found[-1].row) if len(found) == limit else None
+    following = next_cursor(found, limit, lambda item: item.row)
     return JSONResponse({"rejects": [asdict(r) for r in found], "next_cursor": following})
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from typing import Annotated, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
 from starlette.requests import Request
 
 from service.domain.errors import InputError, NotFound, TooLarge, faults_of
@@ -18,6 +18,12 @@ MAX_JSON_BYTES = 1024 * 1024
 MAX_PAGE = 1_000
 
 Model = TypeVar("Model", bound=BaseModel)
+Item = TypeVar("Item")
+
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+"""What people call a thing: one line of text."""
 
 
 def uuid_of(request: Request, what: str) -> UUID:
@@ -89,6 +95,11 @@ def cursor_id(request: Request) -> UUID | None:
         raise InputError(
             "invalid_cursor", f"{cursor!r} is no cursor.", suggestion="Pass next_cursor of the page before, unchanged."
         ) from None
+
+
+def next_cursor(found: Sequence[Item], limit: int, place: Callable[[Item], object]) -> str | None:
+    """The cursor of the page behind a full one: the `place` of its last item."""
+    return str(place(found[-1])) if len(found) == limit else None
 
 
 async def json_of(request: Request, model: type[Model]) -> Model:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -15,7 +15,7 @@ from service.actions.jobs import JobRequest
 from service.api import views
 from service.api.auth import caller_of
 from service.api.jobs import JobBody
-from service.api.params import cursor_id, json_of, limit_of, uuid_of, word_of
+from service.api.params import Name, cursor_id, json_of, limit_of, next_cursor, uuid_of, word_of
 from service.deps import Deps
 from service.domain.errors import InputError
 from service.domain.schedule import Missed, Overlap, Schedule, upcoming
@@ -26,9 +26,6 @@ SHOWN_RUNS = 5
 OF_THE_SCHEDULE = {"run_at", "after", "run_if"}
 """Fields of a job that a schedule decides itself."""
 
-Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
-]
 Cron = Annotated[str, Field(max_length=200, description="minute hour day-of-month month day-of-week")]
 Zone = Annotated[str, Field(max_length=64, description="An IANA name, such as Europe/Berlin.")]
 
@@ -75,7 +72,7 @@ async def index(request: Request) -> JSONResponse:
     limit, before = limit_of(request), cursor_id(request)
     async with deps.database.transaction(caller_of(request).account_id) as db:
         found = await schedules.page(db, before=before, limit=limit)
-    following = str(found[-1].id) if len(found) == limit else None
+    following = next_cursor(found, limit, lambda item: item.id)
     return JSONResponse({"schedules": [views.schedule(s) for s in found], "next_cursor": following})
 
 

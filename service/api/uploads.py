@@ -13,7 +13,7 @@ from service.actions.jobs import JobRequest
 from service.api import views, waiting
 from service.api.auth import caller_of
 from service.api.intake import body_of
-from service.api.params import cursor_id, limit_of, moment_of, number_of, uuid_of, word_of
+from service.api.params import cursor_id, limit_of, moment_of, next_cursor, number_of, uuid_of, word_of
 from service.deps import Deps
 from service.domain.errors import InputError
 from service.store import uploads
@@ -49,7 +49,7 @@ async def index(request: Request) -> JSONResponse:
     limit, before = limit_of(request), cursor_id(request)
     async with deps.database.transaction(caller_of(request).account_id) as db:
         found = await uploads.page(db, before=before, limit=limit)
-    following = str(found[-1].id) if len(found) == limit else None
+    following = next_cursor(found, limit, lambda item: item.id)
     return JSONResponse({"uploads": [views.upload(u) for u in found], "next_cursor": following})
 
 
