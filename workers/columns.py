@@ -6,18 +6,17 @@ Shared by every row format. Reading the text itself is in `workers.casting`.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from service.domain.errors import InputError
+from service.domain.naming import NAME_BYTES, cut, plain_name
 from service.domain.processor import Column, ColumnType
+from service.domain.row_options import MOST_COLUMNS
 
-COLUMN_LIMIT = 1_590
-"""PostgreSQL allows 1,600 columns in a table; the rest is kept for lineage."""
-NAME_BYTES = 63
+COLUMN_LIMIT = MOST_COLUMNS
 PRECISION = 38
 """Digits of a numeric: what decimal128 holds."""
 EXACT_DIGITS = 15
@@ -72,7 +71,7 @@ def column_names(header: list[str]) -> list[str]:
     taken: set[str] = set()
     names = []
     for position, text in enumerate(header, start=1):
-        name = _distinct(_normalised(text) or f"column_{position}", taken)
+        name = _distinct(plain_name(text) or f"column_{position}", taken)
         taken.add(name)
         names.append(name)
     return names
@@ -86,24 +85,13 @@ def infer(name: str, strings: pa.StringArray | pa.ChunkedArray) -> Column:
     return _boolean(name, values) or _number(name, values) or _shaped(name, values) or Column(name, ColumnType.TEXT)
 
 
-def _normalised(text: str) -> str:
-    plain = re.sub(r"[\W_]+", "_", unicodedata.normalize("NFKC", text).lower()).strip("_")
-    if plain[:1].isdigit():
-        plain = "_" + plain
-    return _cut(plain, NAME_BYTES)
-
-
 def _distinct(name: str, taken: set[str]) -> str:
     if name not in taken:
         return name
     number = 2
-    while (candidate := f"{_cut(name, NAME_BYTES - len(str(number)) - 1)}_{number}") in taken:
+    while (candidate := f"{cut(name, NAME_BYTES - len(str(number)) - 1)}_{number}") in taken:
         number += 1
     return candidate
-
-
-def _cut(text: str, size_bytes: int) -> str:
-    return text.encode()[:size_bytes].decode(errors="ignore").rstrip("_")
 
 
 def _spoken(strings: pa.StringArray | pa.ChunkedArray) -> pa.Array:
