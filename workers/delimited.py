@@ -10,9 +10,11 @@ import pyarrow as pa
 
 from service.domain.errors import InputError
 from service.domain.processor import Chunk, Column, ColumnType, Cursor, Work
-from workers import numbering
+from workers import formats, numbering
 from workers.columns import column_names, infer
-from workers.dialect import SAMPLE_BYTES, detect_delimiter, detect_header, sample, start_of_text
+from workers.detection import SAMPLE_BYTES, detect_delimiter, detect_header, sample, start_of_text
+from workers.dialect import Dialect
+from workers.formats import PLAIN, Format
 from workers.numbering import PIECE_LINES, Part, Place
 from workers.parsing import fields, masked, strings, typed
 from workers.records import Block, Records, blocks, line_count, pieces, records
@@ -25,8 +27,9 @@ INFER_BYTES = 2 * 1024 * 1024
 class Layout:
     """How the file is cut (`columns` in its own order) and what comes out (`dataset`)."""
 
-    delimiter: str
+    dialect: Dialect
     columns: tuple[Column, ...]
+    formats: tuple[Format, ...]
     dataset: tuple[Column, ...]
 
 
@@ -35,7 +38,7 @@ def read(work: Work, delimiter: str | None, header: bool | None) -> Iterator[Chu
     layout, place = _resumed(work, work.cursor) if work.cursor else _opened(work, delimiter, header)
     extra = _extra(layout)
     chunk = None
-    for block in blocks(work.source, place.offset, layout.delimiter.encode(), numbering.sizes(place, work.chunk_bytes)):
+    for block in blocks(work.source, place.offset, layout.dialect, numbering.sizes(place, work.chunk_bytes)):
         last = None
         for last in numbering.chunks(block, place, _parts(block, place, layout), layout.dataset, extra):
             yield (chunk := last)
@@ -48,57 +51,63 @@ def _parts(block: Block, place: Place, layout: Layout) -> Iterator[Part]:
     if block.fault:
         yield numbering.unreadable(block, place)
         return
-    whole = typed(block.data, layout.delimiter, layout.columns)
+    whole = typed(block.data, layout.dialect, layout.columns, layout.formats)
     if whole:
         yield whole
         return
     row, line, start = place.row, place.line, 0
-    for piece in pieces(block.data, layout.delimiter.encode(), PIECE_LINES):
-        for part in masked(piece, layout.delimiter, layout.columns, row, line):
+    for piece in pieces(block.data, layout.dialect, PIECE_LINES):
+        for part in masked(piece, layout.dialect, layout.columns, layout.formats, row, line):
             yield Part(part.read, start + part.end, part.arrays, part.rejects)
             row += part.read
         line, start = line + line_count(piece), start + len(piece)
 
 
 def _extra(layout: Layout) -> Cursor:
-    return {"delimiter": layout.delimiter, "columns": numbering.dumped(layout.columns)}
+    return {
+        "dialect": layout.dialect.dumped(),
+        "columns": numbering.dumped(layout.columns),
+        "formats": formats.dumped(layout.formats),
+    }
 
 
 def _resumed(work: Work, cursor: Cursor) -> tuple[Layout, Place]:
     columns = numbering.loaded(str(cursor["columns"]))
-    return Layout(str(cursor["delimiter"]), columns, work.columns or columns), numbering.place_of(cursor)
+    dialect, written = Dialect.loaded(str(cursor["dialect"])), formats.loaded(str(cursor["formats"]))
+    return Layout(dialect, columns, written, work.columns or columns), numbering.place_of(cursor)
 
 
 def _opened(work: Work, delimiter: str | None, header: bool | None) -> tuple[Layout, Place]:
     start = start_of_text(work.source)
-    mark = delimiter or detect_delimiter(sample(work.source, start))
-    names, place, has_header = _heading(work, start, mark, header)
+    dialect = Dialect(delimiter or detect_delimiter(sample(work.source, start)))
+    names, place, has_header = _heading(work, start, dialect, header)
     if work.columns is not None:
-        return Layout(mark, _matched(names, has_header, work.columns), work.columns), place
-    columns = _inferred(work, place.offset, mark, names)
-    return Layout(mark, columns, columns), place
+        columns = _matched(names, has_header, work.columns)
+        return Layout(dialect, columns, (PLAIN,) * len(columns), work.columns), place
+    columns = _inferred(work, place.offset, dialect, names)
+    return Layout(dialect, columns, (PLAIN,) * len(columns), columns), place
 
 
-def _heading(work: Work, start: int, delimiter: str, header: bool | None) -> tuple[list[str], Place, bool]:
+def _heading(work: Work, start: int, dialect: Dialect, header: bool | None) -> tuple[list[str], Place, bool]:
     """Column names, where the rows start, and whether the file itself named the columns."""
-    block, found, line = _first_block(work, start, delimiter)
+    block, found, line = _first_block(work, start, dialect)
     end = int(found.ends[0])
     unnamed = column_names([f"column {position}" for position in range(1, int(found.widths[0]) + 1)])
     if header is False:
         return unnamed, Place(start, 1, 1), False
-    first = _first_row(block.data[int(found.starts[0]) : end], delimiter)
+    first = _first_row(block.data[int(found.starts[0]) : end], dialect)
     names = column_names(first)
     after = min(end + (2 if block.data[end : end + 2] == b"\r\n" else 1), len(block.data))
-    if header or _is_header(first, names, block.data[after:], delimiter, work.columns):
+    if header or _is_header(first, names, block.data[after:], dialect, work.columns):
         return names, Place(block.offset + after, 1, line + line_count(block.data[:after])), True
     return unnamed, Place(start, 1, 1), False
 
 
-def _first_block(work: Work, start: int, delimiter: str) -> tuple[Block, Records, int]:
+def _first_block(work: Work, start: int, dialect: Dialect) -> tuple[Block, Records, int]:
     """The first block with a record in it, and the line it starts on."""
     line = 1
-    for block in blocks(work.source, start, delimiter.encode(), repeat(SAMPLE_BYTES)):
-        found = records(block.data, delimiter.encode())
+    for block in blocks(work.source, start, dialect, repeat(SAMPLE_BYTES)):
+        found = records(block.data, dialect)
         if block.fault:
             break
         if len(found):
@@ -107,9 +116,9 @@ def _first_block(work: Work, start: int, delimiter: str) -> tuple[Block, Records
     raise InputError("unreadable_header", "The first row never ends.", suggestion="Check the quotes in the first row.")
 
 
-def _first_row(record: bytes, delimiter: str) -> list[str]:
+def _first_row(record: bytes, dialect: Dialect) -> list[str]:
     try:
-        return fields(record, delimiter)
+        return fields(record, dialect)
     except UnicodeDecodeError as error:
         raise InputError(
             "unsupported_encoding",
@@ -119,11 +128,11 @@ def _first_row(record: bytes, delimiter: str) -> list[str]:
 
 
 def _is_header(
-    first: list[str], names: list[str], below: bytes, delimiter: str, dataset: tuple[Column, ...] | None
+    first: list[str], names: list[str], below: bytes, dialect: Dialect, dataset: tuple[Column, ...] | None
 ) -> bool:
     if dataset and set(names) <= {column.name for column in dataset}:
         return True
-    _, _, texts, _ = strings(below, delimiter, len(first))
+    _, _, texts, _ = strings(below, dialect, len(first))
     return detect_header(first, texts)
 
 
@@ -142,13 +151,13 @@ def _matched(names: list[str], has_header: bool, dataset: tuple[Column, ...]) ->
     )
 
 
-def _inferred(work: Work, offset: int, delimiter: str, names: list[str]) -> tuple[Column, ...]:
+def _inferred(work: Work, offset: int, dialect: Dialect, names: list[str]) -> tuple[Column, ...]:
     """Columns from the first block that has rows; all text if there is none."""
-    for block in blocks(work.source, offset, delimiter.encode(), repeat(min(INFER_BYTES, work.chunk_bytes))):
+    for block in blocks(work.source, offset, dialect, repeat(min(INFER_BYTES, work.chunk_bytes))):
         if block.fault:
             continue
-        cut = pieces(block.data, delimiter.encode(), PIECE_LINES)
-        texts = [strings(piece, delimiter, len(names))[2] for piece in cut]
+        cut = pieces(block.data, dialect, PIECE_LINES)
+        texts = [strings(piece, dialect, len(names))[2] for piece in cut]
         columns = [pa.chunked_array(column, pa.string()) for column in zip(*texts, strict=True)]
         if columns and len(columns[0]):
             return tuple(infer(name, column) for name, column in zip(names, columns, strict=True))

@@ -15,7 +15,7 @@ from service.domain.processor import Chunk, Column, ColumnType, Reject, Work
 from workers import numbering
 from workers.casting import cast, reason
 from workers.columns import COLUMN_LIMIT, column_names, infer
-from workers.dialect import start_of_text
+from workers.detection import start_of_text
 from workers.numbering import Part, Place, kept
 from workers.records import Block, blocks, line_count, pieces, records
 

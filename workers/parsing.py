@@ -17,6 +17,8 @@ from pyarrow import csv
 from service.domain.processor import Column, ColumnType, Reject
 from workers.casting import FALSE_WORDS, TRUE_WORDS, Mask, cast, is_within, reason
 from workers.columns import arrow_type
+from workers.dialect import Dialect
+from workers.formats import PLAIN, Format
 from workers.numbering import Part, kept
 from workers.records import Records, records
 
@@ -41,28 +43,29 @@ _ZERO_X = int.from_bytes(b"0X", "little")
 _UPPER = int.from_bytes(b"\xff\xdf", "little")
 
 
-def typed(data: bytes, delimiter: str, columns: tuple[Column, ...]) -> Part | None:
+def typed(data: bytes, dialect: Dialect, columns: tuple[Column, ...], formats: tuple[Format, ...]) -> Part | None:
     """The whole block in one pass, or None if any row or cell needs a closer look."""
     if b"\0" in data or (any(column.type in _WHOLE for column in columns) and _has_hexadecimal(data)):
         return None
-    types = [arrow_type(column) if column.type in _NATIVE else pa.string() for column in columns]
+    native = [column.type in _NATIVE and entry == PLAIN for column, entry in zip(columns, formats, strict=True)]
+    types = [arrow_type(column) if as_is else pa.string() for column, as_is in zip(columns, native, strict=True)]
     try:
-        arrays = _read(data, delimiter, types)
+        arrays = _read(data, dialect, types)
     except pa.ArrowInvalid:
         return None
-    done = _finished(arrays, columns)
+    done = _finished(arrays, columns, formats, native)
     return None if done is None else Part(len(done[0]), len(data), _named(done, columns))
 
 
-def strings(data: bytes, delimiter: str, width: int) -> tuple[Records, Mask, list[pa.Array], Mask]:
+def strings(data: bytes, dialect: Dialect, width: int) -> tuple[Records, Mask, list[pa.Array], Mask]:
     """The block's records, which of them have `width` fields, those fields as text, and which of those are not UTF-8.
 
     A cell that is not UTF-8 is null.
     """
-    found = records(data, delimiter.encode())
+    found = records(data, dialect)
     even = found.widths == width
     count = int(even.sum())
-    raw = _read(data, delimiter, [pa.binary()] * width) if count else [pa.array([], pa.binary())] * width
+    raw = _read(data, dialect, [pa.binary()] * width) if count else [pa.array([], pa.binary())] * width
     if len(raw[0]) != count:
         raise RuntimeError(f"pyarrow found {len(raw[0])} rows where {count} records are")
     undecodable = np.zeros(count, bool)
@@ -74,10 +77,17 @@ def strings(data: bytes, delimiter: str, width: int) -> tuple[Records, Mask, lis
     return found, even, texts, undecodable
 
 
-def masked(data: bytes, delimiter: str, columns: tuple[Column, ...], first_row: int, first_line: int) -> Iterator[Part]:
+def masked(
+    data: bytes,
+    dialect: Dialect,
+    columns: tuple[Column, ...],
+    formats: tuple[Format, ...],
+    first_row: int,
+    first_line: int,
+) -> Iterator[Part]:
     """The block's good rows and its rejects, in as many parts as keep the rejects of one small."""
-    found, even, texts, undecodable = strings(data, delimiter, len(columns))
-    arrays, blame = _cast(texts, columns, undecodable)
+    found, even, texts, undecodable = strings(data, dialect, len(columns))
+    arrays, blame = _cast(texts, columns, formats, undecodable)
     at = np.full(len(found), -1)
     at[even] = np.arange(len(blame))
     good = even.copy()
@@ -98,10 +108,10 @@ def masked(data: bytes, delimiter: str, columns: tuple[Column, ...], first_row: 
         yield _part(found, start, len(found), named, before, rejects)
 
 
-def fields(record: bytes, delimiter: str) -> list[str]:
+def fields(record: bytes, dialect: Dialect) -> list[str]:
     """The fields of one record. Raises UnicodeDecodeError."""
-    width = int(records(record, delimiter.encode()).widths[0])
-    return [(array[0].as_py() or b"").decode() for array in _read(record, delimiter, [pa.binary()] * width)]
+    width = int(records(record, dialect).widths[0])
+    return [(array[0].as_py() or b"").decode() for array in _read(record, dialect, [pa.binary()] * width)]
 
 
 _GOOD = -1
@@ -159,24 +169,26 @@ def _named(arrays: list[pa.Array], columns: tuple[Column, ...]) -> Mapping[str, 
 
 
 def _cast(
-    texts: list[pa.Array], columns: tuple[Column, ...], undecodable: Mask
+    texts: list[pa.Array], columns: tuple[Column, ...], formats: tuple[Format, ...], undecodable: Mask
 ) -> tuple[list[pa.Array], npt.NDArray[np.int64]]:
     """Every column typed, and for each row the first column at fault."""
     blame = np.where(undecodable, _UNDECODABLE, _GOOD)
     arrays = []
-    for position, (text, column) in enumerate(zip(texts, columns, strict=True)):
-        array, bad = cast(text, column)
+    for position, (text, column, entry) in enumerate(zip(texts, columns, formats, strict=True)):
+        array, bad = cast(text, column, entry)
         blame[bad & (blame == _GOOD)] = position
         arrays.append(array)
     return arrays, blame
 
 
-def _finished(arrays: list[pa.Array], columns: tuple[Column, ...]) -> list[pa.Array] | None:
+def _finished(
+    arrays: list[pa.Array], columns: tuple[Column, ...], formats: tuple[Format, ...], native: list[bool]
+) -> list[pa.Array] | None:
     """Casts what pyarrow read as text. None if any value is not one to store."""
     done = []
-    for array, column in zip(arrays, columns, strict=True):
-        if column.type not in _NATIVE:
-            array, bad = cast(array, column)
+    for array, column, entry, as_is in zip(arrays, columns, formats, native, strict=True):
+        if not as_is:
+            array, bad = cast(array, column, entry)
             if bad.any():
                 return None
         elif not is_within(array, column):
@@ -185,7 +197,7 @@ def _finished(arrays: list[pa.Array], columns: tuple[Column, ...]) -> list[pa.Ar
     return done
 
 
-def _read(data: bytes, delimiter: str, types: list[pa.DataType]) -> list[pa.Array]:
+def _read(data: bytes, dialect: Dialect, types: list[pa.DataType]) -> list[pa.Array]:
     # Without a line end pyarrow may take a line break in the last quoted field for the end of its block.
     whole = data if data.endswith((b"\n", b"\r")) else data + b"\n"
     names = [str(position) for position in range(len(types))]
@@ -193,8 +205,8 @@ def _read(data: bytes, delimiter: str, types: list[pa.DataType]) -> list[pa.Arra
         pa.BufferReader(whole),
         read_options=csv.ReadOptions(use_threads=False, block_size=len(whole) + 1, column_names=names),
         parse_options=csv.ParseOptions(
-            delimiter=delimiter,
-            quote_char='"' if b'"' in whole else False,
+            delimiter=dialect.delimiter,
+            quote_char=dialect.quote if dialect.quote and dialect.quote.encode() in whole else False,
             newlines_in_values=False,
             invalid_row_handler=_skip if types[0] == pa.binary() else None,
         ),

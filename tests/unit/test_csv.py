@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from service.domain.errors import InputError
 from service.domain.processor import RAW_LIMIT, Chunk, Column, ColumnType, Work
 from workers import parsing
+from workers.dialect import COMMA
+from workers.formats import PLAIN
 from workers.processors.csv import CsvOptions, processor
 
 SAMPLES = sorted((Path(__file__).parents[1] / "samples" / "csv").glob("*.[ct]sv"))
@@ -225,11 +227,12 @@ def test_both_ways_of_reading_agree(column: Column, cells: list[str], quoted: bo
     style: Style = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
     csv.writer(out, lineterminator="\n", quoting=style).writerows([["k", cell] for cell in cells])
     data, columns = out.getvalue().encode(), (Column("k", TEXT), column)
-    quick = parsing.typed(data, ",", columns)
-    slow = list(parsing.masked(data, ",", columns, 1, 1))
+    plain = (PLAIN, PLAIN)
+    quick = parsing.typed(data, COMMA, columns, plain)
+    slow = list(parsing.masked(data, COMMA, columns, plain, 1, 1))
     refused = [reject for part in slow for reject in part.rejects]
     if quick is None:
-        alone = [parsing.typed(line, ",", columns) is None for line in lines(cells, style)]
+        alone = [parsing.typed(line, COMMA, columns, plain) is None for line in lines(cells, style)]
         assert any(alone) or quoted or "0x" in out.getvalue().lower()
         assert all(alone[reject.row - 1] for reject in refused)
         return
