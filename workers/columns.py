@@ -5,7 +5,6 @@ Shared by every row format. Reading the text itself is in `workers.casting`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -60,14 +59,10 @@ def schema(columns: Iterable[Column]) -> pa.Schema:
     return pa.schema([pa.field(column.name, arrow_type(column)) for column in columns])
 
 
-def column_names(header: list[str]) -> list[str]:
-    """Predictable, distinct column names of at most 63 bytes for a file's header, in its order."""
-    if len(header) > COLUMN_LIMIT:
-        raise InputError(
-            "too_many_columns",
-            f"The file has {len(header):,} columns; a dataset holds at most {COLUMN_LIMIT:,}.",
-            suggestion="Split the file by columns, or check the delimiter.",
-        )
+def column_names(header: list[str], most: int = COLUMN_LIMIT) -> list[str]:
+    """Predictable, distinct column names of at most 63 bytes for a file's header, in its order. Raises InputError."""
+    if len(header) > most:
+        raise too_many_columns(len(header))
     taken: set[str] = set()
     names = []
     for position, text in enumerate(header, start=1):
@@ -75,6 +70,15 @@ def column_names(header: list[str]) -> list[str]:
         taken.add(name)
         names.append(name)
     return names
+
+
+def too_many_columns(count: int) -> InputError:
+    """What to say of a file that is too wide for a table."""
+    return InputError(
+        "too_many_columns",
+        f"The file has {count:,} columns; a dataset holds at most {COLUMN_LIMIT:,}.",
+        suggestion="Leave columns out by `drop` or `others`, split the file by columns, or check the delimiter.",
+    )
 
 
 def infer(name: str, strings: pa.StringArray | pa.ChunkedArray) -> Column:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -30,10 +31,11 @@ class Target:
 
 
 class Names:
-    """The file's columns: what their header writes (empty where it has none), and the names these would get."""
+    """The file's columns: the names they would get, and what the header writes where there is one."""
 
     def __init__(self, names: Sequence[str], header: Sequence[str] | None = None) -> None:
         self.names = tuple(names)
+        self.header = None if header is None else tuple(header)
         self._places: dict[str, int] = {}
         for texts in (names, header or ()):  # of two of the same name the first is meant
             for place, text in enumerate(texts):
@@ -45,6 +47,15 @@ class Names:
             if word in self._places:
                 return self._places[word]
         raise unknown_column(f"The file has no column {text!r}", text, self.names)
+
+    def dumped(self) -> str:
+        """As text for a cursor."""
+        return json.dumps([self.names, self.header])
+
+    @staticmethod
+    def loaded(text: str) -> Names:
+        """From a cursor."""
+        return Names(*json.loads(text))
 
 
 def targets(file: Names, options: RowOptions) -> tuple[Target, ...]:

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from service.domain.errors import InputError
 from service.domain.processor import Column, ColumnType
 from service.domain.row_options import RowOptions
+from workers.casting import cast
 from workers.checking import checks
-from workers.columns import COLUMN_LIMIT, infer
+from workers.columns import COLUMN_LIMIT, infer, too_many_columns
 from workers.formats import PLAIN, Format
 from workers.mapping import Names, Target, targets
 from workers.shaping import Field, Shape, text_of
@@ -49,15 +50,6 @@ def plan(
     return Shape(len(file.names), tuple(fields))
 
 
-def too_many_columns(count: int) -> InputError:
-    """The file is too wide for a table."""
-    return InputError(
-        "too_many_columns",
-        f"The file has {count:,} columns; a dataset holds at most {COLUMN_LIMIT:,}.",
-        suggestion="Leave columns out by `drop` or `others=drop`, split the file, or check the delimiter.",
-    )
-
-
 def _field(target: Target, column: Column, entry: Format) -> Field:
     spec = target.spec
     widens = spec.type is None and target.source is not None
@@ -69,8 +61,6 @@ def _field(target: Target, column: Column, entry: Format) -> Field:
 
 
 def _check_word(word: str, text: str, field: Field) -> None:
-    from workers.casting import cast
-
     _, bad = cast(pa.array([text], pa.string()), field.column, field.format)
     if bad[0]:
         raise InputError(

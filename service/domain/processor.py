@@ -109,11 +109,43 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Widening:
+    """A column whose type turned out too narrow, at this row and for this text."""
+
+    column: str
+    old: str
+    new: str
+    row: int
+    text: str
+
+
+class TooNarrow(Exception):
+    """Types that were found out do not hold what the file goes on with: start over with these columns.
+
+    Only where `Work.widens`, which also says how often.
+    """
+
+    def __init__(self, columns: tuple[Column, ...], widenings: tuple[Widening, ...]) -> None:
+        super().__init__(", ".join(f"{w.column} from {w.old} to {w.new}" for w in widenings))
+        self.columns = columns
+        self.widenings = widenings
+
+
+@dataclass(frozen=True, slots=True)
+class Widens:
+    """Types that were found out may widen: how often columns did, and their cells so far that did not fit."""
+
+    widened: Mapping[str, int] = field(default_factory=dict)
+    misfits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What a processor is given: a seekable binary file, checked options, and where to go on.
 
     `columns` is None until the dataset has a shape: then infer one from the first chunk. Otherwise yield exactly
-    these columns in this order. `chunk_bytes` is how much input one chunk should take.
+    these columns in this order. `chunk_bytes` is how much input one chunk should take. With `widens`, the processor may
+    raise TooNarrow; None where the dataset's types stay.
     """
 
     source: BinaryIO
@@ -122,6 +154,7 @@ class Work:
     cursor: Cursor | None
     columns: tuple[Column, ...] | None
     chunk_bytes: int
+    widens: Widens | None = None
 
 
 ExportFormat = Literal["csv", "ndjson"]
