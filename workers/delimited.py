@@ -19,7 +19,7 @@ from workers.formats import PLAIN, Format
 from workers.mapping import Names
 from workers.numbering import PIECE_LINES, Part, Place
 from workers.parsing import fields, masked, strings, typed
-from workers.planning import plan
+from workers.planning import Sampled, plan
 from workers.records import Block, Records, blocks, line_count, pieces, records
 from workers.shaping import Shape
 from workers.widening import Watch
@@ -48,7 +48,7 @@ def read(work: Work, options: RowOptions, delimiter: str | None, has_header: boo
         layout, place = _resumed(work, options, work.cursor)
     else:
         layout, place = _opened(work, options, delimiter, has_header)
-    watch = None if work.widens is None else Watch(layout.dataset, work.widens)
+    watch = None if work.widens is None else Watch(work.widens)
     extra, header = _extra(layout), layout.file.header
     chunk = None
     for block in blocks(work.source, place.offset, layout.dialect, numbering.sizes(place, work.chunk_bytes)):
@@ -88,7 +88,7 @@ def _extra(layout: Layout) -> Cursor:
 def _resumed(work: Work, options: RowOptions, cursor: Cursor) -> tuple[Layout, Place]:
     dialect, written = Dialect.loaded(str(cursor["dialect"])), formats.loaded(str(cursor["formats"]))
     file, columns = Names.loaded(str(cursor["file"])), work.columns or numbering.loaded(str(cursor["columns"]))
-    shape = plan(file, options, columns, lambda: (), written)
+    shape = plan(file, options, columns, lambda: Sampled(()), written)
     return Layout(dialect, file, written, shape, columns), numbering.place_of(cursor)
 
 
@@ -98,7 +98,7 @@ def _opened(work: Work, options: RowOptions, delimiter: str | None, header: bool
     found, place = _heading(work, start, dialect, header)
     file, width = _believed(found, options, work.columns), len(found.names)
     written = (PLAIN,) * width
-    shape = plan(file, options, work.columns, lambda: _sample(work, place.offset, dialect, width), written)
+    shape = plan(file, options, work.columns, lambda: _sample(work, place.offset, dialect, width), written, work.widens)
     return Layout(dialect, file, written, shape, work.columns or shape.columns), place
 
 
@@ -159,7 +159,7 @@ def _is_header(named: Names, below: bytes, dialect: Dialect, dataset: tuple[Colu
     return detect_header(first, texts)
 
 
-def _sample(work: Work, offset: int, dialect: Dialect, width: int) -> list[pa.Array]:
+def _sample(work: Work, offset: int, dialect: Dialect, width: int) -> Sampled:
     """The text of the first rows, column by column; no rows if there are none."""
     for block in blocks(work.source, offset, dialect, repeat(min(INFER_BYTES, work.chunk_bytes))):
         if block.fault:
@@ -168,5 +168,5 @@ def _sample(work: Work, offset: int, dialect: Dialect, width: int) -> list[pa.Ar
         texts = [strings(piece, dialect, width)[2] for piece in cut]
         columns = [pa.concat_arrays(column) for column in zip(*texts, strict=True)]
         if columns and len(columns[0]):
-            return columns
-    return [pa.array([], pa.string())] * width
+            return Sampled(columns)
+    return Sampled([pa.array([], pa.string())] * width)

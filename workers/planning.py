@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from service.domain.column_spec import ColumnSpec
 from service.domain.errors import InputError
-from service.domain.processor import Column, ColumnType
+from service.domain.processor import Column, ColumnType, Widens
 from service.domain.row_options import RowOptions
 from workers.casting import cast
 from workers.checking import checks
 from workers.columns import COLUMN_LIMIT, infer, too_many_columns
 from workers.formats import PLAIN, Format
 from workers.mapping import Names, Target, targets
+from workers.rewriting import changes
 from workers.shaping import Field, Shape, text_of
 
 MAX_SCALE = 18
 """Decimals of a numeric column that a sample can give it."""
 
-Sample = Callable[[], Sequence[pa.Array]]
-"""Text of some rows by the file's columns; asked for only where types are to be found out."""
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Text of some rows, by the file's columns; and, for files whose values have types, what these come to."""
+
+    texts: Sequence[pa.Array]
+    types: Sequence[Column] = ()
+
+
+Sample = Callable[[], Sampled]
+"""Asked for only where types are to be found out."""
 
 
 def plan(
@@ -30,23 +42,25 @@ def plan(
     dataset: Sequence[Column] | None,
     sample: Sample,
     formats: Sequence[Format] | None = None,
+    widens: Widens | None = None,
 ) -> Shape:
     """How the file's columns become the dataset's.
 
-    `dataset` is None where it has no columns yet. `formats` is how the file's columns are written. Raises InputError:
-    the options name what is not there, or do not fit each other, the types or the dataset.
+    `dataset` is None where it has no columns yet; then the types that are not given are found out, but for those which
+    were widened before. `formats` is how the file's columns are written. Raises InputError: the options name what is
+    not there, or do not fit each other, the types or the dataset.
     """
     found = targets(file, options)
-    known = None if dataset is None else _matched(found, dataset)
-    if known is None and len(found) > COLUMN_LIMIT:
+    if dataset is None and len(found) > COLUMN_LIMIT:
         raise too_many_columns(len(found))
-    texts = sample() if known is None and any(_is_open(target) for target in found) else ()
+    settled = _matched(found, dataset) if dataset is not None else dict(widens.types if widens is not None else {})
+    is_needed = any(_is_open(target.spec) and target.name not in settled for target in found)
+    texts = sample() if is_needed else Sampled(())
     written = formats or [PLAIN] * len(file.names)
     fields = []
     for target in found:
-        column = known[target.name] if known is not None else _column(target, texts)
-        entry = PLAIN if target.source is None else written[target.source]
-        fields.append(_field(target, column, entry))
+        column = settled.get(target.name) or _column(target, texts)
+        fields.append(_field(target, column, PLAIN if target.source is None else written[target.source]))
     return Shape(len(file.names), tuple(fields))
 
 
@@ -70,18 +84,22 @@ def _check_word(word: str, text: str, field: Field) -> None:
         )
 
 
-def _is_open(target: Target) -> bool:
-    return target.spec.type is None or (target.spec.type is ColumnType.NUMERIC and target.spec.scale is None)
+def _is_open(spec: ColumnSpec) -> bool:
+    return spec.type is None or (spec.type is ColumnType.NUMERIC and spec.scale is None)
 
 
-def _column(target: Target, texts: Sequence[pa.Array]) -> Column:
+def _column(target: Target, sampled: Sampled) -> Column:
     spec = target.spec
-    if spec.type is not None and not _is_open(target):
+    if spec.type is not None and not _is_open(spec):
         return Column(target.name, spec.type, spec.scale)
     if target.source is None:
         text = pa.array([spec.constant], pa.string())
     else:
-        text = text_of(spec, texts[target.source], len(texts[target.source]))
+        known = sampled.types[target.source] if sampled.types and not changes(spec) else None
+        if known is not None and spec.type is None:
+            return replace(known, name=target.name)
+        given = sampled.texts[target.source]
+        text = text_of(spec, given, len(given))
     if spec.type is ColumnType.NUMERIC:
         return Column(target.name, spec.type, _scale(text))
     return infer(target.name, text)

@@ -9,7 +9,6 @@ rows alone, not on how they come in chunks. Types that a caller gave, or that a 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -35,51 +34,46 @@ Rows = npt.NDArray[np.int64]
 class Watch:
     """Looks at what did not fit, part by part in the order of rows."""
 
-    def __init__(self, dataset: Sequence[Column], widens: Widens) -> None:
-        self._dataset = tuple(dataset)
-        self._steps = dict(widens.widened)
+    def __init__(self, widens: Widens) -> None:
+        self._steps = widens.steps
         self._misfits = dict(widens.misfits)
 
     def look(self, shaped: Shaped, rows: Rows, readable: Mask) -> None:
         """`rows` are the numbers of the shaped rows, `readable` are those to judge by. Raises TooNarrow."""
-        found: dict[str, tuple[Column, Widening]] = {}
+        found = []
         untold = readable.copy()
         for finding in shaped.findings:
             if finding.texts is not None and finding.field.widens:
-                wider = self._wider(finding, rows, finding.mask & readable, finding.mask & untold)
-                if wider is not None:
-                    found[finding.field.column.name] = wider
+                widening = self._wider(finding, rows, finding.mask & readable, finding.mask & untold)
+                if widening is not None:
+                    found.append(widening)
             untold &= ~finding.mask
         if found:
-            columns = tuple(found[c.name][0] if c.name in found else c for c in self._dataset)
-            raise TooNarrow(columns, tuple(widening for _, widening in found.values()))
+            raise TooNarrow(tuple(found))
 
-    def _wider(self, finding: Finding, rows: Rows, bad: Mask, first: Mask) -> tuple[Column, Widening] | None:
+    def _wider(self, finding: Finding, rows: Rows, bad: Mask, first: Mask) -> Widening | None:
         """What the column should be, if not what it is. `first` are the rows of which it is the first fault."""
-        name = finding.field.column.name
-        column, at = self._exact(finding, bad)
-        if column is None:
-            at = self._too_many(name, rows, first)
-            column = None if at is None else Column(name, ColumnType.TEXT)
-        if column is None or at is None:
+        old = finding.field.column
+        new, at, steps = self._exact(finding, bad)
+        if new is None:
+            at, steps = self._too_many(old.name, rows, first), 1
+            new = Column(old.name, ColumnType.TEXT)
+        if at is None or finding.texts is None:
             return None
-        text = str(finding.texts[at].as_py())[:SHOWN]  # type: ignore[index]
-        return column, Widening(name, written(finding.field.column), written(column), int(rows[at]), text)
+        return Widening(old, new, int(rows[at]), str(finding.texts[at].as_py())[:SHOWN], steps)
 
-    def _exact(self, finding: Finding, bad: Mask) -> tuple[Column | None, int | None]:
-        """The type that also holds the cells which are values of a wider one, cell after cell."""
-        field, column, first = finding.field, finding.field.column, None
-        places = np.flatnonzero(bad)
-        steps = self._steps.get(column.name, 0)
-        while len(places) and steps < STEPS:
-            texts = finding.texts.take(pa.array(places))  # type: ignore[union-attr]
-            at, wider = _first_step(column, field, texts)
+    def _exact(self, finding: Finding, bad: Mask) -> tuple[Column | None, int | None, int]:
+        """The type that also holds the cells which are values of a wider one, cell after cell; the first; the steps."""
+        field, column, texts = finding.field, finding.field.column, finding.texts
+        places, first, steps = np.flatnonzero(bad), None, 0
+        while len(places) and texts is not None and self._steps.get(column.name, 0) + steps < STEPS:
+            at, wider = _first_step(column, field, texts.take(pa.array(places)))
             if wider is None:
                 break
             first = int(places[at]) if first is None else first
             column, steps, places = wider, steps + 1, places[at + 1 :]
-            places = places[cast(finding.texts.take(pa.array(places)), column, field.format)[1]]  # type: ignore[union-attr]
-        return (None, None) if first is None else (column, first)
+            places = places[cast(texts.take(pa.array(places)), column, field.format)[1]]
+        return (None if first is None else column), first, steps
 
     def _too_many(self, name: str, rows: Rows, first: Mask) -> int | None:
         """The place of the row at which too many cells of the column do not fit."""
@@ -89,19 +83,6 @@ class Watch:
             return int(over[0])
         self._misfits[name] = int(counts[-1])
         return None
-
-
-def written(column: Column) -> str:
-    """A type as it is told: numeric(2) has two decimals."""
-    return column.type.value if column.scale is None else f"{column.type.value}({column.scale})"
-
-
-def steps(widenings: Sequence[Mapping[str, object]]) -> dict[str, int]:
-    """How often each column has widened."""
-    counts: dict[str, int] = {}
-    for widening in widenings:
-        counts[str(widening["column"])] = counts.get(str(widening["column"]), 0) + 1
-    return counts
 
 
 def _first_step(column: Column, field: Field, texts: pa.Array) -> tuple[int, Column | None]:

@@ -110,32 +110,36 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Widening:
-    """A column whose type turned out too narrow, at this row and for this text."""
+    """A column whose type turned out too narrow, what it should be, and the cell that says so.
 
-    column: str
-    old: str
-    new: str
+    `steps` counts the types between.
+    """
+
+    old: Column
+    new: Column
     row: int
     text: str
+    steps: int = 1
 
 
 class TooNarrow(Exception):
-    """Types that were found out do not hold what the file goes on with: start over with these columns.
+    """Types that were found out do not hold what the file goes on with: start over with wider ones."""
 
-    Only where `Work.widens`, which also says how often.
-    """
-
-    def __init__(self, columns: tuple[Column, ...], widenings: tuple[Widening, ...]) -> None:
-        super().__init__(", ".join(f"{w.column} from {w.old} to {w.new}" for w in widenings))
-        self.columns = columns
+    def __init__(self, widenings: tuple[Widening, ...]) -> None:
+        super().__init__(", ".join(w.new.name for w in widenings))
         self.widenings = widenings
 
 
 @dataclass(frozen=True, slots=True)
 class Widens:
-    """Types that were found out may widen: how often columns did, and their cells so far that did not fit."""
+    """That types which are found out may turn out too narrow.
 
-    widened: Mapping[str, int] = field(default_factory=dict)
+    `types` are columns as they were widened so far, `steps` how often, `misfits` the rows so far whose first fault is
+    that this column's cell does not fit it.
+    """
+
+    types: Mapping[str, Column] = field(default_factory=dict)
+    steps: Mapping[str, int] = field(default_factory=dict)
     misfits: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -145,7 +149,7 @@ class Work:
 
     `columns` is None until the dataset has a shape: then infer one from the first chunk. Otherwise yield exactly
     these columns in this order. `chunk_bytes` is how much input one chunk should take. With `widens`, the processor may
-    raise TooNarrow; None where the dataset's types stay.
+    raise TooNarrow, and is then called anew; None where the dataset's types stay.
     """
 
     source: BinaryIO
