@@ -83,10 +83,16 @@ def too_many_columns(count: int) -> InputError:
 
 def infer(name: str, strings: pa.StringArray | pa.ChunkedArray) -> Column:
     """The narrowest type that holds all these values exactly. Nulls and empty strings say nothing."""
-    values = _spoken(strings)
+    values = spoken(strings)
     if len(values) == 0:
         return Column(name, ColumnType.TEXT)
     return _boolean(name, values) or _number(name, values) or _shaped(name, values) or Column(name, ColumnType.TEXT)
+
+
+def spoken(strings: pa.StringArray | pa.ChunkedArray) -> pa.Array:
+    """The cells that say something."""
+    array = strings.combine_chunks() if isinstance(strings, pa.ChunkedArray) else strings
+    return array.filter(pc.not_equal(array, ""))
 
 
 def _distinct(name: str, taken: set[str]) -> str:
@@ -96,11 +102,6 @@ def _distinct(name: str, taken: set[str]) -> str:
     while (candidate := f"{cut(name, NAME_BYTES - len(str(number)) - 1)}_{number}") in taken:
         number += 1
     return candidate
-
-
-def _spoken(strings: pa.StringArray | pa.ChunkedArray) -> pa.Array:
-    array = strings.combine_chunks() if isinstance(strings, pa.ChunkedArray) else strings
-    return array.filter(pc.not_equal(array, ""))
 
 
 def _all(mask: pa.Array) -> bool:

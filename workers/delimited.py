@@ -20,7 +20,7 @@ from workers.mapping import Names
 from workers.numbering import PIECE_LINES, Part, Place
 from workers.parsing import fields, masked, strings, typed
 from workers.planning import Sampled, plan
-from workers.records import Block, Records, blocks, line_count, pieces, records
+from workers.records import Block, Records, blocks, boundary, line_count, pieces, records
 from workers.shaping import Shape
 from workers.widening import Watch
 
@@ -29,6 +29,10 @@ FILE_COLUMNS = 16_384
 
 INFER_BYTES = 2 * 1024 * 1024
 """How much of a file without given columns is looked at for their types, before its first row is stored."""
+
+
+PLACES = 8
+"""Where a large file is looked at as well, evenly over its length, SAMPLE_BYTES each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +164,27 @@ def _is_header(named: Names, below: bytes, dialect: Dialect, dataset: tuple[Colu
 
 
 def _sample(work: Work, offset: int, dialect: Dialect, width: int) -> Sampled:
-    """The text of the first rows, column by column; no rows if there are none."""
+    """The text of the first rows, column by column, and of some further on in a large file; no rows if there are none."""
     for block in blocks(work.source, offset, dialect, repeat(min(INFER_BYTES, work.chunk_bytes))):
         if block.fault:
             continue
         cut = pieces(block.data, dialect, PIECE_LINES)
         texts = [strings(piece, dialect, width)[2] for piece in cut]
-        columns = [pa.concat_arrays(column) for column in zip(*texts, strict=True)]
-        if columns and len(columns[0]):
-            return Sampled(columns)
+        if texts and any(len(columns[0]) for columns in texts):
+            texts += _further(work, block.end, dialect, width)
+            return Sampled([pa.concat_arrays(column) for column in zip(*texts, strict=True)])
     return Sampled([pa.array([], pa.string())] * width)
+
+
+def _further(work: Work, start: int, dialect: Dialect, width: int) -> Iterator[list[pa.Array]]:
+    """Rows from several places behind `start`. A place whose rows are not all of one width may be inside quotes."""
+    if work.total - start < PLACES * INFER_BYTES or width == 1:
+        return
+    for number in range(1, PLACES + 1):
+        data = sample(work.source, start + (work.total - start) * number // (PLACES + 1))
+        first = data.find(b"\n") + 1
+        last = first + boundary(data[first:], dialect)
+        if first and last > first:
+            _, even, texts, undecodable = strings(data[first:last], dialect, width)
+            if even.all() and not undecodable.any():
+                yield texts

@@ -14,11 +14,12 @@ from service.domain.processor import Column, ColumnType, Widens
 from service.domain.row_options import RowOptions
 from workers.casting import cast
 from workers.checking import checks
-from workers.columns import COLUMN_LIMIT, infer, too_many_columns
+from workers.columns import COLUMN_LIMIT, too_many_columns
 from workers.formats import PLAIN, Format
+from workers.inference import Inferred, judge
 from workers.mapping import Names, Target, targets
-from workers.rewriting import changes
 from workers.shaping import Field, Shape, text_of
+from workers.transforming import changes
 
 MAX_SCALE = 18
 """Decimals of a numeric column that a sample can give it."""
@@ -59,15 +60,19 @@ def plan(
     written = formats or [PLAIN] * len(file.names)
     fields = []
     for target in found:
-        column = settled.get(target.name) or _column(target, texts)
-        fields.append(_field(target, column, PLAIN if target.source is None else written[target.source]))
+        entry = PLAIN if target.source is None else written[target.source]
+        if target.name in settled:
+            fields.append(_field(target, settled[target.name], entry))
+        else:
+            inferred = _inferred(target, texts, entry)
+            fields.append(_field(target, inferred.column, entry, inferred))
     return Shape(len(file.names), tuple(fields))
 
 
-def _field(target: Target, column: Column, entry: Format) -> Field:
+def _field(target: Target, column: Column, written: Format, evidence: Inferred | None = None) -> Field:
     spec = target.spec
     widens = spec.type is None and target.source is not None
-    field = Field(column, target.source, spec, entry, checks(column, spec), widens)
+    field = Field(column, target.source, spec, written, checks(column, spec), widens, evidence)
     for word, text in (("constant", spec.constant), ("default", spec.default)):
         if text is not None:
             _check_word(word, text, field)
@@ -88,21 +93,20 @@ def _is_open(spec: ColumnSpec) -> bool:
     return spec.type is None or (spec.type is ColumnType.NUMERIC and spec.scale is None)
 
 
-def _column(target: Target, sampled: Sampled) -> Column:
+def _inferred(target: Target, sampled: Sampled, written: Format) -> Inferred:
     spec = target.spec
     if spec.type is not None and not _is_open(spec):
-        return Column(target.name, spec.type, spec.scale)
+        return Inferred(Column(target.name, spec.type, spec.scale), 0, 0)
     if target.source is None:
-        text = pa.array([spec.constant], pa.string())
-    else:
-        known = sampled.types[target.source] if sampled.types and not changes(spec) else None
-        if known is not None and spec.type is None:
-            return replace(known, name=target.name)
-        given = sampled.texts[target.source]
-        text = text_of(spec, given, len(given))
+        return judge(target.name, pa.array([spec.constant], pa.string()))
+    given = sampled.texts[target.source]
+    text = text_of(spec, given, len(given))
     if spec.type is ColumnType.NUMERIC:
-        return Column(target.name, spec.type, _scale(text))
-    return infer(target.name, text)
+        return Inferred(Column(target.name, spec.type, _scale(text)), 0, 0)
+    judged = judge(target.name, text, written)
+    if sampled.types and not changes(spec):
+        return replace(judged, column=replace(sampled.types[target.source], name=target.name))
+    return judged
 
 
 def _scale(text: pa.Array) -> int:

@@ -19,7 +19,8 @@ from service.domain.processor import Column, ColumnType, Fault
 from workers.casting import Mask, cast, reason
 from workers.checking import Check
 from workers.formats import PLAIN, Format
-from workers.rewriting import changes, rewritten
+from workers.inference import Inferred
+from workers.transforming import changes, rewritten
 
 Reading = tuple[Column | None, Format]
 """As what one of the file's columns is read: None if nothing needs it."""
@@ -29,7 +30,8 @@ Reading = tuple[Column | None, Format]
 class Field:
     """A column of the dataset, from the file's column number `source`, or else a constant.
 
-    `widens` if its type was found out and not given, so that it may turn out too narrow.
+    `widens` if its type was found out and not given, so that it may turn out too narrow; `evidence` where that was just
+    now.
     """
 
     column: Column
@@ -38,6 +40,7 @@ class Field:
     format: Format = PLAIN
     checks: tuple[Check, ...] = ()
     widens: bool = False
+    evidence: Inferred | None = None
 
 
 @dataclass(frozen=True, slots=True)
