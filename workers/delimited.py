@@ -164,7 +164,7 @@ def _is_header(named: Names, below: bytes, dialect: Dialect, dataset: tuple[Colu
 
 
 def _sample(work: Work, offset: int, dialect: Dialect, width: int) -> Sampled:
-    """The text of the first rows, column by column, and of some further on in a large file; no rows if there are none."""
+    """The text of the first rows by column, and of some further on in a large file; no rows if there are none."""
     for block in blocks(work.source, offset, dialect, repeat(min(INFER_BYTES, work.chunk_bytes))):
         if block.fault:
             continue
