@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 import pyarrow as pa
@@ -33,15 +33,16 @@ class Layout:
 def read(work: Work, delimiter: str | None, header: bool | None) -> Iterator[Chunk]:
     """The chunks behind the work's cursor. `delimiter` and `header` are detected where None."""
     layout, place = _resumed(work, work.cursor) if work.cursor else _opened(work, delimiter, header)
-    extra = _extra(layout)
+    extra, brings = _extra(layout), tuple(column.name for column in layout.columns)
     chunk = None
     for block in blocks(work.source, place.offset, layout.delimiter.encode(), numbering.sizes(place, work.chunk_bytes)):
         last = None
         for last in numbering.chunks(block, place, _parts(block, place, layout), layout.dataset, extra):
-            yield (chunk := last)
+            yield (chunk := replace(last, brings=brings))
         place = numbering.behind(block, place, last)
     if chunk is None and work.cursor is None:
-        yield numbering.chunk(Part(0, 0, {}), place.row, layout.dataset, place, place.offset, extra)
+        empty = numbering.chunk(Part(0, 0, {}), place.row, layout.dataset, place, place.offset, extra)
+        yield replace(empty, brings=brings)
 
 
 def _parts(block: Block, place: Place, layout: Layout) -> Iterator[Part]:
