@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 import pytest
 
 from tests.conftest import StartService
-from tests.running import Json, Service, imported, rows_of
+from tests.running import Json, Service, eventually, imported, post_import, rows_of, settled, superuser
 
 FIRST = b"id,name,score\n1,Ada,10\n2,Grace,20\n3,Alan,30\n"
 UPSERT = {"mode": "upsert", "keys": "id"}
@@ -163,3 +165,135 @@ async def test_options_that_make_no_sense_are_refused_at_the_submit(service: Ser
     query = {"processor": "csv", "dataset": "refused"} | options
     answer = await service.client.post("/v1/imports", params=query, content=FIRST)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_options")
+
+
+async def test_a_replace_puts_its_rows_in_place_of_all_others(service: Service) -> None:
+    await imported(service.client, FIRST, "anew")
+    job = await imported(service.client, b"id,name,score\n7,New,70\n", "anew", mode="replace")
+    assert (job["state"], job["counts"]) == ("completed", counts(inserted=1)), job["problem"]
+    assert await plain(service.client, "anew") == [(7, "New", 70)]
+    appended = await imported(service.client, b"id,name,score\n8,More,80\n", "anew")
+    assert appended["counts"] == counts(inserted=1)
+    assert len(await plain(service.client, "anew")) == 2
+    assert (await service.client.get("/v1/datasets/anew/export")).content == b"id,name,score\n7,New,70\n8,More,80\n"
+
+
+async def test_a_replace_may_give_the_dataset_a_key(service: Service) -> None:
+    await imported(service.client, b"id,name\n1,a\n1,b\n", "rekeyed")
+    job = await imported(service.client, b"id,name\n1,a\n1,b\n2,c\n", "rekeyed", mode="replace", keys="id")
+    assert job["counts"] == counts(inserted=2, updated=1)
+    assert await plain(service.client, "rekeyed") == [(1, "b"), (2, "c")]
+    assert (await service.client.get("/v1/datasets/rekeyed")).json()["keys"] == ["id"]
+    assert (await imported(service.client, b"id,name\n2,d\n", "rekeyed", **UPSERT))["counts"] == counts(updated=1)
+
+
+def lines(first: int, last: int) -> bytes:
+    return b"id,name\n" + b"".join(b"%d,row %d\n" % (n, n) for n in range(first, last + 1))
+
+
+async def test_readers_see_the_old_rows_until_a_replace_is_complete(start_service: StartService) -> None:
+    service = await start_service(chunk_bytes=4096)
+    await imported(service.client, lines(1, 10), "whole")
+    job = await post_import(service.client, lines(1, 60_000), "whole", mode="replace")
+    seen = set()
+    while True:
+        ended = (await service.client.get(job["links"]["self"])).json()["state"] == "completed"
+        page = (await service.client.get("/v1/datasets/whole/rows?limit=1000")).json()
+        seen.add(len(page["rows"]))
+        if ended:
+            break
+    assert seen == {10, 1000}
+
+
+@pytest.mark.parametrize("how", ["cancelled", "failed"])
+async def test_a_replace_that_does_not_complete_leaves_the_old_rows(start_service: StartService, how: str) -> None:
+    service = await start_service(chunk_bytes=2048, keep_failed_s=0)
+    await imported(service.client, FIRST, "stays")
+    if how == "failed":
+        job = await imported(service.client, b"id,colour\n1,red\n", "stays", mode="replace")
+    else:
+        content = b"id,name,score\n" + b"".join(b"%d,a,1\n" % n for n in range(200_000))
+        job = await post_import(service.client, content, "stays", mode="replace")
+        await eventually_read(service, job)
+        await service.client.post(f"{job['links']['self']}/cancel")
+        job = await settled(service.client, job)
+    assert job["state"] == how
+    assert len(await rows_of(service.client, "stays")) == 3
+    async with superuser(service.database_url) as db:
+
+        async def tables() -> bool:
+            return await db.fetchval("select count(*) from pg_tables where schemaname = 'datasets'") == 1
+
+        await eventually(tables)
+
+
+async def eventually_read(service: Service, job: Json, rows: int = 1) -> Json:
+    async def look() -> Json:
+        shown: Json = (await service.client.get(job["links"]["self"])).json()
+        return shown if shown["counts"]["read"] >= rows else {}
+
+    return await eventually(look)
+
+
+async def test_nobody_writes_into_a_dataset_while_it_is_replaced(start_service: StartService) -> None:
+    service = await start_service(chunk_bytes=2048)
+    await imported(service.client, FIRST, "taken")
+    content = b"id,name,score\n" + b"".join(b"%d,a,1\n" % n for n in range(1000, 31_000))
+    job = await post_import(service.client, content, "taken", mode="replace")
+    await eventually_read(service, job)
+    await service.client.post(f"{job['links']['self']}/pause")
+    append = await post_import(service.client, b"id,name,score\n4,x,1\n", "taken")
+
+    async def waits() -> Json:
+        shown: Json = (await service.client.get(append["links"]["self"])).json()
+        return shown if shown["state"] == "retrying" else {}
+
+    waiting = await eventually(waits)
+    assert (waiting["problem"]["code"], waiting["attempt"]) == ("dataset_busy", 1)
+    assert job["id"] in waiting["problem"]["message"]
+    await service.client.post(f"{job['links']['self']}/resume")
+    assert (await settled(service.client, job))["state"] == "completed"
+    assert (await settled(service.client, append))["counts"] == counts(inserted=1)
+    assert len(await rows_of(service.client, "taken")) == 30_001
+
+
+async def test_a_replace_waits_for_those_who_write(start_service: StartService) -> None:
+    service = await start_service(chunk_bytes=2048)
+    append = await post_import(service.client, lines(1, 30_000), "queue")
+    await eventually_read(service, append)
+    await service.client.post(f"{append['links']['self']}/pause")
+    job = await post_import(service.client, lines(1, 5), "queue", mode="replace")
+
+    async def waits() -> bool:
+        return bool((await service.client.get(job["links"]["self"])).json()["state"] == "retrying")
+
+    await eventually(waits)
+    await service.client.post(f"{append['links']['self']}/resume")
+    assert (await settled(service.client, append))["counts"] == counts(inserted=30_000)
+    assert (await settled(service.client, job))["state"] == "completed"
+    assert len(await rows_of(service.client, "queue")) == 5
+
+
+async def test_two_upserts_of_the_same_rows_at_once_both_end_well(start_service: StartService) -> None:
+    service = await start_service(chunk_bytes=2048)
+    await imported(service.client, b"id,name\n0,x\n", "both", **UPSERT)
+    up = b"id,name\n" + b"".join(b"%d,up %d\n" % (n, n) for n in range(5000))
+    down = b"id,name\n" + b"".join(b"%d,down %d\n" % (n, n) for n in reversed(range(5000)))
+    jobs = await asyncio.gather(*(post_import(service.client, one, "both", **UPSERT) for one in (up, down, up)))
+    ended = [await settled(service.client, job) for job in jobs]
+    assert [(job["state"], job["attempt"], job["counts"]["read"]) for job in ended] == [("completed", 1, 5000)] * 3
+    assert sum(job["counts"]["inserted"] for job in ended) == 4999
+    assert len(await rows_of(service.client, "both")) == 5000
+
+
+async def test_a_cancelled_upsert_that_removes_its_rows_leaves_all_as_it_was(start_service: StartService) -> None:
+    service = await start_service(chunk_bytes=2048)
+    await imported(service.client, lines(1, 3_000), "back", **UPSERT)
+    before = await rows_of(service.client, "back")
+    content = b"id,name\n" + b"".join(b"%d,changed\n" % n for n in range(2_000, 90_000))
+    job = await post_import(service.client, content, "back", **UPSERT)
+    await eventually_read(service, job)
+    await service.client.post(f"{job['links']['self']}/cancel?rows=remove")
+    job = await settled(service.client, job)
+    assert (job["state"], job["counts"]) == ("cancelled", counts())
+    assert await rows_of(service.client, "back") == before
