@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 import pyarrow as pa
@@ -53,15 +53,16 @@ def read(work: Work, options: RowOptions, delimiter: str | None, has_header: boo
     else:
         layout, place = _opened(work, options, delimiter, has_header)
     watch = None if work.widens is None else Watch(work.widens)
-    extra, header = _extra(layout), layout.file.header
+    extra, header, brings = _extra(layout), layout.file.written, layout.shape.names
     chunk = None
     for block in blocks(work.source, place.offset, layout.dialect, numbering.sizes(place, work.chunk_bytes)):
         last = None
-        for last in numbering.chunks(block, place, _parts(block, place, layout, watch), layout.dataset, extra, header):
-            yield (chunk := last)
+        for last in numbering.chunks(block, place, _parts(block, place, layout, watch), layout.dataset, extra):
+            yield (chunk := replace(last, header=header, brings=brings))
         place = numbering.behind(block, place, last)
     if chunk is None and work.cursor is None:
-        yield numbering.chunk(Part(0, 0, {}), place.row, layout.dataset, place, place.offset, extra, header)
+        empty = numbering.chunk(Part(0, 0, {}), place.row, layout.dataset, place, place.offset, extra)
+        yield replace(empty, header=header, brings=brings)
 
 
 def _parts(block: Block, place: Place, layout: Layout, watch: Watch | None) -> Iterator[Part]:

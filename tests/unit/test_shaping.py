@@ -332,7 +332,9 @@ def test_all_and_only_the_bad_rows_are_rejected_however_they_are_cut(
     assert faults(chunks) == [(number, wrong(row)) for number, row in enumerate(table, 1) if wrong(row)]
     stored = [[int(r["n"]), r["t"].strip(), r["d"]] for r in table if not wrong(r)]
     assert [[n, t, "" if d is None else str(d)] for n, t, d in rows(chunks)] == stored
-    assert [reject.cells for reject in rejects(chunks)] == [tuple(row[name] for name in CELL) for row in table if wrong(row)]
+    assert [reject.cells for reject in rejects(chunks)] == [
+        tuple(row[name] for name in CELL) for row in table if wrong(row)
+    ]
     middle = len(chunks) // 2
     resumed = run(out.getvalue(), chunks[0].columns, chunk_bytes, chunks[middle].cursor, **asked)
     assert rows(chunks[: middle + 1]) + rows(resumed) == rows(chunks)
