@@ -25,7 +25,7 @@ from uuid import UUID
 
 from service.domain.dataset import columns_from_json, columns_to_json
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Processor, Work
+from service.domain.processor import Chunk, Processor, TooNarrow, Widening, Widens, Work
 from workers.frames import LAST_PIECE, PIPE_BYTES, head, piece
 
 _CLONE_NEWUSER, _CLONE_NEWNET, _PR_SET_PDEATHSIG = 0x10000000, 0x40000000, 1
@@ -55,6 +55,8 @@ def main(memory_bytes: int, cpu_s: int) -> None:
         try:
             asyncio.run(run(processors[request["processor"]], request, encoding.copy_pieces, outbox))
             outbox.put([head("end")])
+        except TooNarrow as error:
+            outbox.put([head("too_narrow", widenings=[_widening(found) for found in error.widenings])])
         except InputError as error:
             outbox.put([head("failed", code=error.code, message=error.message, suggestion=error.suggestion)])
         except MemoryError:
@@ -91,6 +93,7 @@ async def run(
             cursor=request["cursor"],
             columns=None if columns is None else columns_from_json(columns),
             chunk_bytes=request["chunk_bytes"],
+            widens=_widens(request["widens"]),
         )
         assert processor.chunks is not None
         async for chunk in processor.chunks(work):
@@ -157,6 +160,16 @@ def _frame(chunk: Chunk, encoded: Iterable[bytes]) -> Iterator[bytes]:
     if chunk.batch.num_rows:
         yield from (piece(data) for data in encoded if data)  # the encoder keeps small batches back
         yield LAST_PIECE
+
+
+def _widens(told: Mapping[str, Any] | None) -> Widens | None:
+    if told is None:
+        return None
+    return Widens({c.name: c for c in columns_from_json(told["types"])}, told["steps"], told["misfits"])
+
+
+def _widening(found: Widening) -> Mapping[str, Any]:
+    return {**asdict(found), "old": columns_to_json([found.old]), "new": columns_to_json([found.new])}
 
 
 def _too_much_memory() -> bytes:

@@ -134,7 +134,7 @@ class Landing:
 
     async def _shape_dataset(self, db: Connection, dataset: Dataset, columns: tuple[Column, ...]) -> None:
         if dataset.columns is None:
-            await datasets.create_table(db, dataset, columns)
+            await datasets.create_table(db, dataset, columns, self.claim.job_id)
         elif dataset.columns != columns:
             raise Transient("busy", "Another job gave this dataset its columns first.", retry_after_s=0.1)
         keys = self._options.keys

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
 from service.domain.dataset import columns_to_json
 from service.domain.errors import InputError, Transient
 from service.domain.job import Control, State
-from service.domain.processor import Processor
+from service.domain.processor import Processor, TooNarrow
 from service.store import claims
 from service.store.claims import Claim, LeaseLost, Settlement
 from service.store.database import CLASHED, UNREACHABLE
-from workers import landing, outcome, references
+from workers import landing, outcome, references, retyping
 from workers.committer import Committer, Interrupted
 from workers.tasks import work
 from workers.tools import Tools
@@ -69,6 +71,9 @@ async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
         await read_file(tools, claim, processor, committer)
     except (LeaseLost, Interrupted):
         raise
+    except TooNarrow as found:
+        await retyping.start_over(tools.database, claim, found)
+        return outcome.RELEASED
     except Exception as error:
         settlement = outcome.of(error, claim.attempt, claim.retry, progressed=committer.rows > 0)
         if settlement.problem and "incident" in settlement.problem:
@@ -110,7 +115,8 @@ async def read_file(tools: Tools, claim: Claim, processor: Processor, committer:
         raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
     place = await landing.begin(tools.database, claim, landing.options_of(processor, claim))
     claim = place.claim
-    order = request(claim, path.stat().st_size, tools.settings.chunk_bytes)
+    widens = await retyping.permission(tools.database, claim)
+    order = request(claim, path.stat().st_size, tools.settings.chunk_bytes, widens)
     async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
         await committer.commit_all(child, place)
         await committer.summarize()
@@ -154,7 +160,7 @@ async def record(tools: Tools, claim: Claim, settlement: Settlement) -> Settleme
     return settlement
 
 
-def request(claim: Claim, total: int, chunk_bytes: int) -> dict[str, object]:
+def request(claim: Claim, total: int, chunk_bytes: int, widens: Mapping[str, Any] | None = None) -> dict[str, object]:
     """What the child is asked to do."""
     return {
         "processor": claim.processor,
@@ -164,4 +170,5 @@ def request(claim: Claim, total: int, chunk_bytes: int) -> dict[str, object]:
         "cursor": claim.cursor,
         "columns": None if claim.columns is None else columns_to_json(claim.columns),
         "chunk_bytes": chunk_bytes,
+        "widens": widens,
     }

@@ -238,7 +238,7 @@ forgotten as (
   delete from reject using moved where reject.job_id = moved.id
 )
 insert into event (job_id, account_id, seq, type, data)
-select id, account_id, event_seq, 'job.reset', '{}'
+select id, account_id, event_seq, 'job.reset', jsonb_strip_nulls(jsonb_build_object('message', message))
 from moved
 returning seq;
 

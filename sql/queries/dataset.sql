@@ -35,7 +35,7 @@ for update;  -- two jobs may bring the first chunk of one dataset at the same ti
 
 -- name: shape
 update dataset
-set columns = $2
+set columns = $2, shaped_by = $3
 where id = $1;
 
 -- name: give_keys
