@@ -1,50 +1,39 @@
-"""A delimited file as resumable chunks: opens it, settles its columns, and reads it block by block."""
+"""A delimited file as resumable chunks: reads it block by block from where its rows start, or from a cursor."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import repeat
+from dataclasses import replace
 
-import pyarrow as pa
-
-from service.domain.errors import InputError
-from service.domain.processor import Chunk, Column, ColumnType, Cursor, Work
-from workers import formats, numbering
-from workers.columns import column_names, infer
-from workers.detection import SAMPLE_BYTES, detect_delimiter, detect_header, sample, start_of_text
+from service.domain.processor import Chunk, Cursor, Work
+from workers import formats, numbering, reading
 from workers.dialect import Dialect
-from workers.formats import PLAIN, Format
 from workers.numbering import PIECE_LINES, Part, Place
-from workers.parsing import fields, masked, strings, typed
-from workers.records import Block, Records, blocks, line_count, pieces, records
-
-INFER_BYTES = 2 * 1024 * 1024
-"""How much of a file without given columns is looked at for their types, before its first row is stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How the file is cut (`columns` in its own order) and what comes out (`dataset`)."""
-
-    dialect: Dialect
-    columns: tuple[Column, ...]
-    formats: tuple[Format, ...]
-    dataset: tuple[Column, ...]
+from workers.opening import Given, Layout, opened
+from workers.parsing import masked, typed
+from workers.reading import Reading, Text
+from workers.records import Block, blocks, line_count, pieces
 
 
-def read(work: Work, delimiter: str | None, header: bool | None) -> Iterator[Chunk]:
-    """The chunks behind the work's cursor. `delimiter` and `header` are detected where None."""
-    layout, place = _resumed(work, work.cursor) if work.cursor else _opened(work, delimiter, header)
+def read(work: Work, given: Given) -> Iterator[Chunk]:
+    """The chunks behind the work's cursor. What is not given is found out."""
+    layout, text, place = _resumed(work, work.cursor) if work.cursor else opened(work, given)
     extra = _extra(layout)
     chunk = None
-    for block in blocks(work.source, place.offset, layout.dialect, numbering.sizes(place, work.chunk_bytes)):
+    for block in blocks(text, place.offset, layout.dialect, numbering.sizes(place, work.chunk_bytes)):
         last = None
         for last in numbering.chunks(block, place, _parts(block, place, layout), layout.dataset, extra):
-            yield (chunk := last)
+            yield (chunk := _told(last, layout, text))
         place = numbering.behind(block, place, last)
     if chunk is None and work.cursor is None:
-        yield numbering.chunk(Part(0, 0, {}), place.row, layout.dataset, place, place.offset, extra)
+        empty = numbering.chunk(Part(0, 0, {}), place.row, layout.dataset, place, place.offset, extra)
+        yield _told(empty, layout, text)
+
+
+def _told(chunk: Chunk, layout: Layout, text: Text) -> Chunk:
+    """The chunk in terms of the file: how far into its bytes, and under the names that it has for its columns."""
+    return replace(chunk, done=text.done(chunk.done), header=layout.header)
 
 
 def _parts(block: Block, place: Place, layout: Layout) -> Iterator[Part]:
@@ -65,100 +54,24 @@ def _parts(block: Block, place: Place, layout: Layout) -> Iterator[Part]:
 
 def _extra(layout: Layout) -> Cursor:
     return {
+        "reading": layout.reading.dumped(),
         "dialect": layout.dialect.dumped(),
         "columns": numbering.dumped(layout.columns),
         "formats": formats.dumped(layout.formats),
+        "header": json.dumps(layout.header),
     }
 
 
-def _resumed(work: Work, cursor: Cursor) -> tuple[Layout, Place]:
+def _resumed(work: Work, cursor: Cursor) -> tuple[Layout, Text, Place]:
+    how = Reading.loaded(str(cursor["reading"]))
     columns = numbering.loaded(str(cursor["columns"]))
-    dialect, written = Dialect.loaded(str(cursor["dialect"])), formats.loaded(str(cursor["formats"]))
-    return Layout(dialect, columns, written, work.columns or columns), numbering.place_of(cursor)
-
-
-def _opened(work: Work, delimiter: str | None, header: bool | None) -> tuple[Layout, Place]:
-    start = start_of_text(work.source)
-    dialect = Dialect(delimiter or detect_delimiter(sample(work.source, start)))
-    names, place, has_header = _heading(work, start, dialect, header)
-    if work.columns is not None:
-        columns = _matched(names, has_header, work.columns)
-        return Layout(dialect, columns, (PLAIN,) * len(columns), work.columns), place
-    columns = _inferred(work, place.offset, dialect, names)
-    return Layout(dialect, columns, (PLAIN,) * len(columns), columns), place
-
-
-def _heading(work: Work, start: int, dialect: Dialect, header: bool | None) -> tuple[list[str], Place, bool]:
-    """Column names, where the rows start, and whether the file itself named the columns."""
-    block, found, line = _first_block(work, start, dialect)
-    end = int(found.ends[0])
-    unnamed = column_names([f"column {position}" for position in range(1, int(found.widths[0]) + 1)])
-    if header is False:
-        return unnamed, Place(start, 1, 1), False
-    first = _first_row(block.data[int(found.starts[0]) : end], dialect)
-    names = column_names(first)
-    after = min(end + (2 if block.data[end : end + 2] == b"\r\n" else 1), len(block.data))
-    if header or _is_header(first, names, block.data[after:], dialect, work.columns):
-        return names, Place(block.offset + after, 1, line + line_count(block.data[:after])), True
-    return unnamed, Place(start, 1, 1), False
-
-
-def _first_block(work: Work, start: int, dialect: Dialect) -> tuple[Block, Records, int]:
-    """The first block with a record in it, and the line it starts on."""
-    line = 1
-    for block in blocks(work.source, start, dialect, repeat(SAMPLE_BYTES)):
-        found = records(block.data, dialect)
-        if block.fault:
-            break
-        if len(found):
-            return block, found, line
-        line += block.lines
-    raise InputError("unreadable_header", "The first row never ends.", suggestion="Check the quotes in the first row.")
-
-
-def _first_row(record: bytes, dialect: Dialect) -> list[str]:
-    try:
-        return fields(record, dialect)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            "unsupported_encoding",
-            f"The first row is not UTF-8 (at byte {error.start + 1} of a field).",
-            suggestion="Save the file as UTF-8 and send it again.",
-        ) from error
-
-
-def _is_header(
-    first: list[str], names: list[str], below: bytes, dialect: Dialect, dataset: tuple[Column, ...] | None
-) -> bool:
-    if dataset and set(names) <= {column.name for column in dataset}:
-        return True
-    _, _, texts, _ = strings(below, dialect, len(first))
-    return detect_header(first, texts)
-
-
-def _matched(names: list[str], has_header: bool, dataset: tuple[Column, ...]) -> tuple[Column, ...]:
-    """The dataset's columns in the file's order. Without a header, as many columns as the dataset has are believed."""
-    by_name = {column.name: column for column in dataset}
-    unknown = [name for name in names if name not in by_name]
-    if not unknown:
-        return tuple(by_name[name] for name in names)
-    if not has_header and len(names) == len(dataset):
-        return dataset
-    raise InputError(
-        "schema_mismatch",
-        f"The dataset has no column {', '.join(unknown[:10])}; it has {', '.join(by_name)[:500]}.",
-        suggestion="Rename or remove these columns in the file, or use another dataset.",
+    header = json.loads(str(cursor["header"]))
+    layout = Layout(
+        how,
+        Dialect.loaded(str(cursor["dialect"])),
+        columns,
+        formats.loaded(str(cursor["formats"])),
+        work.columns or columns,
+        None if header is None else tuple(header),
     )
-
-
-def _inferred(work: Work, offset: int, dialect: Dialect, names: list[str]) -> tuple[Column, ...]:
-    """Columns from the first block that has rows; all text if there is none."""
-    for block in blocks(work.source, offset, dialect, repeat(min(INFER_BYTES, work.chunk_bytes))):
-        if block.fault:
-            continue
-        cut = pieces(block.data, dialect, PIECE_LINES)
-        texts = [strings(piece, dialect, len(names))[2] for piece in cut]
-        columns = [pa.chunked_array(column, pa.string()) for column in zip(*texts, strict=True)]
-        if columns and len(columns[0]):
-            return tuple(infer(name, column) for name, column in zip(names, columns, strict=True))
-    return tuple(Column(name, ColumnType.TEXT) for name in names)
+    return layout, reading.opened(work.source, how), numbering.place_of(cursor)

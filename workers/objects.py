@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from itertools import repeat
 from typing import NoReturn
@@ -15,9 +16,11 @@ from service.domain.processor import Chunk, Column, ColumnType, Reject, Work
 from workers import numbering
 from workers.casting import cast, reason
 from workers.columns import COLUMN_LIMIT, column_names, infer
-from workers.detection import start_of_text
+from workers.heading import start_of_text
 from workers.numbering import Part, Place, kept
+from workers.reading import Reading, Text, opened
 from workers.records import Block, blocks, line_count, pieces, records
+from workers.sources import reading_of
 
 
 class Decimal(str):
@@ -36,17 +39,19 @@ EXACT_INTEGER = 2**53
 
 def read(work: Work) -> Iterator[Chunk]:
     """The chunks behind the work's cursor. Without columns, the keys of the first block become columns."""
+    how = Reading.loaded(str(work.cursor["reading"])) if work.cursor else reading_of(work.source, legacy=False)[0]
+    text = opened(work.source, how)
     if work.cursor:
         place, columns = numbering.place_of(work.cursor), numbering.loaded(str(work.cursor["columns"]))
         columns = work.columns or columns
     else:
-        place = Place(start_of_text(work.source), 1, 1)
-        columns = work.columns or _inferred(work, place.offset)
-    extra = {"columns": numbering.dumped(columns)}
-    for block in blocks(work.source, place.offset, None, numbering.sizes(place, work.chunk_bytes)):
+        place = Place(start_of_text(text), 1, 1)
+        columns = work.columns or _inferred(text, place.offset, work.chunk_bytes)
+    extra = {"reading": how.dumped(), "columns": numbering.dumped(columns)}
+    for block in blocks(text, place.offset, None, numbering.sizes(place, work.chunk_bytes)):
         last = None
         for last in numbering.chunks(block, place, _parts(block, place, columns), columns, extra):
-            yield last
+            yield replace(last, done=text.done(last.done))
         place = numbering.behind(block, place, last)
 
 
@@ -149,10 +154,10 @@ def _dumped(value: Json) -> str:
     return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
 
 
-def _inferred(work: Work, offset: int) -> tuple[Column, ...]:
+def _inferred(text: Text, offset: int, chunk_bytes: int) -> tuple[Column, ...]:
     kinds: dict[str, set[str]] = {}
     texts: dict[str, list[pa.Array]] = {}
-    for block in blocks(work.source, offset, None, repeat(work.chunk_bytes)):
+    for block in blocks(text, offset, None, repeat(chunk_bytes)):
         for piece in pieces(block.data, None, PIECE_LINES) if block.fault is None else ():
             _observe(piece, kinds, texts)
         if kinds:

@@ -20,7 +20,8 @@ from workers.columns import arrow_type
 from workers.dialect import Dialect
 from workers.formats import PLAIN, Format
 from workers.numbering import Part, kept
-from workers.records import Records, records
+from workers.records import Records, has_escapes, records
+from workers.rewriting import fitting, plain
 
 REJECT_BYTES = 1024 * 1024
 """About how much text of rejects one chunk may carry."""
@@ -48,24 +49,48 @@ def typed(data: bytes, dialect: Dialect, columns: tuple[Column, ...], formats: t
     if b"\0" in data or (any(column.type in _WHOLE for column in columns) and _has_hexadecimal(data)):
         return None
     native = [column.type in _NATIVE and entry == PLAIN for column, entry in zip(columns, formats, strict=True)]
-    types = [arrow_type(column) if as_is else pa.string() for column, as_is in zip(columns, native, strict=True)]
     try:
-        arrays = _read(data, dialect, types)
-    except pa.ArrowInvalid:
-        return None
+        arrays = _read(data, dialect, _types(columns, native))
+    except pa.ArrowInvalid as error:
+        if (again := _again(data, dialect, columns, native, str(error))) is None:
+            return None
+        arrays, native = again
     done = _finished(arrays, columns, formats, native)
     return None if done is None else Part(len(done[0]), len(data), _named(done, columns))
 
 
+def _types(columns: tuple[Column, ...], native: list[bool]) -> list[pa.DataType]:
+    return [arrow_type(column) if as_is else pa.string() for column, as_is in zip(columns, native, strict=True)]
+
+
+def _again(
+    data: bytes, dialect: Dialect, columns: tuple[Column, ...], native: list[bool], error: str
+) -> tuple[list[pa.Array], list[bool]] | None:
+    """A second try where all that is wrong may be records that can be evened, or quoted emptiness in numbers."""
+    if "columns, got" in error:
+        even, data = fitting(data, records(data, dialect), dialect, len(columns))
+        if not even.all():
+            return None
+    elif dialect.quote and 2 * dialect.quote.encode() in data:
+        # Arrow takes "" for nothing in all columns or in none; casting tells text from the others.
+        native = [as_is and column.type is ColumnType.TEXT for column, as_is in zip(columns, native, strict=True)]
+    else:
+        return None
+    try:
+        return _read(data, dialect, _types(columns, native)), native
+    except pa.ArrowInvalid:
+        return None
+
+
 def strings(data: bytes, dialect: Dialect, width: int) -> tuple[Records, Mask, list[pa.Array], Mask]:
-    """The block's records, which of them have `width` fields, those fields as text, and which of those are not UTF-8.
+    """The block's records, which of them can be cut into `width` fields, those as text, and which are not UTF-8.
 
     A cell that is not UTF-8 is null.
     """
     found = records(data, dialect)
-    even = found.widths == width
+    even, fit = fitting(data, found, dialect, width)
     count = int(even.sum())
-    raw = _read(data, dialect, [pa.binary()] * width) if count else [pa.array([], pa.binary())] * width
+    raw = _read(fit, dialect, [pa.binary()] * width) if count else [pa.array([], pa.binary())] * width
     if len(raw[0]) != count:
         raise RuntimeError(f"pyarrow found {len(raw[0])} rows where {count} records are")
     undecodable = np.zeros(count, bool)
@@ -198,6 +223,7 @@ def _finished(
 
 
 def _read(data: bytes, dialect: Dialect, types: list[pa.DataType]) -> list[pa.Array]:
+    data = plain(data, dialect)
     # Without a line end pyarrow may take a line break in the last quoted field for the end of its block.
     whole = data if data.endswith((b"\n", b"\r")) else data + b"\n"
     names = [str(position) for position in range(len(types))]
@@ -207,6 +233,7 @@ def _read(data: bytes, dialect: Dialect, types: list[pa.DataType]) -> list[pa.Ar
         parse_options=csv.ParseOptions(
             delimiter=dialect.delimiter,
             quote_char=dialect.quote if dialect.quote and dialect.quote.encode() in whole else False,
+            escape_char=dialect.escape if has_escapes(whole, dialect) else False,
             newlines_in_values=False,
             invalid_row_handler=_skip if types[0] == pa.binary() else None,
         ),
@@ -219,7 +246,18 @@ def _read(data: bytes, dialect: Dialect, types: list[pa.DataType]) -> list[pa.Ar
             quoted_strings_can_be_null=False,
         ),
     )
-    return [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
+    arrays = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
+    return arrays if dialect.spelling is None else [_respelled(array, dialect) for array in arrays]
+
+
+def _respelled(array: pa.Array, dialect: Dialect) -> pa.Array:
+    """Text with the delimiter in it as the file spells it."""
+    if array.type not in (pa.string(), pa.binary()):
+        return array
+    spelling: str = dialect.spelling or ""
+    if array.type == pa.string():
+        return pc.replace_substring(array, dialect.delimiter, spelling)
+    return pc.replace_substring(array, dialect.delimiter.encode(), spelling.encode())
 
 
 def _has_hexadecimal(data: bytes) -> bool:
