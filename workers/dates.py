@@ -30,7 +30,7 @@ _QUICK: dict[Order, tuple[str, str]] = {
     "mdy": (r"^([0-9]{2})/([0-9]{2})/([0-9]{4})", r"\3-\1-\2"),
     "ymd": (r"^([0-9]{4})/([0-9]{2})/([0-9]{2})", r"\1-\2-\3"),
 }
-_ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}($|[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?$)"
+ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}($|[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?$)"
 _MONTHS = (
     "january", "february", "march", "april", "may", "june",
     "july", "august", "september", "october", "november", "december",
@@ -41,7 +41,7 @@ def in_iso(cells: pa.Array, order: Order) -> pa.Array:
     """Each date or time in ISO 8601; what is none stays as it is."""
     pattern, places = _QUICK[order]
     swapped = pc.replace_substring_regex(cells, pattern, places)
-    done = pc.match_substring_regex(swapped, _ISO)
+    done = pc.match_substring_regex(swapped, ISO)
     if pc.all(done).as_py() is not False:
         return swapped
     distinct = cells.dictionary_encode()
@@ -66,7 +66,7 @@ def iso_of(text: str, order: Order) -> str | None:
 
 def _joined(year: str, month: str | None, day: str, clock: list[str | None]) -> str | None:
     hour, minute, second, fraction, half, zone = clock
-    if month is None or (zone and hour is None):
+    if month is None or not 1 <= int(month) <= 12 or not 1 <= int(day) <= 31 or (zone and hour is None):
         return None
     date = f"{year}-{month:0>2}-{day:0>2}"
     if hour is None:

@@ -33,7 +33,11 @@ def read(work: Work, given: Given) -> Iterator[Chunk]:
 
 def _told(chunk: Chunk, layout: Layout, text: Text) -> Chunk:
     """The chunk in terms of the file: how far into its bytes, and under the names that it has for its columns."""
-    return replace(chunk, done=text.done(chunk.done), header=layout.header)
+    told = replace(chunk, done=text.done(chunk.done), header=layout.header)
+    if layout.dialect.spelling is None or not chunk.rejects:
+        return told
+    mark, spelling = layout.dialect.delimiter, layout.dialect.spelling
+    return replace(told, rejects=tuple(replace(r, raw=r.raw.replace(mark, spelling)) for r in chunk.rejects))
 
 
 def _parts(block: Block, place: Place, layout: Layout) -> Iterator[Part]:

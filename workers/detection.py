@@ -19,6 +19,8 @@ SAMPLE_BYTES = 192 * 1024
 """How much text the candidates are tried on."""
 CELLS = 1_200
 """Cells whose looks are weighed for one candidate."""
+TABLE = 0.4
+"""The share of records that makes a table of them."""
 STAND_INS = "\x1f\x1e\x1d\x1c\x01\x02\x03\x04\x05\x06\x0e\x0f"
 """Characters that may stand for a delimiter of several while it is read."""
 
@@ -27,7 +29,9 @@ _SPACED = {", ": 1.01, "; ": 1.01}
 _DOUBLE = {"||": 1.15, "::": 0.9}
 """Tried where the single one seldom stands alone."""
 _UNUSUAL = {"¦": 0.9, "§": 0.9, ":": 0.62, " ": 0.55, "#": 0.6, "!": 0.6, "$": 0.6, "*": 0.6, "/": 0.4, "@": 0.4}
-_LEAST = 0.3
+_SURE = 0.8
+"""Marks below this weight have to look better than others."""
+_LEAST = 0.1
 """Below this a text has one column."""
 
 _TYPED = re.compile(
@@ -132,10 +136,10 @@ def _trials(sample: Sample, given: Dialect, fixed: frozenset[str]) -> Iterator[T
 
 
 def _quotes(sample: Sample) -> list[str | None]:
-    edges = len(
-        re.findall(rb"(?:\A|[\n,;\t|^~:\x01\x1f ])'[^'\n]*'(?=[\r\n,;\t|^~:\x01\x1f ]|\Z)", sample.data[: 64 * 1024])
+    edges = re.search(
+        rb"(?:\A|[\n,;\t|^~:\x01\x1f])'(?:[^'\n]++|'')*+'(?=[\r\n,;\t|^~:\x01\x1f]|\Z)", sample.data[: 64 * 1024]
     )
-    return ['"', "'"] if edges >= 2 else ['"']
+    return ['"', "'"] if edges else ['"']
 
 
 def _spelled(sample: Sample, dialect: Dialect) -> Dialect:
@@ -164,12 +168,23 @@ def _trial(sample: Sample, dialect: Dialect, weight: float) -> Trial:
     if width == 2 and above == 1 and looks < 0.93:
         # "name" above "Doe, Jane" is no title above a table.
         return Trial(dialect, 1, 0.0, 0.0, weight)
+    if weight < _SURE and (above or looks < 0.93 or _is_one_value(data, found)):
+        return Trial(dialect, 1, 0.0, 0.0, weight)  # a sentence, a date or a time rather than several fields
     return Trial(dialect, width, share, looks, weight)
 
 
+def _is_one_value(data: bytes, found: Records) -> bool:
+    """Whether most records are typed as they stand."""
+    spans = list(zip(found.starts[:50].tolist(), found.ends[:50].tolist(), strict=True))
+    typed = sum(bool(_TYPED.fullmatch(data[a:b].decode(errors="replace"))) for a, b in spans)
+    return typed > len(spans) / 2
+
+
 def usual_width(found: Records) -> int:
-    """The most frequent number of fields; of several, the largest."""
+    """The most frequent number of fields; of several, the largest. Lines of one field may be notes around a table."""
     widths, counts = np.unique(found.widths, return_counts=True)
+    if widths[0] == 1 and len(widths) > 1 and counts[1:].max() >= TABLE * len(found):
+        widths, counts = widths[1:], counts[1:]
     return int(widths[len(counts) - 1 - counts[::-1].argmax()])
 
 
@@ -237,7 +252,11 @@ def _quote(sample: Sample, dialect: Dialect) -> Dialect:
     with_it, plain = _trial(sample, dialect, 1.0), _trial(sample, replace(dialect, quote=None), 1.0)
     _, closes = quoted(data, dialect)
     is_open = sample.at_end and len(closes) > 0 and int(closes[-1]) == len(data)
-    if closing < 0.5 * opening and (plain.evenness > with_it.evenness or (is_open and plain.evenness == 1.0)):
+    if (
+        opening > 1
+        and closing < 0.25 * opening
+        and (plain.evenness > with_it.evenness or (is_open and plain.evenness == 1.0))
+    ):
         return plain.dialect
     return dialect
 

@@ -74,6 +74,7 @@ def heading_of(
     if header is False or header == 0:
         return _unnamed(data, found, dialect, first, told, 1.0, "given")
     joined = _joined(rows)
+    column_names(joined)  # too many are refused before each is looked at
     wide = _row_width(below, dialect)
     if header is None and not _is_header(joined, below, dialect, dataset):
         return _unnamed(data, found, dialect, first, told, 0.8, "the first row is like those below it")
@@ -106,9 +107,8 @@ def _titles(data: bytes, found: Records, dialect: Dialect, header: bool | int | 
     rows = [[bare(cell, dialect).strip() for cell in row] for row in cells_of(data, found, first + 12)]
     if first and abs(len(rows[first - 1]) - width) == 1 and len(rows[first - 1]) > 1 and _may_name(rows[first - 1]):
         return first - 1  # names for all columns but the first, or with a delimiter too many
-    while width > 2 and first + 1 < len(rows) and _said(rows[first]) <= 1 < _said(rows[first + 1]):
-        first += 1
-    return first
+    full = next((index for index, row in enumerate(rows) if index >= first and _said(row) > 1), first)
+    return full if width > 2 else first
 
 
 def _said(row: list[str]) -> int:

@@ -235,7 +235,6 @@ def _read(data: bytes, dialect: Dialect, types: list[pa.DataType]) -> list[pa.Ar
             quote_char=dialect.quote if dialect.quote and dialect.quote.encode() in whole else False,
             escape_char=dialect.escape if has_escapes(whole, dialect) else False,
             newlines_in_values=False,
-            invalid_row_handler=_skip if types[0] == pa.binary() else None,
         ),
         convert_options=csv.ConvertOptions(
             column_types=dict(zip(names, types, strict=True)),
@@ -264,10 +263,6 @@ def _has_hexadecimal(data: bytes) -> bool:
     """Whether 0x or 0X is anywhere, which Arrow takes for a number. Two bytes at a time, three times as fast as re."""
     pairs = (np.frombuffer(data, "<u2", (len(data) - start) // 2, start) for start in (0, 1) if len(data) > start + 1)
     return any(bool(((pair & _UPPER) == _ZERO_X).any()) for pair in pairs)
-
-
-def _skip(row: csv.InvalidRow) -> str:
-    return "skip"
 
 
 def _decoded(cells: pa.Array) -> tuple[pa.Array, Mask]:
@@ -306,4 +301,8 @@ def _not_utf8(raw: bytes) -> tuple[str, str, str]:
         where = "in a field"
     except UnicodeDecodeError as error:
         where = f"at byte {error.start + 1} of the row"
-    return ("invalid_utf8", f"The text is not UTF-8 {where}.", "Save the file as UTF-8 and send it again.")
+    return (
+        "invalid_utf8",
+        f"The text has bytes that its encoding does not know {where}.",
+        "Name the file's encoding with the option encoding, or save it as UTF-8.",
+    )

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from service.domain.processor import Column, ColumnType
 from workers import formats
 from workers.columns import infer
-from workers.dates import Order, iso_of
+from workers.dates import ISO, Order, iso_of
 from workers.evidence import Evidence
 from workers.formats import PLAIN, Format, number_shape
 
@@ -39,7 +39,10 @@ NULL_WORDS = frozenset(
     ]
 )
 ENOUGH = 0.95
-"""The share of values that must be in a format; the others become rejects."""
+"""The share of values that must be in a format, one of at least FEW put aside; the others become rejects."""
+FEW = 5
+VALUES = 20_000
+"""Cells of a column that are looked at."""
 
 _MARKS: tuple[tuple[str, str], ...] = (
     (".", ","), (",", "."), (",", " "), (",", "\xa0"), (",", "\u202f"), (".", "'"), (".", "’"), (".", " "),
@@ -68,9 +71,8 @@ def recognise(strings: pa.Array, wishes: Wishes = NO_WISHES) -> tuple[Format, pa
 
     Where no format makes the column typed, it is plain and the cells are as they were.
     """
-    values = pc.fill_null(strings, "").unique()
-    values = values.filter(pc.not_equal(pc.ascii_trim(values, characters=" \t"), ""))
-    trimmed = pc.ascii_trim(values, characters=" \t")
+    trimmed = pc.ascii_trim(strings.slice(0, VALUES), characters=" \t")
+    trimmed = trimmed.filter(pc.not_equal(trimmed, ""))
     is_null = _null_words(trimmed, wishes)
     rest = trimmed.filter(pc.invert(is_null))
     asked = Format(nulls=wishes.nulls or ())
@@ -139,7 +141,7 @@ def _number(rest: pa.Array, wishes: Wishes) -> tuple[Format, list[Evidence]] | N
         if wishes.decimal not in (None, decimal) or wishes.thousands not in (None, thousands):
             continue
         right = pc.match_substring_regex(rest, number_shape(decimal, thousands))
-        if pc.mean(right).as_py() < ENOUGH or not _has_marks(rest, decimal, thousands):
+        if not _is_enough(pc.sum(right).as_py(), len(rest)) or not _has_marks(rest, decimal, thousands):
             continue
         # 1,234 alone is a thousand or a little more than one.
         decided = wishes.decimal is not None or wishes.thousands is not None
@@ -152,6 +154,10 @@ def _number(rest: pa.Array, wishes: Wishes) -> tuple[Format, list[Evidence]] | N
         sure = 1.0 if decided else 0.95
         return written, [Evidence("decimal", decimal, sure, why), Evidence("thousands", thousands, sure, why)]
     return None
+
+
+def _is_enough(right: int, count: int) -> bool:
+    return right >= ENOUGH * count or (count >= FEW and right == count - 1)
 
 
 def _has_marks(rest: pa.Array, decimal: str, thousands: str) -> bool:
@@ -172,16 +178,18 @@ def _is_unclear(rest: pa.Array, decimal: str, thousands: str) -> bool:
 
 
 def _date(rest: pa.Array, wishes: Wishes) -> tuple[Format, list[Evidence]] | None:
+    if not any(_DATE.match(text) or _NAMED.match(text) for text in rest.slice(0, FEW).to_pylist()):
+        return None
     texts = rest.to_pylist()
     parts = [found.groups() for text in texts if (found := _DATE.match(text))]
     named = sum(bool(_NAMED.match(text)) for text in texts)
-    if len(parts) + named < ENOUGH * len(texts):
+    if not _is_enough(len(parts) + named, len(texts)):
         return None
     order, sure, why = _order([(int(a), mark, int(b), c) for a, mark, b, c in parts], wishes)
     if order is None:
         return None
     right = [iso for text in texts if (iso := iso_of(text, order))]
-    if len(right) < ENOUGH * len(texts) or not _is_typed(pa.array(right, pa.string())):
+    if not _is_enough(len(right), len(texts)) or not _is_typed(pa.array(right, pa.string())):
         return None
     return Format(dates=order), [Evidence("date_order", order, sure, why)]
 
@@ -195,7 +203,7 @@ def _order(parts: list[tuple[int, str, int, str]], wishes: Wishes) -> tuple[Orde
         return "ymd", 1.0, "the year comes first"
     if not all(len(c) == 4 for _, _, _, c in parts):
         return None, 0.0, ""
-    days_first, days_second = sum(a > 12 for a, _, _, _ in parts), sum(b > 12 for _, _, b, _ in parts)
+    days_first, days_second = sum(a > 12 >= b for a, _, b, _ in parts), sum(b > 12 >= a for a, _, b, _ in parts)
     if days_first > 19 * days_second:
         return "dmy", 0.99, f"{days_first} dates have a first number above 12"
     if days_second > 19 * days_first:
@@ -210,4 +218,7 @@ def _cleaned(strings: pa.Array, written: Format, kind: ColumnType | None = None)
         is_number = (written.decimal, written.thousands) != (".", "")
         kind = ColumnType.DOUBLE if is_number else ColumnType.DATE if written.dates else ColumnType.BOOLEAN
     cells, _ = formats.plain(strings, kind, written)
-    return pc.ascii_trim(cells, characters=" \t")
+    cells = pc.ascii_trim(cells, characters=" \t")
+    if written.dates:
+        cells = pc.if_else(pc.match_substring_regex(cells, ISO), cells, pa.scalar(None, pa.string()))
+    return cells

@@ -27,31 +27,28 @@ def plain(data: bytes, dialect: Dialect) -> bytes:
 
 
 def fitting(data: bytes, found: Records, dialect: Dialect, width: int) -> tuple[Mask, bytes]:
-    """Which records have `width` fields, or can be given them, and the text with those given.
+    """Which records have `width` fields, or can be given them, and the text of those only.
 
     Can be given: fields behind the last are all empty; or, if the dialect pads, fields at the end are missing.
     """
-    surplus = found.widths > width
     right = found.widths == width
     if right.all():
         return right, data
-    cuts = np.full(len(found), -1)
+    stops = found.ends.copy()
+    surplus = found.widths > width
     if surplus.any():
         last = found.marks[np.minimum(found.first + width - 1, len(found.marks) - 1)]
         # What would be left must not be a blank line.
         empty = surplus & (found.ends - last == found.widths - width) & (last > found.starts)
-        cuts[empty] = last[empty]
-    short = (found.widths < width) & (dialect.ragged == "pad")
-    changed = np.flatnonzero((cuts >= 0) | short)
-    if len(changed) == 0:
-        return right, data
+        stops[empty] = last[empty]
+        right |= empty
+    missing = np.where(dialect.ragged == "pad", np.maximum(width - found.widths, 0), 0)
+    right |= missing > 0
     delimiter, parts, at = dialect.delimiter.encode(), [], 0
-    for index in changed.tolist():
-        end = int(found.ends[index])
-        stop = int(cuts[index]) if cuts[index] >= 0 else end
-        parts += [data[at:stop], delimiter * max(width - int(found.widths[index]), 0)]
-        at = end
-    right[changed] = True
+    for index in np.flatnonzero(~right | (stops < found.ends) | (missing > 0)).tolist():
+        stop = int(stops[index]) if right[index] else int(found.starts[index])
+        parts += [data[at:stop], delimiter * int(missing[index])]
+        at = int(found.ends[index])
     return right, b"".join([*parts, data[at:]])
 
 
