@@ -9,15 +9,15 @@ from itertools import repeat
 import pyarrow as pa
 
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Column, ColumnType, Cursor, Work
+from service.domain.processor import Chunk, Column, ColumnType, Cursor, Cut, Work
 from workers import formats, numbering
 from workers.columns import column_names, infer
 from workers.detection import SAMPLE_BYTES, detect_delimiter, detect_header, sample, start_of_text
 from workers.dialect import Dialect
 from workers.formats import PLAIN, Format
-from workers.numbering import PIECE_LINES, Part, Place
+from workers.numbering import CUT_BYTES, PIECE_LINES, Part, Place
 from workers.parsing import fields, masked, strings, typed
-from workers.records import Block, Records, blocks, line_count, pieces, records
+from workers.records import Block, Records, blocks, count, line_count, pieces, records
 
 INFER_BYTES = 2 * 1024 * 1024
 """How much of a file without given columns is looked at for their types, before its first row is stored."""
@@ -45,6 +45,14 @@ def read(work: Work, delimiter: str | None, header: bool | None) -> Iterator[Chu
         place = numbering.behind(block, place, last)
     if chunk is None and work.cursor is None:
         yield numbering.chunk(Part(0, 0, {}), place.row, layout.dataset, place, place.offset, extra)
+
+
+def cuts(work: Work, every: int) -> Iterator[Cut]:
+    """Where the file behind the work's cursor can be cut."""
+    if work.cursor:
+        layout, place = _resumed(work, work.cursor)
+        found = blocks(work.source, place.offset, layout.dialect, repeat(min(CUT_BYTES, every)))
+        yield from numbering.cuts(found, place, every, lambda data: count(data, layout.dialect), _extra(layout))
 
 
 def _parts(block: Block, place: Place, layout: Layout) -> Iterator[Part]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from service.domain.processor import Column
 from service.store import datasets
 from service.store.claims import Claim
 from service.store.database import Connection
-from workers.pieces import given
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +21,9 @@ class Landed:
 
 
 async def land(
-    db: Connection, claim: Claim, table: str, columns: Sequence[Column], payload: list[bytes], rows: int
+    db: Connection, claim: Claim, table: str, columns: Sequence[Column], payload: AsyncIterator[bytes], rows: int
 ) -> Landed:
-    """Store the rows of one chunk, which come as a binary COPY stream in pieces."""
+    """Store the rows of one chunk, which come as a binary COPY stream in pieces, to be taken to their end."""
     if rows:
-        await datasets.copy_rows(db, table, columns, given(payload))
+        await datasets.copy_rows(db, table, columns, payload)
     return Landed(inserted=rows)

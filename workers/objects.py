@@ -11,13 +11,13 @@ from typing import NoReturn
 import pyarrow as pa
 
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Column, ColumnType, Reject, Work
+from service.domain.processor import Chunk, Column, ColumnType, Cut, Reject, Work
 from workers import numbering
 from workers.casting import cast, reason
 from workers.columns import COLUMN_LIMIT, column_names, infer
 from workers.detection import start_of_text
-from workers.numbering import Part, Place, kept
-from workers.records import Block, blocks, line_count, pieces, records
+from workers.numbering import CUT_BYTES, Part, Place, kept
+from workers.records import Block, blocks, count, line_count, pieces, records
 
 
 class Decimal(str):
@@ -48,6 +48,14 @@ def read(work: Work) -> Iterator[Chunk]:
         for last in numbering.chunks(block, place, _parts(block, place, columns), columns, extra):
             yield last
         place = numbering.behind(block, place, last)
+
+
+def cuts(work: Work, every: int) -> Iterator[Cut]:
+    """Where the file behind the work's cursor can be cut."""
+    if work.cursor:
+        place, extra = numbering.place_of(work.cursor), {"columns": work.cursor["columns"]}
+        found = blocks(work.source, place.offset, None, repeat(min(CUT_BYTES, every)))
+        yield from numbering.cuts(found, place, every, lambda data: count(data, None), extra)
 
 
 def _parts(block: Block, place: Place, columns: tuple[Column, ...]) -> Iterator[Part]:

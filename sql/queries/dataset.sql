@@ -39,7 +39,7 @@ set columns = $2
 where id = $1;
 
 -- name: filled_by
-select id, read
+select id, through as read  -- behind a gap that is still to be filled, nothing is shown
 from job
 where dataset_id = $1 and inserted > 0 and ($2::uuid is null or id >= $2)
 order by id;
