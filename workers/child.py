@@ -26,7 +26,7 @@ from uuid import UUID
 
 from service.domain.dataset import columns_from_json, columns_to_json
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Processor, Work
+from service.domain.processor import Chunk, Processor, TooNarrow, Widening, Widens, Work
 from workers.frames import LAST_PIECE, PIPE_BYTES, head, piece_head
 from workers.slots import Shelf
 from workers.until import Until
@@ -64,6 +64,8 @@ def answer(
     try:
         asyncio.run(run(processor, request, encode, outbox))
         outbox.put([head("end")])
+    except TooNarrow as error:
+        outbox.put([head("too_narrow", widenings=[_widening(found) for found in error.widenings])])
     except InputError as error:
         outbox.put([head("failed", code=error.code, message=error.message, suggestion=error.suggestion)])
     except MemoryError:
@@ -100,6 +102,7 @@ async def run(
             cursor=request["cursor"],
             columns=None if columns is None else columns_from_json(columns),
             chunk_bytes=request["chunk_bytes"],
+            widens=_widens(request["widens"]),
         )
         if request["cut_bytes"] is not None:
             assert processor.cuts is not None
@@ -185,8 +188,19 @@ def _announced(chunk: Chunk, **where: int) -> bytes:
         done=chunk.done,
         rejects=[asdict(reject) for reject in chunk.rejects],
         header=chunk.header,
+        brings=chunk.brings,
         **where,
     )
+
+
+def _widens(told: Mapping[str, Any] | None) -> Widens | None:
+    if told is None:
+        return None
+    return Widens({c.name: c for c in columns_from_json(told["types"])}, told["steps"], told["misfits"])
+
+
+def _widening(found: Widening) -> Mapping[str, Any]:
+    return {**asdict(found), "old": columns_to_json([found.old]), "new": columns_to_json([found.new])}
 
 
 def _too_much_memory() -> bytes:

@@ -17,16 +17,14 @@ from typing import Any
 import asyncpg
 
 from service.domain.dataset import columns_from_json
-from service.domain.errors import Transient
 from service.domain.job import Control
-from service.domain.processor import Column, Fault, Reject
-from service.store import claims, datasets, ranges, rejects
+from service.domain.processor import Fault, Reject
+from service.store import claims, ranges, rejects, tables
 from service.store.claims import Claim
 from service.store.database import Connection
 from service.store.ranges import Range
-from workers import landing
 from workers.frames import Frame
-from workers.landing import Landed
+from workers.landing import Landing
 from workers.pieces import Payload
 from workers.sandbox import Sandbox
 from workers.tools import Tools
@@ -64,42 +62,50 @@ class Committer:
 
     def __init__(self, tools: Tools, claim: Claim, pace: Pace, taken: Range | None = None) -> None:
         self._tools = tools
+        self._claim = claim
         self._pace = pace
         self._taken = taken
-        self._table = claim.table_name if claim.columns else None
+        self._landing: Landing | None = None
         self._unsummarized = 0
-        self.claim = claim
         self.divide_before = 0
         """Where `Divided` may still be raised, in the processor's units: when the chunk in hand ends before."""
 
-    async def commit_all(self, child: Sandbox) -> None:
+    async def commit_all(self, child: Sandbox, landing: Landing) -> None:
         """Commit every chunk until the child's end. Raises LeaseLost, or what the child or the database raises."""
         try:
             async with asyncio.TaskGroup() as group:
                 older: asyncio.Task[None] | None = None
                 before: asyncio.Task[None] | None = None
                 async for frame in child.frames():
-                    if self._table is None:
-                        self._table = await self._shape(columns_from_json(frame.fields["columns"]))
+                    if self._landing is None:
+                        if self._taken is None:  # whoever has divided the file has made the table ready
+                            columns = columns_from_json(frame.fields["columns"])
+                            await landing.shape(self._tools.database, columns, frame.fields["brings"])
+                        self._landing = landing
                     payload = await child.payload(frame)
                     if older is not None:
                         await older  # two chunks in flight are enough, and bound the memory
-                    older, before = before, group.create_task(self._commit(self._table, frame, payload, before))
+                    older, before = before, group.create_task(self._commit(landing, frame, payload, before))
         except BaseExceptionGroup as failures:
             raise first_cause(failures) from failures
 
-    async def _commit(self, table: str, frame: Frame, payload: Payload, before: asyncio.Task[None] | None) -> None:
-        claim, fields = self.claim, frame.fields
+    async def _commit(
+        self, landing: Landing, frame: Frame, payload: Payload, before: asyncio.Task[None] | None
+    ) -> None:
+        claim, fields = self._claim, frame.fields
         columns = columns_from_json(fields["columns"])
         async with asyncio.timeout(DEADLINE_S), self._tools.database.transaction() as db:
             try:
-                landed = await landing.land(db, claim, table, columns, payload.over(db), fields["inserted"])
+                staged = await landing.bring(db, columns, payload.over(db), fields["inserted"])
             finally:
                 payload.free()
-            await rejects.add(db, claim.job_id, claim.account_id, [reject_of(r) for r in fields["rejects"]])
             if before is not None:
                 await before
-            control = await self._advance(db, fields, landed)
+            landed = await landing.land(db, columns, fields["brings"], staged, fields["inserted"])
+            refused = [*(reject_of(r) for r in fields["rejects"]), *landed.rejects]
+            await rejects.add(db, claim.job_id, claim.account_id, refused)
+            counts = (fields["read"], landed.inserted, landed.updated, landed.skipped, len(refused))
+            control = await self._advance(db, fields, counts)
             divided = fields["done"] < self.divide_before and await self._is_to_be_divided(db)
         await self._tools.bus.notify(claim.changed)
         if control is not None:
@@ -110,19 +116,18 @@ class Committer:
         if self._unsummarized > SUMMARIZE_CHUNKS:
             await self.summarize()
 
-    async def _advance(self, db: Connection, fields: Mapping[str, Any], landed: Landed) -> Control | None:
+    async def _advance(self, db: Connection, fields: Mapping[str, Any], counts: tuple[int, ...]) -> Control | None:
         """Move the checkpoint of the job, or that of the range. Raises LeaseLost, RangeLost."""
-        counts = (fields["read"], landed.inserted, landed.updated, landed.skipped, len(fields["rejects"]))
         self._pace.rows += fields["read"]
         if self._taken is not None:
             stepped, self._taken = fields["done"] - self._taken.done, replace(self._taken, done=fields["done"])
             return await ranges.advance(
-                db, self.claim, self._taken, cursor=fields["cursor"], stepped=stepped, counts=counts
+                db, self._claim, self._taken, cursor=fields["cursor"], stepped=stepped, counts=counts
             )
         read, inserted, updated, skipped, rejected = counts
         return await claims.advance(
             db,
-            self.claim,
+            self._claim,
             cursor=fields["cursor"],
             done=fields["done"],
             read=read,
@@ -135,30 +140,15 @@ class Committer:
 
     async def _is_to_be_divided(self, db: Connection) -> bool:
         """Whether others would read this file too: children of ours, or another worker."""
-        return self._tools.settings.children > 1 or await ranges.is_wanted(db, self.claim.job_id)
+        return self._tools.settings.children > 1 or await ranges.is_wanted(db, self._claim.job_id)
 
     async def summarize(self) -> None:
         """Let the pages of rows be found quickly; only a help, so no failure of it fails the job."""
-        if self._table is not None and self._unsummarized:
+        if self._landing is not None and self._unsummarized:
             self._unsummarized = 0
             with suppress(asyncpg.PostgresError):
                 async with self._tools.database.transaction() as db:
-                    await datasets.summarize(db, self._table)
-
-    async def _shape(self, columns: tuple[Column, ...]) -> str:
-        """Give the dataset its table, ahead of the first chunk; returns the table's name.
-
-        In a short transaction of its own: a worker frozen in mid-copy must not hold the lock that its successor needs.
-        """
-        assert self.claim.dataset_id is not None
-        async with self._tools.database.transaction() as db:
-            dataset = await datasets.lock(db, self.claim.dataset_id)
-            if dataset.columns is None:
-                await datasets.create_table(db, dataset, columns)
-            elif dataset.columns != columns:
-                raise Transient("busy", "Another job gave this dataset its columns first.", retry_after_s=0.1)
-        self.claim = replace(self.claim, columns=columns, table_name=dataset.table_name)
-        return dataset.table_name
+                    await tables.summarize(db, self._landing.table)
 
 
 def reject_of(fields: Mapping[str, Any]) -> Reject:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from service.config import Settings
 from service.domain.dataset import columns_to_json
@@ -12,7 +14,9 @@ from service.store.ranges import Range
 Request = dict[str, object]
 
 
-def chunks(claim: Claim, path: Path, settings: Settings, taken: Range | None = None) -> Request:
+def chunks(
+    claim: Claim, path: Path, settings: Settings, taken: Range | None = None, widens: Mapping[str, Any] | None = None
+) -> Request:
     """The chunks behind the job's checkpoint; of a range, those between its own and its end."""
     return {
         "processor": claim.processor,
@@ -24,6 +28,7 @@ def chunks(claim: Claim, path: Path, settings: Settings, taken: Range | None = N
         "chunk_bytes": settings.chunk_bytes,
         "stop": None if taken is None else taken.stop,
         "cut_bytes": None,
+        "widens": widens,
     }
 
 

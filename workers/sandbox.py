@@ -17,7 +17,9 @@ from typing import Any
 import structlog
 
 from service.config import Settings
+from service.domain.dataset import columns_from_json
 from service.domain.errors import InputError
+from service.domain.processor import TooNarrow, Widening
 from workers.frames import PIECE_BYTES, Frame, read_frame, read_payload
 from workers.pieces import Payload, Pieces, Shared
 from workers.slots import Slots
@@ -72,7 +74,7 @@ class Sandbox:
         return self._process.pid
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """Chunk frames until the end. Raises InputError for a file at fault, ProcessorCrashed for a bug."""
+        """Chunk frames until the end. Raises InputError for a file at fault, ProcessorCrashed for a bug, TooNarrow."""
         while True:
             try:
                 async with asyncio.timeout(self._deadline_s):
@@ -88,6 +90,8 @@ class Sandbox:
                     raise InputError(
                         frame.fields["code"], frame.fields["message"], suggestion=frame.fields["suggestion"]
                     )
+                case "too_narrow":
+                    raise _too_narrow(frame)
                 case "crashed":
                     log.error("processor.crashed", trace=frame.fields["trace"])
                     raise ProcessorCrashed(frame.fields["error"])
@@ -209,6 +213,14 @@ async def end(child: Child) -> None:
 def _environment() -> dict[str, str]:
     # Nothing of ours: a parser must not find keys or addresses.
     return {"PATH": os.defpath, "PYTHONPATH": _CODE, "LANG": "C.UTF-8", **_MEMORY}
+
+
+def _too_narrow(frame: Frame) -> TooNarrow:
+    found = []
+    for told in frame.fields["widenings"]:
+        (old,), (new,) = columns_from_json(told["old"]), columns_from_json(told["new"])
+        found.append(Widening(old, new, told["row"], told["text"], told["steps"]))
+    return TooNarrow(tuple(found))
 
 
 def _stuck(deadline_s: float) -> InputError:

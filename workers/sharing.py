@@ -8,19 +8,23 @@ in order. Who dies loses its range to another one; who loses the job itself can 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from service.domain.errors import InputError, Transient
-from service.domain.processor import Cut
+from service.domain.processor import Cut, Processor
 from service.store import ranges
 from service.store.claims import Claim
 from service.store.database import UNREACHABLE
 from service.store.ranges import Range, RangeLost
-from workers import requests
+from workers import landing as landings
+from workers import requests, retyping
 from workers.committer import Committer, Interrupted, Pace, first_cause
+from workers.landing import Landing
 from workers.sandbox import ProcessorCrashed, Sandbox
 from workers.tools import Tools, worker_name
 
@@ -33,14 +37,10 @@ LONGEST_BEAT_S = 0.8
 LOOK_S = 0.2
 """How often one who has no range looks for one."""
 
-SHARED_MODES = ("append", "replace")
-"""Modes in which it makes no difference which row comes first."""
 
-
-def divide_before(tools: Tools, claim: Claim, path: Path) -> int:
+def divide_before(tools: Tools, processor: Processor, landing: Landing, path: Path) -> int:
     """Up to where it is worth while to divide what is left of the file; 0 if it cannot be."""
-    processor = tools.processors[claim.processor]
-    if processor.cuts is None or claim.options.get("mode", "append") not in SHARED_MODES:
+    if processor.cuts is None or not landing.is_any_order:
         return 0
     return path.stat().st_size - 2 * tools.settings.range_bytes
 
@@ -53,16 +53,15 @@ async def has_ranges(tools: Tools, claim: Claim) -> bool:
         return await ranges.resume(db, claim)
 
 
-async def divide(tools: Tools, claim: Claim) -> Claim:
-    """Make a ledger for what is left of a job that has a checkpoint."""
+async def divide(tools: Tools, claim: Claim) -> None:
+    """Make a ledger for what is left of a job that has a checkpoint. Raises LeaseLost."""
     async with tools.database.transaction() as db:
         await ranges.begin(db, claim)
-    return claim
 
 
-async def lead(tools: Tools, claim: Claim, path: Path, pace: Pace) -> None:
+async def lead(tools: Tools, landing: Landing, path: Path, pace: Pace, widens: Mapping[str, Any] | None) -> None:
     """Cut the file and read it to its end, with whoever helps. Raises LeaseLost, Interrupted, or a reader's failure."""
-    crew = Crew(tools, claim, path, pace)
+    crew = Crew(tools, landing, path, pace, widens)
     try:
         async with asyncio.TaskGroup() as group:
             beat = group.create_task(crew.beat())
@@ -77,7 +76,10 @@ async def lead(tools: Tools, claim: Claim, path: Path, pace: Pace) -> None:
 
 async def help_with(tools: Tools, claim: Claim, path: Path, queue: str) -> None:
     """Read ranges of another worker's job until none is free or a job waits in the queue. Raises as `lead` does."""
-    crew = Crew(tools, claim, path, Pace(), unless_waits=queue)
+    options = landings.options_of(tools.processors[claim.processor], claim)
+    landing = await landings.join(tools.database, claim, options)
+    widens = await retyping.permission(tools.database, claim)
+    crew = Crew(tools, landing, path, Pace(), widens, unless_waits=queue)
     try:
         async with asyncio.TaskGroup() as group:
             beat = group.create_task(crew.beat())
@@ -92,9 +94,20 @@ async def help_with(tools: Tools, claim: Claim, path: Path, queue: str) -> None:
 class Crew:
     """Those in this process who read one job's ranges."""
 
-    def __init__(self, tools: Tools, claim: Claim, path: Path, pace: Pace, unless_waits: str | None = None) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        landing: Landing,
+        path: Path,
+        pace: Pace,
+        widens: Mapping[str, Any] | None,
+        unless_waits: str | None = None,
+    ) -> None:
         self._tools = tools
-        self._claim = claim
+        self._claim = landing.claim
+        self._landing = landing
+        # A share of cells that do not fit is of the rows so far, which nobody knows here: only values widen.
+        self._widens = None if widens is None else {**widens, "misfits": {}}
         self._path = path
         self._pace = pace
         self._unless_waits = unless_waits
@@ -175,7 +188,7 @@ class Crew:
     async def _read(self, child: Sandbox, taken: Range) -> None:
         committer = Committer(self._tools, self._claim, self._pace, taken)
         try:
-            await committer.commit_all(child)
+            await committer.commit_all(child, self._landing)
             async with self._tools.database.transaction() as db:
                 await ranges.finish(db, self._claim, taken)
         except RangeLost:
@@ -185,4 +198,4 @@ class Crew:
         await committer.summarize()
 
     def _order(self, taken: Range) -> requests.Request:
-        return requests.chunks(self._claim, self._path, self._tools.settings, taken)
+        return requests.chunks(self._claim, self._path, self._tools.settings, taken, self._widens)

@@ -242,7 +242,7 @@ uncut as (
   delete from job_range using moved where job_range.job_id = moved.id
 )
 insert into event (job_id, account_id, seq, type, data)
-select id, account_id, event_seq, 'job.reset', '{}'
+select id, account_id, event_seq, 'job.reset', jsonb_strip_nulls(jsonb_build_object('message', message))
 from moved
 returning seq;
 

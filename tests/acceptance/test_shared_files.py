@@ -91,9 +91,7 @@ async def test_several_workers_store_what_one_does(start_service: StartService, 
 
 
 @pytest.mark.timeout(240)
-async def test_killed_workers_and_children_lose_and_double_nothing(
-    start_service: StartService, alone: Content
-) -> None:
+async def test_killed_workers_and_children_lose_and_double_nothing(start_service: StartService, alone: Content) -> None:
     service, fleet, job = await shared(start_service, 3)
     for number in range(6):
         leader, helper = await helper_of(service, fleet, job)

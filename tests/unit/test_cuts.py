@@ -63,9 +63,7 @@ def test_a_nasty_file_can_be_cut_at_any_distance(every: int) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.lists(
-        st.sampled_from([b"1", b"x", b",", b'"', b'""', b"\n", b"\r\n", b"\r", b" ", b"\0"]), max_size=60
-    ),
+    st.lists(st.sampled_from([b"1", b"x", b",", b'"', b'""', b"\n", b"\r\n", b"\r", b" ", b"\0"]), max_size=60),
     st.integers(1, 20),
 )
 def test_any_text_can_be_cut(pieces: list[bytes], every: int) -> None:
