@@ -18,6 +18,7 @@ import asyncpg
 from service.domain.dataset import columns_from_json
 from service.domain.errors import Transient
 from service.domain.processor import Column, Fault, Reject
+from service.domain.tolerance import Tolerance
 from service.store import claims, datasets, rejects
 from service.store.claims import Claim
 from workers import landing
@@ -43,6 +44,7 @@ class Committer:
     def __init__(self, tools: Tools, claim: Claim) -> None:
         self._tools = tools
         self._claim = claim
+        self._tolerance = Tolerance.of(claim.options)
         self._table = claim.table_name if claim.columns else None
         self.rows = 0  # committed, or about to be
         self._unsummarized = 0
@@ -72,6 +74,8 @@ class Committer:
             await rejects.add(db, claim.job_id, claim.account_id, [reject_of(r) for r in fields["rejects"]])
             if before is not None:
                 await before
+            if fields["header"]:
+                await rejects.tell_header(db, claim.job_id, claim.account_id, fields["header"])
             control = await claims.advance(
                 db,
                 claim,
@@ -84,9 +88,13 @@ class Committer:
                 rejected=len(fields["rejects"]),
                 rate=self._rate(fields["read"]),
             )
+            limited = fields["rejects"] and self._tolerance != Tolerance()
+            counted = await claims.rows_so_far(db, claim) if limited else None
         await self._tools.bus.notify(claim.changed)
         if control is not None:
             raise Interrupted
+        if counted is not None:
+            self._tolerance.check(*counted)
         self._unsummarized += 1
         if self._unsummarized > SUMMARIZE_CHUNKS:
             await self.summarize()

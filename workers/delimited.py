@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 import pyarrow as pa
@@ -23,11 +23,15 @@ INFER_BYTES = 2 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the file is cut (`columns` in its own order) and what comes out (`dataset`)."""
+    """How the file is cut (`columns` in its own order) and what comes out (`dataset`).
+
+    `header` is what the file calls its columns; None where an earlier attempt has told it.
+    """
 
     delimiter: str
     columns: tuple[Column, ...]
     dataset: tuple[Column, ...]
+    header: tuple[str, ...] | None = None
 
 
 def read(work: Work, delimiter: str | None, header: bool | None) -> Iterator[Chunk]:
@@ -38,10 +42,12 @@ def read(work: Work, delimiter: str | None, header: bool | None) -> Iterator[Chu
     for block in blocks(work.source, place.offset, layout.delimiter.encode(), numbering.sizes(place, work.chunk_bytes)):
         last = None
         for last in numbering.chunks(block, place, _parts(block, place, layout), layout.dataset, extra):
-            yield (chunk := last)
+            yield last if chunk else replace(last, header=layout.header)
+            chunk = last
         place = numbering.behind(block, place, last)
     if chunk is None and work.cursor is None:
-        yield numbering.chunk(Part(0, 0, {}), place.row, layout.dataset, place, place.offset, extra)
+        empty = numbering.chunk(Part(0, 0, {}), place.row, layout.dataset, place, place.offset, extra)
+        yield replace(empty, header=layout.header)
 
 
 def _parts(block: Block, place: Place, layout: Layout) -> Iterator[Part]:
@@ -72,26 +78,27 @@ def _resumed(work: Work, cursor: Cursor) -> tuple[Layout, Place]:
 def _opened(work: Work, delimiter: str | None, header: bool | None) -> tuple[Layout, Place]:
     start = start_of_text(work.source)
     mark = delimiter or detect_delimiter(sample(work.source, start))
-    names, place, has_header = _heading(work, start, mark, header)
+    names, place, own = _heading(work, start, mark, header)
     if work.columns is not None:
-        return Layout(mark, _matched(names, has_header, work.columns), work.columns), place
-    columns = _inferred(work, place.offset, mark, names)
-    return Layout(mark, columns, columns), place
+        columns, dataset = _matched(names, own is not None, work.columns), work.columns
+    else:
+        columns = dataset = _inferred(work, place.offset, mark, names)
+    return Layout(mark, columns, dataset, tuple(own or (column.name for column in columns))), place
 
 
-def _heading(work: Work, start: int, delimiter: str, header: bool | None) -> tuple[list[str], Place, bool]:
-    """Column names, where the rows start, and whether the file itself named the columns."""
+def _heading(work: Work, start: int, delimiter: str, header: bool | None) -> tuple[list[str], Place, list[str] | None]:
+    """Column names, where the rows start, and what the file itself calls its columns, if it does."""
     block, found, line = _first_block(work, start, delimiter)
     end = int(found.ends[0])
     unnamed = column_names([f"column {position}" for position in range(1, int(found.widths[0]) + 1)])
     if header is False:
-        return unnamed, Place(start, 1, 1), False
+        return unnamed, Place(start, 1, 1), None
     first = _first_row(block.data[int(found.starts[0]) : end], delimiter)
     names = column_names(first)
     after = min(end + (2 if block.data[end : end + 2] == b"\r\n" else 1), len(block.data))
     if header or _is_header(first, names, block.data[after:], delimiter, work.columns):
-        return names, Place(block.offset + after, 1, line + line_count(block.data[:after])), True
-    return unnamed, Place(start, 1, 1), False
+        return names, Place(block.offset + after, 1, line + line_count(block.data[:after])), first
+    return unnamed, Place(start, 1, 1), None
 
 
 def _first_block(work: Work, start: int, delimiter: str) -> tuple[Block, Records, int]:

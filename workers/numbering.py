@@ -109,14 +109,21 @@ def behind(block: Block, place: Place, last: Chunk | None) -> Place:
 def unreadable(block: Block, place: Place) -> Part:
     """The one reject of a block with a fault."""
     message, suggestion = _FAULTS[str(block.fault)]
-    raw = kept(block.data.rstrip(b"\r\n"))
-    reject = Reject(place.row, place.line, None, str(block.fault), message, suggestion, raw)
+    record = block.data.rstrip(b"\r\n")
+    reject = Reject(
+        place.row, place.line, None, str(block.fault), message, suggestion, kept(record), cut=is_cut(record)
+    )
     return Part(1, len(block.data), {}, (reject,))
 
 
 def kept(data: bytes) -> str:
     """The text a reject shows: cut, decodable, and without NUL, which PostgreSQL cannot store."""
     return data[: 4 * RAW_LIMIT].decode(errors="replace")[:RAW_LIMIT].replace("\0", "\N{SYMBOL FOR NULL}")
+
+
+def is_cut(data: bytes) -> bool:
+    """Whether `kept` shows only its beginning."""
+    return len(data) > 4 * RAW_LIMIT or (len(data) > RAW_LIMIT and len(data.decode(errors="replace")) > RAW_LIMIT)
 
 
 def dumped(columns: tuple[Column, ...]) -> str:

@@ -16,7 +16,7 @@ from workers import numbering
 from workers.casting import cast, reason
 from workers.columns import COLUMN_LIMIT, column_names, infer
 from workers.dialect import start_of_text
-from workers.numbering import Part, Place, kept
+from workers.numbering import Part, Place, is_cut, kept
 from workers.records import Block, blocks, line_count, pieces, records
 
 
@@ -79,10 +79,25 @@ def _part(piece: bytes, columns: tuple[Column, ...], first_row: int, first_line:
             faults.setdefault(places[at], (column.name, *reason(column, texts[at] or "")))
     good = pa.array([index not in faults for index in places], pa.bool_())
     rejects = tuple(
-        Reject(first_row + index, first_line + int(found.lines[index]), *faults[index], kept(lines[index]))
+        Reject(
+            first_row + index,
+            first_line + int(found.lines[index]),
+            *faults[index],
+            kept(lines[index]),
+            cells=_cells(parsed[index], lines[index], columns),
+            cut=is_cut(lines[index]),
+        )
         for index in sorted(faults)
     )
     return Part(len(found), end, {name: array.filter(good) for name, array in arrays.items()}, rejects)
+
+
+def _cells(row: Row | Fault, line: bytes, columns: tuple[Column, ...]) -> tuple[str | None, ...] | None:
+    """The values of a refused row in the order of the columns, as a file of text would have them."""
+    if not isinstance(row, dict) or is_cut(line):
+        return None
+    texts = (_text(row.get(column.name), column.type) for column in columns)
+    return tuple(None if text is None else text.replace("\0", "\N{SYMBOL FOR NULL}") for text in texts)
 
 
 def _parsed(line: bytes, known: set[str] | None) -> Row | Fault:

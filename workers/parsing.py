@@ -17,7 +17,7 @@ from pyarrow import csv
 from service.domain.processor import Column, ColumnType, Reject
 from workers.casting import FALSE_WORDS, TRUE_WORDS, Mask, cast, is_within, reason
 from workers.columns import arrow_type
-from workers.numbering import Part, kept
+from workers.numbering import Part, is_cut, kept
 from workers.records import Records, records
 
 REJECT_BYTES = 1024 * 1024
@@ -85,12 +85,12 @@ def masked(data: bytes, delimiter: str, columns: tuple[Column, ...], first_row: 
     accepted = pa.array(blame == _GOOD)
     named = _named([array.filter(accepted) for array in arrays], columns)
     before = np.concatenate(([0], np.cumsum(good)))
-    faults = _Faults(data, found, columns, texts, blame, at, first_row, first_line)
+    faults = _Faults(data, delimiter, found, columns, texts, blame, at, first_row, first_line)
     start, size, rejects = 0, 0, list[Reject]()
     for index in np.flatnonzero(~good).tolist():
         reject = faults.reject(index)
         rejects.append(reject)
-        size += len(reject.raw) + len(reject.message) + len(reject.suggestion)
+        size += 2 * len(reject.raw) + len(reject.message) + len(reject.suggestion)  # once more as cells
         if size > REJECT_BYTES:
             yield _part(found, start, index + 1, named, before, rejects)
             start, size, rejects = index + 1, 0, []
@@ -100,8 +100,12 @@ def masked(data: bytes, delimiter: str, columns: tuple[Column, ...], first_row: 
 
 def fields(record: bytes, delimiter: str) -> list[str]:
     """The fields of one record. Raises UnicodeDecodeError."""
+    return [(cell or b"").decode() for cell in _cells(record, delimiter)]
+
+
+def _cells(record: bytes, delimiter: str) -> list[bytes | None]:
     width = int(records(record, delimiter.encode()).widths[0])
-    return [(array[0].as_py() or b"").decode() for array in _read(record, delimiter, [pa.binary()] * width)]
+    return [array[0].as_py() for array in _read(record, delimiter, [pa.binary()] * width)]
 
 
 _GOOD = -1
@@ -113,6 +117,7 @@ class _Faults:
     """What is needed to say what is wrong with record `index`."""
 
     data: bytes
+    delimiter: str
     found: Records
     columns: tuple[Column, ...]
     texts: list[pa.Array]
@@ -125,7 +130,17 @@ class _Faults:
         start, end = int(self.found.starts[index]), int(self.found.ends[index])
         name, (code, message, suggestion) = self._why(index, start, end)
         row, line = self.first_row + index, self.first_line + int(self.found.lines[index])
-        return Reject(row, line, name, code, message, suggestion, kept(self.data[start:end]))
+        record = self.data[start:end]
+        cut = is_cut(record)
+        cells = None if cut else self._cells(index, record)
+        return Reject(row, line, name, code, message, suggestion, kept(record), cells=cells, cut=cut)
+
+    def _cells(self, index: int, record: bytes) -> tuple[str | None, ...]:
+        place = int(self.at[index])
+        if place >= 0 and self.blame[place] != _UNDECODABLE:
+            cells = [text[place].as_py() for text in self.texts]
+            return tuple(None if cell is None else cell.replace("\0", "\N{SYMBOL FOR NULL}") for cell in cells)
+        return tuple(None if cell is None else kept(cell) for cell in _cells(record, self.delimiter))
 
     def _why(self, index: int, start: int, end: int) -> tuple[str | None, tuple[str, str, str]]:
         place = int(self.at[index])

@@ -12,6 +12,7 @@ from service.domain.dataset import columns_to_json
 from service.domain.errors import InputError, Transient
 from service.domain.job import Control, State
 from service.domain.processor import Processor
+from service.domain.tolerance import Tolerance
 from service.store import claims, datasets
 from service.store.claims import Claim, LeaseLost, Settlement
 from service.store.database import CLASHED, UNREACHABLE, Connection
@@ -115,10 +116,21 @@ async def read_file(tools: Tools, claim: Claim, committer: Committer) -> None:
     path = tools.files.path(claim.upload_id)
     if not path.exists():
         raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
+    await check_rejects(tools, claim, is_all=False)  # of the attempts before
     order = request(claim, path.stat().st_size, tools.settings.chunk_bytes)
     async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
         await committer.commit_all(child)
         await committer.summarize()
+    await check_rejects(tools, claim, is_all=True)
+
+
+async def check_rejects(tools: Tools, claim: Claim, *, is_all: bool) -> None:
+    """Stop a job that has refused more rows than its options allow. Raises InputError, LeaseLost."""
+    if (tolerance := Tolerance.of(claim.options)) == Tolerance():
+        return
+    async with tools.database.connection() as db:
+        read, rejected = await claims.rows_so_far(db, claim)
+    tolerance.check(read, rejected, is_all=is_all)
 
 
 async def settle(tools: Tools, claim: Claim, settlement: Settlement) -> None:

@@ -115,7 +115,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as stored. `waits_for` is the number of jobs that have yet to end before it."""
+    """A job as stored. `waits_for` is the number of jobs that have yet to end before it.
+
+    `corrects_id` is the job whose rejects it brings in, corrected.
+    """
 
     id: UUID
     account_id: UUID
@@ -146,3 +149,4 @@ class Job:
     waits_for: int = 0
     run_if: RunIf = RunIf.COMPLETED
     is_required: bool = True
+    corrects_id: UUID | None = None

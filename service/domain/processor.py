@@ -69,8 +69,8 @@ class Reject:
 
     `row` counts records from 1, the header left out; `line` is the physical line it starts on, from 1, everything
     counted. `column`, `code`, `message` and `suggestion` are those of its first fault; `faults` holds all of them where
-    there are several. `raw` is the original text, cut to RAW_LIMIT characters. `cells` are its fields in the order of
-    the file's own columns, where it could be cut into fields.
+    there are several. `raw` is the original text; `cut` says that it was cut to RAW_LIMIT characters. `cells` are its
+    fields in the order of the file's own columns, where it could be cut into fields.
     """
 
     row: int
@@ -82,9 +82,11 @@ class Reject:
     raw: str
     faults: tuple[Fault, ...] = ()
     cells: tuple[str | None, ...] | None = None
+    cut: bool = False
 
 
-RAW_LIMIT = 2_000
+RAW_LIMIT = 65_536
+"""Enough to correct a row and send it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,8 @@ class Chunk:
     The rows read are numbered `first_row … first_row + read - 1`. `batch` holds the accepted ones in input order,
     so that `batch.num_rows + len(rejects) == read`; their numbers are those no reject claims. `batch` has one field
     per entry of `columns`, typed as `workers.columns.arrow_type` says; it may have no rows. `columns` is the same in
-    every chunk of a job. `done` is how far into `Work.total` the cursor stands. `header` is what the file itself calls
-    its columns, in their order, where it has any.
+    every chunk of a job. `done` is how far into `Work.total` the cursor stands. `header` is what the file calls its
+    columns, or what they are called here where it does not, in their order; the first chunk of a file has it at least.
     """
 
     columns: tuple[Column, ...]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.domain.tolerance import MaxRejects
 
 
 class RowOptions(BaseModel):
@@ -13,3 +15,6 @@ class RowOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     mode: Literal["append"] = "append"
+    max_rejects: MaxRejects | None = Field(
+        None, description='Stop once more rows than this are refused: a number, or a share of the rows such as "5%".'
+    )

@@ -41,5 +41,5 @@ where id = $1;
 -- name: filled_by
 select id, read
 from job
-where dataset_id = $1 and inserted > 0 and ($2::uuid is null or id >= $2)
+where dataset_id = $1 and inserted > 0 and corrects_id is null and ($2::uuid is null or id >= $2)
 order by id;
