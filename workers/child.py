@@ -82,6 +82,8 @@ async def run(
     processor: Processor, request: Mapping[str, Any], encode: Callable[[Chunk, UUID], Iterable[bytes]], outbox: Outbox
 ) -> None:
     """Send every chunk of the processor, encoded."""
+    from workers import corrections
+
     columns = request["columns"]
     with Path(request["path"]).open("rb", buffering=0) as source:
         work = Work(
@@ -93,7 +95,8 @@ async def run(
             chunk_bytes=request["chunk_bytes"],
         )
         assert processor.chunks is not None
-        async for chunk in processor.chunks(work):
+        header = request.get("correction")
+        async for chunk in processor.chunks(work) if header is None else corrections.chunks(work, header):
             outbox.put(_frame(chunk, encode(chunk, UUID(request["job_id"]))))
             if hasattr(os, "posix_fadvise"):  # what was read makes room for what the database writes
                 os.posix_fadvise(source.fileno(), 0, chunk.done, os.POSIX_FADV_DONTNEED)

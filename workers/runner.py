@@ -16,7 +16,7 @@ from service.domain.tolerance import Tolerance
 from service.store import claims, datasets
 from service.store.claims import Claim, LeaseLost, Settlement
 from service.store.database import CLASHED, UNREACHABLE, Connection
-from workers import outcome, references
+from workers import correcting, outcome, references
 from workers.committer import Committer, Interrupted
 from workers.tasks import work
 from workers.tools import Tools
@@ -95,7 +95,9 @@ async def restart(tools: Tools, claim: Claim) -> Claim:
 async def take_back(db: Connection, claim: Claim) -> None:
     """Rows, rejects and counts of the job, as if it had never run."""
     await claims.reset(db, claim)
-    if claim.table_name and claim.columns is not None:
+    if claim.corrects_id is not None:
+        await correcting.take_back(db, claim)
+    elif claim.table_name and claim.columns is not None:
         await datasets.remove_rows(db, claim.table_name, claim.job_id)
 
 
@@ -118,6 +120,11 @@ async def read_file(tools: Tools, claim: Claim, committer: Committer) -> None:
         raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
     await check_rejects(tools, claim, is_all=False)  # of the attempts before
     order = request(claim, path.stat().st_size, tools.settings.chunk_bytes)
+    if claim.corrects_id is not None:
+        order |= await correcting.order(tools, claim)
+        async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
+            await correcting.commit_all(tools, claim, child)
+        return
     async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
         await committer.commit_all(child)
         await committer.summarize()

@@ -1,4 +1,4 @@
-"""Rejects: input rows that were refused, with the reason and the original text, and the corrections that closed them."""
+"""Rejects: input rows that were refused, with the reason and the original text, and what has closed them."""
 
 from __future__ import annotations
 
@@ -65,8 +65,13 @@ async def page(
     return [_stored(row) for row in rows]
 
 
+async def cells_of(db: Connection, job_id: UUID, rows: Sequence[int]) -> dict[int, list[str | None] | None]:
+    """The fields of rejects by row."""
+    return {row["row"]: row["cells"] for row in await db.fetch(_SQL["cells_of"], job_id, rows)}
+
+
 async def lock_open(db: Connection, job_id: UUID, rows: Sequence[int]) -> dict[int, Record]:
-    """Those of the rows that are open rejects, with `code`, `column`, `cells` and `raw`; nobody else closes them now."""
+    """Those of the rows that are open rejects, with `code`, `column`, `cells`, `raw`; nobody else closes them now."""
     return {row["row"]: row for row in await db.fetch(_SQL["lock_open"], job_id, rows)}
 
 
@@ -92,7 +97,9 @@ async def mend(db: Connection, job_id: UUID, rejects: Sequence[Reject]) -> None:
 
 async def move_counts(db: Connection, job_id: UUID, counts: Counts, sign: int = 1) -> None:
     """Count rows of a job as stored that were counted as rejected; with `sign` −1 the other way round."""
-    await db.execute(_SQL["move_counts"], job_id, *(sign * n for n in (counts.inserted, counts.updated, counts.skipped)))
+    await db.execute(
+        _SQL["move_counts"], job_id, *(sign * n for n in (counts.inserted, counts.updated, counts.skipped))
+    )
 
 
 def _record(reject: Reject) -> tuple[Any, ...]:

@@ -26,6 +26,11 @@ select coalesce(
   )
 );
 
+-- name: cells_of
+select row, cells
+from reject
+where job_id = $1 and row = any($2::bigint[]);
+
 -- name: lock_open
 select row, code, "column", cells, raw
 from reject
@@ -51,7 +56,7 @@ where job_id = $1 and row = $2 and closed_by is null;
 
 -- name: move_counts
 update job
-set rejected = rejected - ($2 + $3 + $4),
+set rejected = rejected - ($2::bigint + $3::bigint + $4::bigint),
     inserted = inserted + $2,
     updated = updated + $3,
     skipped = skipped + $4,
