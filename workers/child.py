@@ -95,8 +95,8 @@ async def run(
             chunk_bytes=request["chunk_bytes"],
         )
         assert processor.chunks is not None
-        header = request.get("correction")
-        async for chunk in processor.chunks(work) if header is None else corrections.chunks(work, header):
+        first = request.get("correction")
+        async for chunk in processor.chunks(work) if first is None else corrections.chunks(work, first):
             outbox.put(_frame(chunk, encode(chunk, UUID(request["job_id"]))))
             if hasattr(os, "posix_fadvise"):  # what was read makes room for what the database writes
                 os.posix_fadvise(source.fileno(), 0, chunk.done, os.POSIX_FADV_DONTNEED)

@@ -45,6 +45,7 @@ class Committer:
         self._tools = tools
         self._claim = claim
         self._tolerance = Tolerance.of(claim.options)
+        self._has_told = False  # what the file calls its columns
         self._table = claim.table_name if claim.columns else None
         self.rows = 0  # committed, or about to be
         self._unsummarized = 0
@@ -74,7 +75,8 @@ class Committer:
             await rejects.add(db, claim.job_id, claim.account_id, [reject_of(r) for r in fields["rejects"]])
             if before is not None:
                 await before
-            if fields["header"]:
+            if fields["header"] and not self._has_told:
+                self._has_told = True
                 await rejects.tell_header(db, claim.job_id, claim.account_id, fields["header"])
             control = await claims.advance(
                 db,

@@ -45,12 +45,12 @@ async def order(tools: Tools, claim: Claim) -> dict[str, object]:
     """What the child has to know beside what it is told of every job. Raises InputError."""
     assert claim.corrects_id is not None
     async with tools.database.connection() as db:
-        header = await rejects.header(db, claim.corrects_id)
-    if not header or claim.columns is None:
+        first = await rejects.cursor_of(db, claim.corrects_id)
+    if first is None or claim.columns is None:
         raise InputError(
             "nothing_to_correct", "The job has no rejects that could be corrected.", suggestion="Look at its rejects."
         )
-    return {"job_id": str(claim.corrects_id), "correction": header}
+    return {"job_id": str(claim.corrects_id), "correction": first}
 
 
 async def commit_all(tools: Tools, claim: Claim, child: Sandbox) -> None:

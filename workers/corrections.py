@@ -17,56 +17,63 @@ import pyarrow.compute as pc
 from service.domain import correction
 from service.domain.csv_text import HIDDEN, restored
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Column, ColumnType, Fault, Reject, Work
-from workers import numbering
-from workers.casting import cast, reason
-from workers.columns import column_names
-from workers.dialect import detect_delimiter, sample, start_of_text
-from workers.numbering import PIECE_LINES, Part, Place, is_cut, kept
+from service.domain.processor import Chunk, Column, ColumnType, Cursor, Fault, Work
+from service.domain.row_options import RowOptions
+from workers import formats, numbering
+from workers.casting import cast
+from workers.detection import detect_delimiter, sample, start_of_text
+from workers.dialect import Dialect
+from workers.mapping import Names
+from workers.numbering import PIECE_LINES, Part, Place, readable, rejected
 from workers.parsing import fields, strings
+from workers.planning import Sampled, plan
 from workers.records import Block, blocks, line_count, pieces, records
+from workers.shaping import Shape
 
 _NUMBER = Column(correction.ROW, ColumnType.BIGINT)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the table is cut, and where in it `_row` and the file's own columns stand."""
+    """How the table is cut, where in it `_row` and the file's own columns stand, and what becomes of these."""
 
-    delimiter: str
+    dialect: Dialect
     width: int
     places: tuple[int, ...]
-    columns: tuple[Column, ...]  # of the dataset, in the order of the file's own
+    shape: Shape
 
 
-async def chunks(work: Work, header: Sequence[str]) -> AsyncIterator[Chunk]:
-    """The chunks behind the work's cursor. Raises InputError for a table without `_row` or a column of `header`."""
+async def chunks(work: Work, first: Cursor) -> AsyncIterator[Chunk]:
+    """The chunks behind the work's cursor; `first` is the cursor of the job whose rejects these were.
+
+    Raises InputError for a table without `_row` or one of the file's columns.
+    """
     assert work.columns is not None
-    layout, place = _opened(work, header, work.columns)
+    assert isinstance(work.options, RowOptions)
+    file = Names.loaded(str(first["file"]))
+    written = formats.loaded(str(first["formats"])) if "formats" in first else None
+    shape = plan(file, work.options, work.columns, lambda: Sampled(()), written)
+    layout, place = _opened(work, file.header or file.names, shape)
     columns = (*correction.BESIDE, *work.columns)
-    delimiter = layout.delimiter.encode()
-    for block in blocks(work.source, place.offset, delimiter, numbering.sizes(place, work.chunk_bytes)):
+    for block in blocks(work.source, place.offset, layout.dialect, numbering.sizes(place, work.chunk_bytes)):
         last = None
         for last in numbering.chunks(block, place, _parts(block, place, layout), columns, {}):
             yield last
         place = numbering.behind(block, place, last)
 
 
-def _opened(work: Work, header: Sequence[str], dataset: tuple[Column, ...]) -> tuple[Layout, Place]:
+def _opened(work: Work, header: Sequence[str], shape: Shape) -> tuple[Layout, Place]:
     start = start_of_text(work.source)
-    delimiter = detect_delimiter(sample(work.source, start))
-    block = next(blocks(work.source, start, delimiter.encode(), iter([numbering.FIRST_BYTES])))
-    found = records(block.data, delimiter.encode())
+    dialect = Dialect(detect_delimiter(sample(work.source, start)))
+    block = next(blocks(work.source, start, dialect, iter([numbering.FIRST_BYTES])))
+    found = records(block.data, dialect)
     try:
         end = int(found.ends[0])
-        names = [restored(name) for name in fields(block.data[int(found.starts[0]) : end], delimiter)]
+        names = [restored(name) for name in fields(block.data[int(found.starts[0]) : end], dialect)]
     except (UnicodeDecodeError, IndexError):
         raise _unlike("The first line cannot be read.") from None
     after = min(end + (2 if block.data[end : end + 2] == b"\r\n" else 1), len(block.data))
-    places = _places(names, (correction.ROW, *header))
-    by_name = {column.name: column for column in dataset}
-    columns = tuple(by_name.get(name, Column(name, ColumnType.TEXT)) for name in column_names(list(header)))
-    layout = Layout(delimiter, len(names), places, columns)
+    layout = Layout(dialect, len(names), _places(names, (correction.ROW, *header)), shape)
     if work.cursor:
         return layout, numbering.place_of(work.cursor)
     return layout, Place(start + after, 1, 1 + line_count(block.data[:after]))
@@ -98,7 +105,7 @@ def _parts(block: Block, place: Place, layout: Layout) -> Iterator[Part]:
         yield numbering.unreadable(block, place)
         return
     row, line, start = place.row, place.line, 0
-    for piece in pieces(block.data, layout.delimiter.encode(), PIECE_LINES):
+    for piece in pieces(block.data, layout.dialect, PIECE_LINES):
         part = _part(piece, layout, row, line, start + len(piece))
         row, line, start = row + part.read, line + line_count(piece), start + len(piece)
         if part.read:
@@ -106,53 +113,51 @@ def _parts(block: Block, place: Place, layout: Layout) -> Iterator[Part]:
 
 
 def _part(piece: bytes, layout: Layout, first_row: int, first_line: int, end: int) -> Part:
-    found, even, texts, undecodable = strings(piece, layout.delimiter, layout.width)
-    own = [pc.replace_substring_regex(texts[place], HIDDEN, r"\1") for place in layout.places]
-    cells = list(zip(*(column.to_pylist() for column in own), strict=True))
-    faults: list[list[Fault]] = [[_NOT_UTF8] if bad else [] for bad in undecodable]
-    arrays = {}
-    for text, column in zip(own, (_NUMBER, *layout.columns), strict=True):
-        arrays[column.name], bad = cast(text, column)
-        if column is _NUMBER:
-            bad = bad | arrays[column.name].is_null().to_numpy(zero_copy_only=False)
-        for at in np.flatnonzero(bad).tolist():
-            why = _NO_NUMBER if column is _NUMBER else Fault(column.name, *reason(column, text[at].as_py() or ""))
-            faults[at].append(why)
+    found, even, texts, undecodable = strings(piece, layout.dialect, layout.width)
+    number, *own = (pc.replace_substring_regex(texts[place], HIDDEN, r"\1") for place in layout.places)
+    originals, strange = cast(number, _NUMBER)
+    strange = strange | originals.is_null().to_numpy(zero_copy_only=False)
+    shaped = layout.shape.shaped(own, len(number))
+    bad = shaped.bad | strange | undecodable
+    cells = list(zip(number.to_pylist(), *(column.to_pylist() for column in own), strict=True))
     index = np.flatnonzero(even)
-    arrays["_original"] = arrays.pop(_NUMBER.name)
-    arrays["_line"] = pa.array(first_line + np.asarray(found.lines)[index], pa.int64())
-    arrays["_cells"] = pa.array([json.dumps(row[1:]) for row in cells], pa.string())
-    good = pa.array([not told for told in faults], pa.bool_())
-    by_record = {int(at): n for n, at in enumerate(index)}
+    arrays = {
+        **shaped.arrays,
+        "_original": originals,
+        "_line": pa.array(first_line + np.asarray(found.lines)[index], pa.int64()),
+        "_cells": pa.array([json.dumps(row[1:]) for row in cells], pa.string()),
+    }
+    at = np.full(len(found), -1)
+    at[even] = np.arange(len(index))
     rejects = []
-    for at in range(len(found)):
-        n = by_record.get(at)
-        told = _wrong_width(int(found.widths[at]), layout.width) if n is None else faults[n]
-        if told:
-            raw = piece[int(found.starts[at]) : int(found.ends[at])]
-            line = first_line + int(found.lines[at])
-            rejects.append(_reject(first_row + at, line, told, raw, None if n is None else cells[n]))
+    for record, place in enumerate(at.tolist()):
+        if place >= 0 and not bad[place]:
+            continue
+        faults: tuple[Fault, ...] = (_wrong_width(int(found.widths[record]), layout.width),)
+        if place >= 0:
+            faults = _NO_NUMBER * bool(strange[place]) + _NOT_UTF8 * bool(undecodable[place]) + shaped.faults(place)
+        raw = piece[int(found.starts[record]) : int(found.ends[record])]
+        said = tuple(cell and readable(cell) for cell in cells[place]) if place >= 0 else None
+        rejects.append(rejected(first_row + record, first_line + int(found.lines[record]), faults, raw, said))
+    good = pa.array(~bad)
     return Part(len(found), end, {name: array.filter(good) for name, array in arrays.items()}, tuple(rejects))
 
 
-def _reject(row: int, line: int, faults: list[Fault], raw: bytes, cells: tuple[str | None, ...] | None) -> Reject:
-    first = faults[0]
-    several = tuple(faults) if len(faults) > 1 else ()
-    told = (first.column, first.code, first.message, first.suggestion)
-    if cells is not None:
-        cells = tuple(None if cell is None else cell.replace("\0", "\N{SYMBOL FOR NULL}") for cell in cells)
-    return Reject(row, line, *told, kept(raw), several, cells, is_cut(raw))
-
-
-_NOT_UTF8 = Fault(None, "invalid_utf8", "The text is not UTF-8.", "Save the file as UTF-8 and send it again.")
-_NO_NUMBER = Fault(
-    correction.ROW,
-    "unknown_row",
-    "_row is not the number of a reject.",
-    "Leave _row as it was in the table of the job's rejects.",
+_NOT_UTF8 = (Fault(None, "invalid_utf8", "The text is not UTF-8.", "Save the file as UTF-8 and send it again."),)
+_NO_NUMBER = (
+    Fault(
+        correction.ROW,
+        "unknown_row",
+        "_row is not the number of a reject.",
+        "Leave _row as it was in the table of the job's rejects.",
+    ),
 )
 
 
-def _wrong_width(width: int, expected: int) -> list[Fault]:
-    message = f"The row has {width} fields, the header has {expected}."
-    return [Fault(None, "wrong_field_count", message, "Put quotes around a field that contains the delimiter.")]
+def _wrong_width(width: int, expected: int) -> Fault:
+    return Fault(
+        None,
+        "wrong_field_count",
+        f"The row has {width} fields, the header has {expected}.",
+        "Put quotes around a field that contains the delimiter.",
+    )

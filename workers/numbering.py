@@ -7,13 +7,13 @@ A cursor stands at the start of a block. A block with many rejects, or very many
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from dataclasses import fields as dataclass_fields
 
 import pyarrow as pa
 
-from service.domain.processor import RAW_LIMIT, Chunk, Column, ColumnType, Cursor, Reject
+from service.domain.processor import RAW_LIMIT, Chunk, Column, ColumnType, Cursor, Fault, Reject
 from workers.columns import arrow_type, schema
 from workers.records import RECORD_LIMIT, Block
 
@@ -57,7 +57,12 @@ class Part:
 
 
 def chunks(
-    block: Block, place: Place, parts: Iterator[Part], columns: tuple[Column, ...], extra: Cursor
+    block: Block,
+    place: Place,
+    parts: Iterator[Part],
+    columns: tuple[Column, ...],
+    extra: Cursor,
+    header: tuple[str, ...] | None = None,
 ) -> Iterator[Chunk]:
     """A chunk for each part that `place` does not count as given. `extra` is what else the cursor has to hold."""
     row, number = place.row, 0
@@ -70,12 +75,20 @@ def chunks(
             size = block.end - block.offset + 1  # a byte behind it shows that its last record is whole
             after, done = Place(place.offset, place.row, place.line, number, size), block.offset + part.end
         if number > place.part:
-            yield chunk(part, row, columns, after, done, extra)
+            yield chunk(part, row, columns, after, done, extra, header)
         row += part.read
         part = following
 
 
-def chunk(part: Part, first_row: int, columns: tuple[Column, ...], after: Place, done: int, extra: Cursor) -> Chunk:
+def chunk(
+    part: Part,
+    first_row: int,
+    columns: tuple[Column, ...],
+    after: Place,
+    done: int,
+    extra: Cursor,
+    header: tuple[str, ...] | None = None,
+) -> Chunk:
     """The part as a chunk; columns that it lacks are null."""
     rows = part.read - len(part.rejects)
     arrays = [
@@ -83,7 +96,7 @@ def chunk(part: Part, first_row: int, columns: tuple[Column, ...], after: Place,
         for column in columns
     ]
     batch = pa.RecordBatch.from_arrays(arrays, schema=schema(columns))
-    return Chunk(columns, batch, first_row, part.read, {**asdict(after), **extra}, done, part.rejects)
+    return Chunk(columns, batch, first_row, part.read, {**asdict(after), **extra}, done, part.rejects, header)
 
 
 def place_of(cursor: Cursor) -> Place:
@@ -118,7 +131,21 @@ def unreadable(block: Block, place: Place) -> Part:
 
 def kept(data: bytes) -> str:
     """The text a reject shows: cut, decodable, and without NUL, which PostgreSQL cannot store."""
-    return data[: 4 * RAW_LIMIT].decode(errors="replace")[:RAW_LIMIT].replace("\0", "\N{SYMBOL FOR NULL}")
+    return readable(data[: 4 * RAW_LIMIT].decode(errors="replace")[:RAW_LIMIT])
+
+
+def readable(text: str) -> str:
+    """Text without NUL."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}")
+
+
+def rejected(
+    row: int, line: int, faults: Sequence[Fault], record: bytes, cells: tuple[str | None, ...] | None = None
+) -> Reject:
+    """A refused row, told by the first of its faults; all of them where there are several."""
+    first, several, cut = faults[0], tuple(faults) if len(faults) > 1 else (), is_cut(record)
+    told = (first.column, first.code, first.message, first.suggestion)
+    return Reject(row, line, *told, kept(record), several, None if cut else cells, cut)
 
 
 def is_cut(data: bytes) -> bool:

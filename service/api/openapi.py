@@ -26,8 +26,8 @@ QUERY_PARAMETERS = {
     "/v1/flows/{id}/retry": ("from",),
     "/v1/flows/{id}/events": ("after",),
     "/v1/datasets": ("limit", "cursor"),
-    "/v1/datasets/{name}/rows": ("limit", "cursor"),
-    "/v1/datasets/{name}/export": ("format",),
+    "/v1/datasets/{name}/rows": ("where", "sort", "job", "columns", "limit", "cursor"),
+    "/v1/datasets/{name}/export": ("format", "where", "job", "columns", "formulas"),
     "/v1/stats": ("from", "to", "by"),
 }
 BODIES = {

@@ -111,11 +111,47 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Widening:
+    """A column whose type turned out too narrow, what it should be, and the cell that says so.
+
+    `steps` counts the types between.
+    """
+
+    old: Column
+    new: Column
+    row: int
+    text: str
+    steps: int = 1
+
+
+class TooNarrow(Exception):
+    """Types that were found out do not hold what the file goes on with: start over with wider ones."""
+
+    def __init__(self, widenings: tuple[Widening, ...]) -> None:
+        super().__init__(", ".join(w.new.name for w in widenings))
+        self.widenings = widenings
+
+
+@dataclass(frozen=True, slots=True)
+class Widens:
+    """That types which are found out may turn out too narrow.
+
+    `types` are columns as they were widened so far, `steps` how often, `misfits` the rows so far whose first fault is
+    that this column's cell does not fit it.
+    """
+
+    types: Mapping[str, Column] = field(default_factory=dict)
+    steps: Mapping[str, int] = field(default_factory=dict)
+    misfits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What a processor is given: a seekable binary file, checked options, and where to go on.
 
     `columns` is None until the dataset has a shape: then infer one from the first chunk. Otherwise yield exactly
-    these columns in this order. `chunk_bytes` is how much input one chunk should take.
+    these columns in this order. `chunk_bytes` is how much input one chunk should take. With `widens`, the processor may
+    raise TooNarrow, and is then called anew; None where the dataset's types stay.
     """
 
     source: BinaryIO
@@ -124,11 +160,16 @@ class Work:
     cursor: Cursor | None
     columns: tuple[Column, ...] | None
     chunk_bytes: int
+    widens: Widens | None = None
 
 
-ExportFormat = Literal["csv", "ndjson"]
+ExportFormat = Literal["csv", "ndjson", "parquet"]
 
-MEDIA_TYPES: Mapping[ExportFormat, str] = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
+MEDIA_TYPES: Mapping[ExportFormat, str] = {
+    "csv": "text/csv; charset=utf-8",
+    "ndjson": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +192,11 @@ class Saved:
 class Stores(Protocol):
     """The datasets and uploads of a job's own account."""
 
-    def rows(self, dataset: str, wanted: ExportFormat) -> AsyncGenerator[Piece, None]:
-        """The rows of a dataset as of one moment. Raises NotFound, InputError: it has no columns yet."""
+    def rows(self, dataset: str, wanted: ExportFormat, *, as_is: bool) -> AsyncGenerator[Piece, None]:
+        """The rows of a dataset as of one moment; CSV without formulas unless `as_is`.
+
+        Raises NotFound, InputError: it has no columns yet.
+        """
 
     async def save(self, name: str, media_type: str, content: AsyncIterable[bytes]) -> Saved:
         """Store content as a new upload. Raises InputError: it is empty, or too large; Transient: no space."""

@@ -57,6 +57,12 @@ async def header(db: Connection, job_id: UUID) -> list[str]:
     return list(await db.fetchval(_SQL["header"], job_id) or ())
 
 
+async def cursor_of(db: Connection, job_id: UUID) -> dict[str, Any] | None:
+    """The last checkpoint of a job: it knows how the job's file is to be understood."""
+    cursor: dict[str, Any] | None = await db.fetchval(_SQL["cursor_of"], job_id)
+    return cursor
+
+
 async def page(
     db: Connection, job_id: UUID, *, after_row: int, limit: int, which: Which = "open", all_faults: bool = True
 ) -> list[Stored]:

@@ -26,6 +26,11 @@ select coalesce(
   )
 );
 
+-- name: cursor_of
+select cursor
+from job
+where id = $1;
+
 -- name: cells_of
 select row, cells
 from reject
