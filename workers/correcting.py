@@ -18,10 +18,12 @@ from service.domain import correction, csv_text
 from service.domain.dataset import columns_from_json
 from service.domain.errors import InputError
 from service.domain.processor import Column, Reject
-from service.store import claims, rejects, stages
+from service.store import claims, datasets, merges, rejects, stages
 from service.store.claims import Claim
 from service.store.database import Connection
+from service.store.merges import Merged
 from service.store.rejects import Counts
+from workers import landing
 from workers.committer import DEADLINE_S, Interrupted, reject_of
 from workers.frames import Frame
 from workers.pieces import given
@@ -45,10 +47,12 @@ async def order(tools: Tools, claim: Claim) -> dict[str, object]:
     """What the child has to know beside what it is told of every job. Raises InputError."""
     assert claim.corrects_id is not None
     async with tools.database.connection() as db:
-        first = await rejects.cursor_of(db, claim.corrects_id)
+        first = await rejects.correctable(db, claim.corrects_id)
     if first is None or claim.columns is None:
         raise InputError(
-            "nothing_to_correct", "The job has no rejects that could be corrected.", suggestion="Look at its rejects."
+            "nothing_to_correct",
+            "The rows of the job that is to be corrected are no longer there: it was undone, or its dataset replaced.",
+            suggestion="Import the corrected rows as a file of their own.",
         )
     return {"job_id": str(claim.corrects_id), "correction": first}
 
@@ -64,44 +68,62 @@ async def commit_all(tools: Tools, claim: Claim, child: Sandbox) -> None:
             raise Interrupted
 
 
-async def take_back(db: Connection, claim: Claim) -> None:
-    """Refuse again what this correction brought in, as if it had never run."""
-    assert claim.corrects_id is not None
-    if claim.table_name and claim.columns is not None:
-        rows = await rejects.reopen(db, claim.job_id)
-        await stages.remove(db, claim.table_name, claim.corrects_id, rows)
-        await rejects.move_counts(db, claim.corrects_id, Counts(inserted=len(rows)), sign=-1)
-
-
 async def _commit(db: Connection, claim: Claim, frame: Frame, payload: list[bytes]) -> object:
     assert claim.corrects_id is not None
     assert claim.table_name is not None
+    assert claim.dataset_id is not None
     fields = frame.fields
+    place = await datasets.merging_place(db, claim.dataset_id)  # before rejects and jobs, as everybody does
     columns = columns_from_json(fields["columns"])
     sent = await _staged(db, columns, payload)
     bad = [_returned(reject_of(told)) for told in fields["rejects"]]
     numbers = sorted({row.original for row in sent} | {original for original, _ in bad if original is not None})
     still_open = await rejects.lock_open(db, claim.corrects_id, numbers)
     accepted, refused = _judged(sent, still_open)
-    inserted = 0
-    if accepted:
-        own = columns[len(correction.BESIDE) :]
-        inserted = await stages.insert(db, claim.table_name, own, [row.position for row in accepted])
+    merged = await _landed(db, claim, place, columns[len(correction.BESIDE) :], [row.position for row in accepted])
+    clashing = {told.row: told.why for told in merged.refused}
+    for row in accepted:
+        if row.original in clashing:
+            code = clashing[row.original]
+            bad.append((row.original, _refusal(row, code, *landing.REFUSALS[code])))
+    accepted = [row for row in accepted if row.original not in clashing]
     await rejects.close(db, claim.corrects_id, claim.job_id, [row.original for row in accepted])
     await rejects.mend(db, claim.corrects_id, _mended(bad, still_open, accepted))
     refused += [reject for _, reject in bad]
     await rejects.add(db, claim.job_id, claim.account_id, refused)
-    await rejects.move_counts(db, claim.corrects_id, Counts(inserted))
+    counts = Counts(merged.inserted, merged.updated, merged.skipped)
+    await rejects.move_counts(db, claim.corrects_id, counts)
     return await claims.advance(
         db,
         claim,
         cursor=fields["cursor"],
         done=fields["done"],
         read=fields["read"],
-        inserted=inserted,
+        inserted=counts.inserted,
+        updated=counts.updated,
+        skipped=counts.skipped,
         rejected=len(refused),
         rate=None,
     )
+
+
+async def _landed(
+    db: Connection,
+    claim: Claim,
+    place: tuple[str, tuple[str, ...] | None],
+    columns: Sequence[Column],
+    positions: Sequence[int],
+) -> Merged:
+    """Bring those staged rows to their place: added, or matched by key where the dataset has one."""
+    assert claim.corrects_id is not None
+    table, keys = place
+    if not positions or keys is None:
+        inserted = await stages.insert(db, table, columns, positions) if positions else 0
+        return Merged(inserted, 0, 0, 0, (), ())
+    await stages.hand_over(db, table, columns, positions)
+    on_conflict = claim.options.get("on_conflict", "update") if claim.options.get("mode") == "upsert" else None
+    names = [column.name for column in columns]
+    return await merges.merge(db, table, claim.corrects_id, columns, keys, names, on_conflict, 0)
 
 
 async def _staged(db: Connection, columns: Sequence[Column], payload: list[bytes]) -> list[Sent]:

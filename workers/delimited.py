@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 import pyarrow as pa
@@ -53,15 +53,16 @@ def read(work: Work, options: RowOptions, delimiter: str | None, has_header: boo
     else:
         layout, place = _opened(work, options, delimiter, has_header)
     watch = None if work.widens is None else Watch(work.widens)
-    extra, header = _extra(layout), layout.file.header or layout.file.names
+    extra, header, brings = _extra(layout), layout.file.written, layout.shape.names
     chunk = None
     for block in blocks(work.source, place.offset, layout.dialect, numbering.sizes(place, work.chunk_bytes)):
         last = None
-        for last in numbering.chunks(block, place, _parts(block, place, layout, watch), layout.dataset, extra, header):
-            yield (chunk := last)
+        for last in numbering.chunks(block, place, _parts(block, place, layout, watch), layout.dataset, extra):
+            yield (chunk := replace(last, header=header, brings=brings))
         place = numbering.behind(block, place, last)
     if chunk is None and work.cursor is None:
-        yield numbering.chunk(Part(0, 0, {}), place.row, layout.dataset, place, place.offset, extra, header)
+        empty = numbering.chunk(Part(0, 0, {}), place.row, layout.dataset, place, place.offset, extra)
+        yield replace(empty, header=header, brings=brings)
 
 
 def _parts(block: Block, place: Place, layout: Layout, watch: Watch | None) -> Iterator[Part]:
@@ -164,7 +165,7 @@ def _is_header(named: Names, below: bytes, dialect: Dialect, dataset: tuple[Colu
 
 
 def _sample(work: Work, offset: int, dialect: Dialect, width: int) -> Sampled:
-    """The text of the first rows, column by column, and of some further on in a large file; no rows if there are none."""
+    """The text of the first rows by column, and of some further on in a large file; no rows if there are none."""
     for block in blocks(work.source, offset, dialect, repeat(min(INFER_BYTES, work.chunk_bytes))):
         if block.fault:
             continue

@@ -22,6 +22,7 @@ from workers.formats import PLAIN, Format
 SHARE = 0.98
 MANY = 50
 """Cells below which none may be wrong."""
+FEW, FEW_WRONG = 200, 0.2
 SHOWN = 5
 SHOWN_CHARACTERS = 100
 
@@ -87,8 +88,11 @@ def _candidates(name: str, values: pa.Array, written: Format) -> Iterator[tuple[
         column = infer(name, values.filter(numbers))
         if column.type is not ColumnType.TEXT and cast(others, column, written)[1].all():
             yield column, others
+    few = values.take(pa.array(range(0, len(values), max(len(values) // FEW, 1))))
     for kind in _OTHERS:
         column = Column(name, kind)
+        if cast(few, column, written)[1].sum() > FEW_WRONG * len(few):
+            continue  # most columns of text: not worth a look at every cell
         exceptions = values.filter(pa.array(cast(values, column, written)[1]))
         if len(exceptions) <= most and infer(name, _without(values, exceptions)).type is kind:
             yield column, exceptions

@@ -41,6 +41,11 @@ class Names:
             for place, text in enumerate(texts):
                 self._places.setdefault(text, place)
 
+    @property
+    def written(self) -> tuple[str, ...]:
+        """What the file calls its columns, or what they are called here where it does not."""
+        return self.names if self.header is None else self.header
+
     def place(self, text: str) -> int:
         """The number of the column that is called so. Raises InputError."""
         for word in (text, plain_name(text)):

@@ -62,7 +62,6 @@ def chunks(
     parts: Iterator[Part],
     columns: tuple[Column, ...],
     extra: Cursor,
-    header: tuple[str, ...] | None = None,
 ) -> Iterator[Chunk]:
     """A chunk for each part that `place` does not count as given. `extra` is what else the cursor has to hold."""
     row, number = place.row, 0
@@ -75,7 +74,7 @@ def chunks(
             size = block.end - block.offset + 1  # a byte behind it shows that its last record is whole
             after, done = Place(place.offset, place.row, place.line, number, size), block.offset + part.end
         if number > place.part:
-            yield chunk(part, row, columns, after, done, extra, header)
+            yield chunk(part, row, columns, after, done, extra)
         row += part.read
         part = following
 
@@ -87,7 +86,6 @@ def chunk(
     after: Place,
     done: int,
     extra: Cursor,
-    header: tuple[str, ...] | None = None,
 ) -> Chunk:
     """The part as a chunk; columns that it lacks are null."""
     rows = part.read - len(part.rejects)
@@ -96,7 +94,7 @@ def chunk(
         for column in columns
     ]
     batch = pa.RecordBatch.from_arrays(arrays, schema=schema(columns))
-    return Chunk(columns, batch, first_row, part.read, {**asdict(after), **extra}, done, part.rejects, header)
+    return Chunk(columns, batch, first_row, part.read, {**asdict(after), **extra}, done, part.rejects)
 
 
 def place_of(cursor: Cursor) -> Place:

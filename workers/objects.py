@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import repeat
 from typing import NoReturn
@@ -61,12 +61,12 @@ def read(work: Work, options: RowOptions) -> Iterator[Chunk]:
         layout = _opened(work, options, place.offset)
     extra = {"columns": numbering.dumped(layout.shape.columns), "file": layout.file.dumped()}
     watch = None if work.widens is None else Watch(work.widens)
-    header = layout.file.names
+    header, brings = layout.file.written, layout.shape.names
     for block in blocks(work.source, place.offset, None, numbering.sizes(place, work.chunk_bytes)):
         last = None
         parts = _parts(block, place, layout, watch)
-        for last in numbering.chunks(block, place, parts, layout.dataset, extra, header):
-            yield last
+        for last in numbering.chunks(block, place, parts, layout.dataset, extra):
+            yield replace(last, header=header, brings=brings)
         place = numbering.behind(block, place, last)
 
 

@@ -86,6 +86,11 @@ class Shape:
         """The dataset's columns that are filled."""
         return tuple(field.column for field in self.fields)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(field.column.name for field in self.fields)
+
     @cached_property
     def readings(self) -> tuple[Reading, ...]:
         """As what each of the file's columns can be read at once: what it becomes, or text that is worked on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from service.actions.jobs import written
@@ -51,7 +52,7 @@ async def correct(deps: Deps, caller: Caller, job_id: UUID, sent: Body | Sequenc
             priority=first.priority,
             upload_id=(await uploads.get(db, stored.id)).id,
             dataset_id=(await datasets.get(db, first.dataset or "")).id,
-            options={name: value for name, value in first.options.items() if name != "max_rejects"},
+            options=_options(first.options),
             metadata={},
             unit=processor.unit,
             total=stored.size_bytes,
@@ -62,6 +63,12 @@ async def correct(deps: Deps, caller: Caller, job_id: UUID, sent: Body | Sequenc
 
     job, _ = await written(deps, caller, correction_id, write_job)
     return job
+
+
+def _options(first: Mapping[str, Any]) -> dict[str, Any]:
+    """How the rows are read, as the first job's. What it replaced is replaced; these rows come to the others."""
+    left_out = {"max_rejects"} | ({"mode", "keys", "on_conflict"} if first.get("mode") == "replace" else set())
+    return {name: value for name, value in first.items() if name not in left_out}
 
 
 def _correctable(first: Job) -> Job:

@@ -117,7 +117,7 @@ class Progress:
 class Job:
     """A job as stored. `waits_for` is the number of jobs that have yet to end before it.
 
-    `corrects_id` is the job whose rejects it brings in, corrected.
+    `corrects_id` is the job whose rejects it brings in, corrected. `noted` rows have a note. `undone_by` takes its rows back, or has done so at `undone_at`.
     """
 
     id: UUID
@@ -150,3 +150,6 @@ class Job:
     run_if: RunIf = RunIf.COMPLETED
     is_required: bool = True
     corrects_id: UUID | None = None
+    noted: int = 0
+    undone_by: UUID | None = None
+    undone_at: datetime | None = None

@@ -98,6 +98,8 @@ class Chunk:
     per entry of `columns`, typed as `workers.columns.arrow_type` says; it may have no rows. `columns` is the same in
     every chunk of a job. `done` is how far into `Work.total` the cursor stands. `header` is what the file calls its
     columns, or what they are called here where it does not, in their order; the first chunk of a file has it at least.
+    `brings` are those of `columns` that the file has values for, the same in every chunk, None for all: an upsert leaves
+    the others as they are.
     """
 
     columns: tuple[Column, ...]
@@ -108,6 +110,7 @@ class Chunk:
     done: int
     rejects: tuple[Reject, ...] = ()
     header: tuple[str, ...] | None = None
+    brings: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,12 @@ class Stores(Protocol):
 
     async def save(self, name: str, media_type: str, content: AsyncIterable[bytes]) -> Saved:
         """Store content as a new upload. Raises InputError: it is empty, or too large; Transient: no space."""
+
+    async def take_back(self, job_id: UUID, cursor: Cursor | None) -> Report:
+        """Take back some more of what a job has stored, with the cursor behind that; the last report has the output.
+
+        Raises NotFound, StateError: it cannot be undone; Occupied: another job writes there; LeaseLost.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,25 @@ from service.domain.tolerance import MaxRejects
 MOST_COLUMNS = 1_590
 """PostgreSQL allows 1,600 columns in a table; the rest is kept for lineage."""
 
+Mode = Literal["append", "upsert", "replace"]
+OnConflict = Literal["update", "skip", "replace"]
+
 
 class RowOptions(BaseModel):
     """Options of processors that fill datasets; a format's own options extend these."""
 
     model_config = ConfigDict(extra="forbid")
 
-    mode: Literal["append"] = "append"
+    mode: Mode = Field(
+        "append", description="Add rows, match them with those there by `keys`, or replace all at the end."
+    )
+    keys: list[str] = Field(
+        [], max_length=16, description="Columns that name a row; the dataset keeps them as its key."
+    )
+    on_conflict: OnConflict = Field(
+        "update",
+        description="What a row does to one with its key: update the columns the file has, skip, or replace it whole.",
+    )
     columns: list[ColumnSpec] = Field([], max_length=MOST_COLUMNS, description="What is to be said about columns.")
     others: Literal["keep", "drop"] = Field(
         "keep", description="What becomes of the file's columns that `columns` does not name."
@@ -47,6 +59,16 @@ class RowOptions(BaseModel):
         if not isinstance(given, dict):
             return given
         return {name: _read(cls.model_fields.get(name), value) for name, value in given.items()}
+
+    @model_validator(mode="after")
+    def _keys_where_needed(self) -> Self:
+        if self.mode == "upsert" and not self.keys:
+            raise ValueError('mode upsert needs keys, for example "keys": ["id"]')
+        if self.mode == "append" and self.keys:
+            raise ValueError("keys belong to mode upsert or replace")
+        if len(set(self.keys)) < len(self.keys):
+            raise ValueError("a column is named twice in keys")
+        return self
 
     @model_validator(mode="after")
     def _names_each_column_once(self) -> Self:

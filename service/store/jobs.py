@@ -270,4 +270,7 @@ def _job(row: Record) -> Job:
         run_if=RunIf(row["run_if"]),
         is_required=row["is_required"],
         corrects_id=row["corrects_id"],
+        noted=row["noted"],
+        undone_by=row["undone_by"],
+        undone_at=row["undone_at"],
     )

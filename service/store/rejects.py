@@ -57,10 +57,17 @@ async def header(db: Connection, job_id: UUID) -> list[str]:
     return list(await db.fetchval(_SQL["header"], job_id) or ())
 
 
-async def cursor_of(db: Connection, job_id: UUID) -> dict[str, Any] | None:
-    """The last checkpoint of a job: it knows how the job's file is to be understood."""
-    cursor: dict[str, Any] | None = await db.fetchval(_SQL["cursor_of"], job_id)
-    return cursor
+async def correctable(db: Connection, job_id: UUID) -> dict[str, Any] | None:
+    """The last checkpoint of a job, which knows how its file is to be understood; None if its rows are there no more."""
+    row = await db.fetchrow(_SQL["correctable"], job_id)
+    return row["cursor"] if row is not None and row["has_its_rows"] else None
+
+
+async def brought_in(db: Connection, job_id: UUID) -> Counts:
+    """The rows that a correction has stored, or left out on purpose."""
+    row = await db.fetchrow(_SQL["brought_in"], job_id)
+    assert row is not None
+    return Counts(**row)
 
 
 async def page(

@@ -22,8 +22,8 @@ from service.domain.errors import InputError
 from service.domain.processor import Column, ColumnType, ExportFormat
 from service.domain.row_filter import Condition, Wanted, checked
 from service.store.database import Connection
-from service.store.datasets import SQL_TYPES, qualified, quoted
 from service.store.queries import load
+from service.store.tables import SQL_TYPES, qualified, quoted
 
 _SQL = load("dataset")
 

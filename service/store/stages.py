@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from uuid import UUID
 
 from asyncpg import Record
 
 from service.domain.dataset import LINEAGE
 from service.domain.processor import Column
+from service.store import merges
 from service.store.database import Connection
-from service.store.datasets import SQL_TYPES, qualified, quoted
+from service.store.tables import SQL_TYPES, qualified, quoted
 
 STAGE = "stage"
 
@@ -33,16 +33,20 @@ async def stage(
 
 async def insert(db: Connection, table: str, own: Sequence[Column], rows: Sequence[int]) -> int:
     """Bring the staged rows with these numbers into the dataset's table, under the numbers in `_original`."""
+    return await _move(db, qualified(table), own, rows)
+
+
+async def hand_over(db: Connection, table: str, own: Sequence[Column], rows: Sequence[int]) -> None:
+    """Make the staged rows with these numbers those that `merges.merge` brings in, under the numbers in `_original`."""
+    await db.execute(f"create temp table {merges.STAGE} (like {qualified(table)}) on commit drop")
+    await _move(db, merges.STAGE, own, rows)
+
+
+async def _move(db: Connection, target: str, own: Sequence[Column], rows: Sequence[int]) -> int:
     names = ", ".join(["_job", *(quoted(column.name) for column in own)])
     told = await db.execute(
-        f"insert into {qualified(table)} (_row, {names}) "  # noqa: S608
+        f"insert into {target} (_row, {names}) "  # noqa: S608
         f"select _original, {names} from {STAGE} where _row = any($1::bigint[]) order by _original",
         rows,
     )
     return int(told.rpartition(" ")[2])
-
-
-async def remove(db: Connection, table: str, job_id: UUID, rows: Sequence[int]) -> None:
-    """Delete rows of one job by their numbers."""
-    statement = f"delete from {qualified(table)} where _job = $1 and _row = any($2::bigint[])"  # noqa: S608
-    await db.execute(statement, job_id, rows, timeout=3600)

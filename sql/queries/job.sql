@@ -245,16 +245,17 @@ select pg_advisory_xact_lock(1296651341, hashtext($1::text));  -- who imports on
 select job.id
 from upload
 join job on job.upload_id = upload.id
+join dataset on dataset.id = job.dataset_id
 where upload.account_id = $1 and upload.sha256 = $2
   and job.processor = $3 and job.dataset_id = $4 and job.options = $5
   and job.state = 'completed' and job.corrects_id is null and job.removed_at is null
-  and job.queue <> 'preview'
+  and job.landed_in = dataset.table_name and job.undone_by is null  -- its rows are there
   and (  -- what replaces or updates rows is only done already if nothing came after it
     coalesce(job.options ->> 'mode', 'append') = 'append'
     or not exists (
       select
       from job as later
-      where later.dataset_id = job.dataset_id and later.id > job.id and later.read > 0
+      where later.dataset_id = job.dataset_id and later.id > job.id and later.landed_in is not null
     )
   )
 order by job.id desc

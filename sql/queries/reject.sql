@@ -26,8 +26,14 @@ select coalesce(
   )
 );
 
--- name: cursor_of
-select cursor
+-- name: correctable
+select job.cursor, job.landed_in = dataset.table_name and job.undone_by is null as has_its_rows
+from job
+join dataset on dataset.id = job.dataset_id
+where job.id = $1;
+
+-- name: brought_in
+select inserted, updated, skipped
 from job
 where id = $1;
 
