@@ -82,7 +82,7 @@ async def run(
     processor: Processor, request: Mapping[str, Any], encode: Callable[[Chunk, UUID], Iterable[bytes]], outbox: Outbox
 ) -> None:
     """Send every chunk of the processor, encoded."""
-    from workers import corrections
+    from workers import corrections, previews
 
     columns = request["columns"]
     with Path(request["path"]).open("rb", buffering=0) as source:
@@ -93,11 +93,15 @@ async def run(
             cursor=request["cursor"],
             columns=None if columns is None else columns_from_json(columns),
             chunk_bytes=request["chunk_bytes"],
+            explains="preview" in request,
         )
         assert processor.chunks is not None
         first = request.get("correction")
         async for chunk in processor.chunks(work) if first is None else corrections.chunks(work, first):
-            outbox.put(_frame(chunk, encode(chunk, UUID(request["job_id"]))))
+            if work.explains:
+                outbox.put(previews.frame(chunk))
+            else:
+                outbox.put(_frame(chunk, encode(chunk, UUID(request["job_id"]))))
             if hasattr(os, "posix_fadvise"):  # what was read makes room for what the database writes
                 os.posix_fadvise(source.fileno(), 0, chunk.done, os.POSIX_FADV_DONTNEED)
 

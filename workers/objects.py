@@ -18,6 +18,7 @@ from service.domain.row_options import RowOptions
 from workers import numbering
 from workers.columns import COLUMN_LIMIT, column_names, infer
 from workers.detection import start_of_text
+from workers.explaining import explained
 from workers.mapping import Names
 from workers.numbering import Part, Place, readable
 from workers.planning import Sampled, plan
@@ -62,11 +63,13 @@ def read(work: Work, options: RowOptions) -> Iterator[Chunk]:
     extra = {"columns": numbering.dumped(layout.shape.columns), "file": layout.file.dumped()}
     watch = None if work.widens is None else Watch(work.widens)
     header, brings = layout.file.written, layout.shape.names
+    evidence = explained(layout.file, layout.shape) if work.explains else None
     for block in blocks(work.source, place.offset, None, numbering.sizes(place, work.chunk_bytes)):
         last = None
         parts = _parts(block, place, layout, watch)
         for last in numbering.chunks(block, place, parts, layout.dataset, extra):
-            yield replace(last, header=header, brings=brings)
+            yield replace(last, header=header, brings=brings, evidence=evidence)
+            evidence = None
         place = numbering.behind(block, place, last)
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
 from service.domain.dataset import columns_to_json
 from service.domain.errors import InputError, Transient
 from service.domain.job import Control, State
-from service.domain.processor import Processor
+from service.domain.processor import PREVIEWS, Processor
 from service.domain.tolerance import Tolerance
 from service.store import claims
 from service.store.claims import Claim, LeaseLost, Settlement
 from service.store.database import CLASHED, UNREACHABLE
-from workers import correcting, landing, outcome, references
+from workers import correcting, landing, outcome, previewing, references
 from workers.committer import Committer, Interrupted
 from workers.tasks import work
 from workers.tools import Tools
@@ -50,6 +51,8 @@ class Run:
             except (Interrupted, asyncio.CancelledError):
                 settlement = await wished(self._tools, claim)
             await settle(self._tools, claim, settlement)
+            if claim.queue == PREVIEWS:
+                await previewing.clear(self._tools, claim)
         except (LeaseLost, Transient, *UNREACHABLE) as error:
             # With the database away the lease runs out, and another worker goes on.
             log.warning("job.not_settled", job_id=str(claim.job_id), epoch=claim.epoch, error=repr(error))
@@ -67,6 +70,8 @@ async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
         processor = processor_of(tools, claim)
         if processor.run is not None:
             return await work(tools, claim, processor)
+        if claim.queue == PREVIEWS:
+            return await look(tools, claim, processor)
         await read_file(tools, claim, processor, committer)
     except (LeaseLost, Interrupted):
         raise
@@ -103,12 +108,24 @@ def processor_of(tools: Tools, claim: Claim) -> Processor:
     return processor
 
 
+async def look(tools: Tools, claim: Claim, processor: Processor) -> Settlement:
+    """Do a preview."""
+    path = path_of(tools, claim)
+    order = request(claim, path.stat().st_size, tools.settings.chunk_bytes)
+    return await previewing.preview(tools, claim, processor, order, path)
+
+
+def path_of(tools: Tools, claim: Claim) -> Path:
+    """Where the job's file is. Raises InputError."""
+    path = None if claim.upload_id is None else tools.files.path(claim.upload_id)
+    if path is None or not path.exists():
+        raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
+    return path
+
+
 async def read_file(tools: Tools, claim: Claim, processor: Processor, committer: Committer) -> None:
     """Read on from the job's checkpoint to the end of its input, chunk by chunk."""
-    assert claim.upload_id is not None
-    path = tools.files.path(claim.upload_id)
-    if not path.exists():
-        raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
+    path = path_of(tools, claim)
     await check_rejects(tools, claim, is_all=False)  # of the attempts before
     place = await landing.begin(tools.database, claim, landing.options_of(processor, claim))
     claim = place.claim

@@ -19,6 +19,7 @@ from service.api import (
     health,
     jobs,
     openapi,
+    previews,
     processors,
     rejects,
     schedules,
@@ -75,6 +76,7 @@ V1: list[BaseRoute] = [
     Route("/datasets/{name}/swap", versions.swap, methods=["POST"]),
     Route("/datasets/{name}/rows", datasets.rows),
     Route("/datasets/{name}/export", datasets.export),
+    Route("/previews", previews.create, methods=["POST"]),
     Route("/processors", processors.index),
     Route("/stats", stats.show),
 ]

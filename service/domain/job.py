@@ -117,7 +117,8 @@ class Progress:
 class Job:
     """A job as stored. `waits_for` is the number of jobs that have yet to end before it.
 
-    `corrects_id` is the job whose rejects it brings in, corrected. `noted` rows have a note. `undone_by` takes its rows back, or has done so at `undone_at`.
+    `corrects_id` is the job whose rejects it brings in, corrected. `noted` rows have a note. `undone_by` takes its rows
+    back, or has done so at `undone_at`.
     """
 
     id: UUID

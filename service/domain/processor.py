@@ -28,6 +28,10 @@ Cursor = Mapping[str, int | str | None]
 """A processor's own resume position, as JSON. The runner stores it and never looks inside."""
 
 
+PREVIEWS = "preview"
+"""The queue of jobs that only look at a file: they have slots of their own, so that no long import holds them up."""
+
+
 class ColumnType(StrEnum):
     """The types of dataset columns, by their PostgreSQL names (`double` is `double precision`)."""
 
@@ -98,8 +102,8 @@ class Chunk:
     per entry of `columns`, typed as `workers.columns.arrow_type` says; it may have no rows. `columns` is the same in
     every chunk of a job. `done` is how far into `Work.total` the cursor stands. `header` is what the file calls its
     columns, or what they are called here where it does not, in their order; the first chunk of a file has it at least.
-    `brings` are those of `columns` that the file has values for, the same in every chunk, None for all: an upsert leaves
-    the others as they are.
+    `brings` are those of `columns` that the file has values for, the same in every chunk, None for all: an upsert
+    leaves the others as they are. `evidence` is how the file was understood, and why, where that was asked for.
     """
 
     columns: tuple[Column, ...]
@@ -111,6 +115,7 @@ class Chunk:
     rejects: tuple[Reject, ...] = ()
     header: tuple[str, ...] | None = None
     brings: tuple[str, ...] | None = None
+    evidence: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,8 @@ class Work:
 
     `columns` is None until the dataset has a shape: then infer one from the first chunk. Otherwise yield exactly
     these columns in this order. `chunk_bytes` is how much input one chunk should take. With `widens`, the processor may
-    raise TooNarrow, and is then called anew; None where the dataset's types stay.
+    raise TooNarrow, and is then called anew; None where the dataset's types stay. `explains` asks for evidence in the
+    first chunk.
     """
 
     source: BinaryIO
@@ -164,6 +170,7 @@ class Work:
     columns: tuple[Column, ...] | None
     chunk_bytes: int
     widens: Widens | None = None
+    explains: bool = False
 
 
 ExportFormat = Literal["csv", "ndjson", "parquet"]

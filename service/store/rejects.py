@@ -58,7 +58,7 @@ async def header(db: Connection, job_id: UUID) -> list[str]:
 
 
 async def correctable(db: Connection, job_id: UUID) -> dict[str, Any] | None:
-    """The last checkpoint of a job, which knows how its file is to be understood; None if its rows are there no more."""
+    """The last checkpoint of a job, which knows how its file is to be read; None if its rows are no longer there."""
     row = await db.fetchrow(_SQL["correctable"], job_id)
     return row["cursor"] if row is not None and row["has_its_rows"] else None
 
