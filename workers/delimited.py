@@ -15,6 +15,7 @@ from workers import formats, numbering
 from workers.columns import column_names
 from workers.detection import SAMPLE_BYTES, detect_delimiter, detect_header, sample, start_of_text
 from workers.dialect import Dialect
+from workers.explaining import explained
 from workers.formats import PLAIN, Format
 from workers.mapping import Names
 from workers.numbering import CUT_BYTES, PIECE_LINES, Part, Place
@@ -58,11 +59,13 @@ def read(work: Work, options: RowOptions, delimiter: str | None, has_header: boo
     for block in blocks(work.source, place.offset, layout.dialect, numbering.sizes(place, work.chunk_bytes)):
         last = None
         for last in numbering.chunks(block, place, _parts(block, place, layout, watch), layout.dataset, extra):
-            yield (chunk := replace(last, header=header, brings=brings))
+            evidence = explained(layout.file, layout.shape, layout.dialect) if work.explains and not chunk else None
+            yield (chunk := replace(last, header=header, brings=brings, evidence=evidence))
         place = numbering.behind(block, place, last)
     if chunk is None and work.cursor is None:
         empty = numbering.chunk(Part(0, 0, {}), place.row, layout.dataset, place, place.offset, extra)
-        yield replace(empty, header=header, brings=brings)
+        evidence = explained(layout.file, layout.shape, layout.dialect) if work.explains else None
+        yield replace(empty, header=header, brings=brings, evidence=evidence)
 
 
 def cuts(work: Work, every: int) -> Iterator[Cut]:

@@ -18,8 +18,9 @@ from service.domain.row_options import RowOptions
 from workers import numbering
 from workers.columns import COLUMN_LIMIT, column_names, infer
 from workers.detection import start_of_text
+from workers.explaining import explained
 from workers.mapping import Names
-from workers.numbering import CUT_BYTES, Part, Place, kept
+from workers.numbering import CUT_BYTES, Part, Place, readable
 from workers.planning import Sampled, plan
 from workers.records import Block, blocks, count, line_count, pieces, records
 from workers.shaping import Shape
@@ -62,11 +63,13 @@ def read(work: Work, options: RowOptions) -> Iterator[Chunk]:
     extra = {"columns": numbering.dumped(layout.shape.columns), "file": layout.file.dumped()}
     watch = None if work.widens is None else Watch(work.widens)
     header, brings = layout.file.written, layout.shape.names
+    evidence = explained(layout.file, layout.shape) if work.explains else None
     for block in blocks(work.source, place.offset, None, numbering.sizes(place, work.chunk_bytes)):
         last = None
         parts = _parts(block, place, layout, watch)
         for last in numbering.chunks(block, place, parts, layout.dataset, extra):
-            yield replace(last, header=header, brings=brings)
+            yield replace(last, header=header, brings=brings, evidence=evidence)
+            evidence = None
         place = numbering.behind(block, place, last)
 
 
@@ -135,15 +138,22 @@ def _part(piece: bytes, layout: Layout, first_row: int, first_line: int, end: in
     cells = {}
     for at in bad.nonzero()[0].tolist():
         faults[places[at]] = shaped.faults(at)
-        cells[places[at]] = tuple(_text(rows[at].get(name), ColumnType.TEXT) for name in layout.file.names)
+        cells[places[at]] = _cells(rows[at], layout)
     good = pa.array(~bad)
     rejects = tuple(
         numbering.rejected(
-            first_row + index, first_line + int(found.lines[index]), faults[index], kept(lines[index]), cells.get(index)
+            first_row + index, first_line + int(found.lines[index]), faults[index], lines[index], cells.get(index)
         )
         for index in sorted(faults)
     )
     return Part(len(found), end, {name: array.filter(good) for name, array in shaped.arrays.items()}, rejects)
+
+
+def _cells(row: Row, layout: Layout) -> tuple[str | None, ...]:
+    """The values of a refused row as text, in the order of the file's columns."""
+    named = zip(layout.file.names, layout.shape.readings, strict=True)
+    texts = (_text(row.get(name), ColumnType.TEXT if column is None else column.type) for name, (column, _) in named)
+    return tuple(None if text is None else readable(text) for text in texts)
 
 
 def _texts(rows: list[Row], layout: Layout) -> list[pa.Array | None]:

@@ -19,7 +19,7 @@ from workers.casting import FALSE_WORDS, TRUE_WORDS, Mask, cast, is_within
 from workers.columns import arrow_type
 from workers.dialect import Dialect
 from workers.formats import PLAIN, Format
-from workers.numbering import Part, kept, readable, rejected
+from workers.numbering import Part, readable, rejected
 from workers.records import Records, records
 from workers.shaping import Reading, Shape, Shaped
 from workers.widening import Watch
@@ -138,7 +138,7 @@ class _Faults:
         place = int(self.at[index])
         faults, cells = self._why(index, place, record), self._cells(place, record)
         row, line = self.first_row + index, self.first_line + int(self.found.lines[index])
-        return rejected(row, line, faults, kept(record), cells)
+        return rejected(row, line, faults, record, cells)
 
     def _why(self, index: int, place: int, record: bytes) -> tuple[Fault, ...]:
         if place < 0:

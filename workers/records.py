@@ -13,11 +13,12 @@ from typing import BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
+from service.domain.processor import RAW_LIMIT
 from workers.dialect import Dialect
 
 RECORD_LIMIT = 16 * 1024 * 1024
 """The longest record that is read; what is longer is skipped, so that memory stays flat."""
-KEPT_BYTES = 8_000
+KEPT_BYTES = 4 * RAW_LIMIT + 1
 """How much of an unreadable record is kept for its reject: 2,000 characters of at most four bytes."""
 
 Fault = Literal["unclosed_quote", "record_too_large"]

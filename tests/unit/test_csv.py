@@ -159,11 +159,19 @@ def test_a_file_of_only_bad_rows_comes_in_bounded_chunks() -> None:
         assert run(data, chunks[0].columns, cursor=chunks[number - 1].cursor) == chunks[number:]
 
 
+def test_a_reject_of_a_very_long_row_says_that_it_is_cut() -> None:
+    data = b"n,t\nx," + b"y" * RAW_LIMIT + b"\nx,short\n"
+    (chunk,) = run(data, (Column("n", INTEGER), Column("t", TEXT)))
+    long, short = chunk.rejects
+    assert (len(long.raw), long.cut, long.cells) == (RAW_LIMIT, True, None)
+    assert (short.raw, short.cut, short.cells) == ("x,short", False, ("x", "short"))
+
+
 def test_rejects_with_much_text_come_in_bounded_chunks() -> None:
     data = b"n,t\n" + (b"x," + b"y" * 5_000 + b"\n") * 1_200
     chunks = run(data, (Column("n", INTEGER), Column("t", TEXT)))
     assert len(chunks) > 1
-    assert all(len(reject.raw) == RAW_LIMIT for chunk in chunks for reject in chunk.rejects)
+    assert all(len(reject.raw) == 5_002 and not reject.cut for chunk in chunks for reject in chunk.rejects)
     assert sum(chunk.read for chunk in chunks) == 1_200
 
 
