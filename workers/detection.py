@@ -13,7 +13,7 @@ import numpy as np
 
 from workers.dialect import Dialect
 from workers.evidence import Evidence
-from workers.records import Records, boundary, quoted, records
+from workers.records import Records, Source, boundary, quoted, records
 
 SAMPLE_BYTES = 192 * 1024
 """How much text the candidates are tried on."""
@@ -58,6 +58,13 @@ class Sample:
         """The records of the sample in a dialect; the last one, which may be cut, left out."""
         end = boundary(self.data, dialect, self.at_end) or len(self.data)
         return records(self.data[:end], dialect)
+
+
+def sample_of(text: Source, offset: int) -> Sample:
+    """The text from an offset on."""
+    text.seek(offset)
+    data = text.read(SAMPLE_BYTES + 1)
+    return Sample(data[:SAMPLE_BYTES], len(data) <= SAMPLE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

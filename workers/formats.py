@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -29,13 +29,23 @@ _TIMES = frozenset({ColumnType.DATE, ColumnType.TIMESTAMP, ColumnType.TIMESTAMPT
 class Format:
     """`nulls` are the words that mean nothing, `decimal` and `thousands` the marks in numbers ("" for none).
 
-    `dates` is the order of day, month and year in dates and times, "" for ISO 8601.
+    `dates` is the order of day, month and year in dates and times, "" for ISO 8601. The null words hold for text too
+    if they are meant `everywhere`.
     """
 
     nulls: tuple[str, ...] = ()
     decimal: Literal[".", ","] = "."
     thousands: str = ""
     dates: Order | Literal[""] = ""
+    everywhere: bool = False
+
+    def of(self, kind: ColumnType) -> Format:
+        """What of it matters to a column of this type."""
+        if kind in _NUMBERS:
+            return replace(self, dates="")
+        if kind in _TIMES:
+            return replace(self, decimal=".", thousands="")
+        return Format(self.nulls if self.everywhere or kind is not ColumnType.TEXT else (), everywhere=self.everywhere)
 
 
 PLAIN = Format()

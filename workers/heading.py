@@ -22,6 +22,8 @@ from workers.reading import Text
 from workers.recognition import recognise
 from workers.records import Block, Records, Source, blocks, line_count, records
 
+FILE_COLUMNS = 16_384
+"""As wide as a file may be, if only some of its columns are kept."""
 TITLES = 200
 """Records above the header at most."""
 
@@ -74,13 +76,13 @@ def heading_of(
     if header is False or header == 0:
         return _unnamed(data, found, dialect, first, told, 1.0, "given")
     joined = _joined(rows)
-    column_names(joined)  # too many are refused before each is looked at
+    column_names(joined, FILE_COLUMNS)  # too many are refused before each is looked at
     wide = _row_width(below, dialect)
     if header is None and not _is_header(joined, below, dialect, dataset):
         return _unnamed(data, found, dialect, first, told, 0.8, "the first row is like those below it")
     joined = _evened(joined, below, dialect, wide)
     told.append(Evidence("header", len(rows), 1.0 if header else 0.9, "given" if header else "names above values"))
-    return Heading(tuple(column_names(joined)), tuple(joined), behind, tuple(told))
+    return Heading(tuple(column_names(joined, FILE_COLUMNS)), tuple(joined), behind, tuple(told))
 
 
 def _first_block(text: Text, place: Place, dialect: Dialect) -> tuple[Block, Records, int]:
@@ -156,7 +158,7 @@ def _unnamed(
     width = int(found.widths[0]) if len(found) < 3 else usual_width(found)
     if width > 2 and _ends_empty(data, dialect, width) and len(found) > 1:
         width -= 1
-    names = column_names([f"column {position}" for position in range(1, width + 1)])
+    names = column_names([f"column {position}" for position in range(1, width + 1)], FILE_COLUMNS)
     return Heading(tuple(names), None, first, (*told, Evidence("header", 0, sure, why)))
 
 
@@ -180,7 +182,7 @@ def _is_key(below: bytes, dialect: Dialect, width: int) -> bool:
 
 
 def _is_header(first: list[str], below: bytes, dialect: Dialect, dataset: tuple[Column, ...] | None) -> bool:
-    if dataset and set(column_names(first)) <= {column.name for column in dataset}:
+    if dataset and set(column_names(first, FILE_COLUMNS)) <= {column.name for column in dataset}:
         return True
     return detect_header(first, strings(below, dialect, len(first))[2])
 
@@ -207,4 +209,6 @@ def _is_typed(cell: str) -> bool:
     # Numbers that no type takes as they stand, such as 007, +5 or 1.234,50, are no names of columns either.
     if re.fullmatch(r"[-+]?[$€£]?[0-9][0-9.,' ]*[%€]?", cell):
         return True
+    if not re.search("[0-9]", cell) and cell.lower() not in ("true", "false"):
+        return False
     return _kind(pa.array([cell], pa.string())) is not ColumnType.TEXT

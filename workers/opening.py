@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import BinaryIO
 
 import pyarrow as pa
 
-from service.domain.errors import InputError
 from service.domain.processor import Column, ColumnType, Work
+from service.domain.row_options import RowOptions
 from workers import reading
-from workers.columns import infer
-from workers.detection import SAMPLE_BYTES, STAND_INS, Sample, dialect_of
+from workers.detection import STAND_INS, dialect_of, sample_of
 from workers.dialect import Dialect, Ragged
 from workers.evidence import Evidence
-from workers.formats import PLAIN, Format
-from workers.heading import Heading, heading_of, start_of_text
+from workers.formats import Format
+from workers.heading import heading_of, start_of_text
+from workers.mapping import Names
 from workers.numbering import PIECE_LINES, Place
 from workers.parsing import strings
+from workers.planning import Sampled, plan
 from workers.reading import Reading, Text
-from workers.recognition import NO_WISHES, Wishes, fitted, recognise_all
-from workers.records import blocks, pieces
+from workers.recognition import NO_WISHES, Wishes, recognise_all
+from workers.records import blocks, boundary, pieces
+from workers.shaping import Shape
 from workers.sources import reading_of
 
 INFER_BYTES = 2 * 1024 * 1024
 """How much of a file without given columns is looked at for their types, before its first row is stored."""
+PLACES = 8
+"""Where a large file is looked at as well, evenly over its length, PLACE_BYTES each."""
+PLACE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +50,21 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the file is read and cut (`columns` in its own order, `formats` beside them) and what comes out (`dataset`).
+    """How the file is read and cut, what it calls its columns and how it writes them, and what comes out of that.
 
-    `header` is what the file calls its columns. `evidence` says why, where the layout was found and not resumed.
+    `evidence` says why, where the layout was found and not resumed.
     """
 
     reading: Reading
     dialect: Dialect
-    columns: tuple[Column, ...]
+    file: Names
     formats: tuple[Format, ...]
+    shape: Shape
     dataset: tuple[Column, ...]
-    header: tuple[str, ...] | None = None
     evidence: tuple[Evidence, ...] = ()
 
 
-def opened(work: Work, given: Given) -> tuple[Layout, Text, Place]:
+def opened(work: Work, options: RowOptions, given: Given) -> tuple[Layout, Text, Place]:
     """The layout, the text, and where its rows start. Raises InputError."""
     how, evidence = reading_of(work.source, given.encoding, given.member)
     text = reading.opened(work.source, how)
@@ -67,7 +72,7 @@ def opened(work: Work, given: Given) -> tuple[Layout, Text, Place]:
     place = _behind_notes(text, Place(start, 1, 1), given.skip_rows)
     asked = Dialect(**{"ragged": given.ragged, **given.dialect})  # type: ignore[arg-type]
     place, asked, fixed = _behind_hint(text, place, asked, frozenset(given.dialect))
-    sample = _sample(text, place.offset)
+    sample = sample_of(text, place.offset)
     if len(asked.delimiter.encode()) > 1:
         asked = replace(asked, spelling=asked.delimiter, delimiter=_stand_in(sample.data))
         fixed |= {"delimiter"}
@@ -80,8 +85,16 @@ def opened(work: Work, given: Given) -> tuple[Layout, Text, Place]:
         place = replace(place, offset=len(before.replace(dialect.spelling.encode(), dialect.delimiter.encode())))
     heading = heading_of(text, place, dialect, given.header, given.skip_rows is None, work.columns)
     evidence += heading.evidence
-    layout = _with_columns(work, text, how, dialect, heading, given.wishes)
-    return replace(layout, evidence=(*evidence, *layout.evidence)), text, heading.place
+    file, width = _believed(Names(heading.names, heading.header), options, work.columns), len(heading.names)
+    texts = _texts(work, text, heading.place.offset, dialect, width, how.is_plain)
+    written, cleaned, told = recognise_all(texts, list(file.names), given.wishes)
+    shape = plan(file, options, work.columns, lambda: Sampled(cleaned), written, work.widens)
+    evidence += [entry for entry in told if _matters(entry, file, shape)]
+    return (
+        Layout(how, dialect, file, written, shape, work.columns or shape.columns, tuple(evidence)),
+        text,
+        heading.place,
+    )
 
 
 def _behind_notes(text: Text, place: Place, lines: int | None) -> Place:
@@ -109,12 +122,6 @@ def _behind_hint(
     return behind, asked, fixed | {"delimiter"}
 
 
-def _sample(text: Text, offset: int) -> Sample:
-    text.seek(offset)
-    data = text.read(SAMPLE_BYTES + 1)
-    return Sample(data[:SAMPLE_BYTES], len(data) <= SAMPLE_BYTES)
-
-
 def _stand_in(data: bytes) -> str:
     return next((c for c in STAND_INS if c.encode() not in data), STAND_INS[0])
 
@@ -125,46 +132,44 @@ def _prefix(source: BinaryIO, how: Reading, size: int) -> bytes:
     return text.read(size)
 
 
-def _with_columns(work: Work, text: Text, how: Reading, dialect: Dialect, heading: Heading, wishes: Wishes) -> Layout:
-    texts = _texts(text, heading.place.offset, dialect, len(heading.names), work.chunk_bytes)
-    written, cleaned, evidence = recognise_all(texts, list(heading.names), wishes)
-    if work.columns is not None:
-        columns = _matched(heading.names, heading.header is not None, work.columns)
-        dataset = work.columns
-    else:
-        columns = dataset = tuple(infer(name, cells) for name, cells in zip(heading.names, cleaned, strict=True))
-    asked = Format(nulls=wishes.nulls or ())
-    formats = tuple(
-        asked if column.type is ColumnType.TEXT else fitted(entry, column)
-        for entry, column in zip(written, columns, strict=True)
-    )
-    kept = {column.name for column, entry in zip(columns, formats, strict=True) if entry not in (PLAIN, asked)}
-    told = tuple(entry for entry in evidence if entry.column in kept)
-    return Layout(how, dialect, columns, formats, dataset, heading.header, told)
+def _matters(entry: Evidence, file: Names, shape: Shape) -> bool:
+    """Whether a format is that of a column which comes out typed."""
+    sources = {field.source for field in shape.fields if field.column.type is not ColumnType.TEXT}
+    return entry.column in file.names and file.names.index(entry.column) in sources
 
 
-def _texts(text: Text, offset: int, dialect: Dialect, width: int, chunk_bytes: int) -> list[pa.Array]:
-    """The columns of the first block that has rows, as text; empty ones if there is none."""
-    for block in blocks(text, offset, dialect, repeat(min(INFER_BYTES, chunk_bytes))):
+def _believed(file: Names, options: RowOptions, dataset: tuple[Column, ...] | None) -> Names:
+    """Without a header, a file of as many columns as the dataset has is taken to have these."""
+    is_named = file.header is not None or options.columns or options.rename or options.drop
+    if is_named or dataset is None or len(dataset) != len(file.names):
+        return file
+    names = [column.name for column in dataset]
+    return file if set(file.names) <= set(names) else Names(names)
+
+
+def _texts(work: Work, text: Text, offset: int, dialect: Dialect, width: int, is_plain: bool) -> list[pa.Array]:
+    """The first rows by column as text, and some from further on in a large file; no rows if there are none."""
+    for block in blocks(text, offset, dialect, repeat(min(INFER_BYTES, work.chunk_bytes))):
         if block.fault:
             continue
-        cut = [strings(piece, dialect, width)[2] for piece in pieces(block.data, dialect, PIECE_LINES)]
-        columns = [pa.concat_arrays(parts) for parts in zip(*cut, strict=True)]
-        if columns and len(columns[0]):
-            return columns
+        texts = [strings(piece, dialect, width)[2] for piece in pieces(block.data, dialect, PIECE_LINES)]
+        if texts and any(len(columns[0]) for columns in texts):
+            if is_plain:
+                texts += _further(work, block.end, dialect, width)
+            return [pa.concat_arrays(column) for column in zip(*texts, strict=True)]
     return [pa.array([], pa.string())] * width
 
 
-def _matched(names: tuple[str, ...], has_header: bool, dataset: tuple[Column, ...]) -> tuple[Column, ...]:
-    """The dataset's columns in the file's order. Without a header, as many columns as the dataset has are believed."""
-    by_name = {column.name: column for column in dataset}
-    unknown = [name for name in names if name not in by_name]
-    if not unknown:
-        return tuple(by_name[name] for name in names)
-    if not has_header and len(names) == len(dataset):
-        return dataset
-    raise InputError(
-        "schema_mismatch",
-        f"The dataset has no column {', '.join(unknown[:10])}; it has {', '.join(by_name)[:500]}.",
-        suggestion="Rename or remove these columns in the file, or use another dataset.",
-    )
+def _further(work: Work, start: int, dialect: Dialect, width: int) -> Iterator[list[pa.Array]]:
+    """Rows from several places behind `start`. A place whose rows are not all of one width may be inside quotes."""
+    if work.total - start < PLACES * INFER_BYTES or width == 1:
+        return
+    for number in range(1, PLACES + 1):
+        work.source.seek(start + (work.total - start) * number // (PLACES + 1))
+        data = work.source.read(PLACE_BYTES)
+        first = data.find(b"\n") + 1
+        last = first + boundary(data[first:], dialect)
+        if first and last > first:
+            _, even, texts, undecodable = strings(data[first:last], dialect, width)
+            if even.all() and not undecodable.any():
+                yield texts

@@ -49,6 +49,9 @@ class Reading:
         return Reading(**json.loads(text))
 
 
+PLAIN_READING = Reading()
+
+
 class Text:
     """The text of a file. Bytes that its encoding does not have become a byte that UTF-8 does not have either."""
 

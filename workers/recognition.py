@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.domain.processor import Column, ColumnType
+from service.domain.processor import ColumnType
 from workers import formats
 from workers.columns import infer
 from workers.dates import ISO, Order, iso_of
@@ -75,12 +75,12 @@ def recognise(strings: pa.Array, wishes: Wishes = NO_WISHES) -> tuple[Format, pa
     trimmed = trimmed.filter(pc.not_equal(trimmed, ""))
     is_null = _null_words(trimmed, wishes)
     rest = trimmed.filter(pc.invert(is_null))
-    asked = Format(nulls=wishes.nulls or ())
+    asked = Format(nulls=wishes.nulls or (), everywhere=wishes.nulls is not None)
     if len(rest) == 0:
         return asked, strings, []
     words = tuple(sorted(set(trimmed.filter(is_null).to_pylist()) | set(wishes.nulls or ())))
     found, evidence = _format(rest, wishes)
-    written = replace(found, nulls=words)
+    written = replace(asked, nulls=words, decimal=found.decimal, thousands=found.thousands, dates=found.dates)
     if found == PLAIN and not _is_typed(rest):
         return asked, strings, []
     if words and wishes.nulls is None:
@@ -107,17 +107,6 @@ def recognise_all(
         ]
     told = [replace(one, column=name) for name, (_, _, why) in zip(names, found, strict=True) for one in why]
     return tuple(entry for entry, _, _ in found), [cells for _, cells, _ in found], told
-
-
-def fitted(written: Format, column: Column) -> Format:
-    """What of a format matters to a column that got its type elsewhere."""
-    match column.type:
-        case ColumnType.INTEGER | ColumnType.BIGINT | ColumnType.DOUBLE | ColumnType.NUMERIC:
-            return replace(written, dates="")
-        case ColumnType.DATE | ColumnType.TIMESTAMP | ColumnType.TIMESTAMPTZ:
-            return Format(nulls=written.nulls, dates=written.dates)
-        case _:
-            return Format(nulls=written.nulls)
 
 
 def _null_words(trimmed: pa.Array, wishes: Wishes) -> pa.Array:

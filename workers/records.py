@@ -15,11 +15,12 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from service.domain.processor import RAW_LIMIT
 from workers.dialect import Dialect
 
 RECORD_LIMIT = 16 * 1024 * 1024
 """The longest record that is read; what is longer is skipped, so that memory stays flat."""
-KEPT_BYTES = 8_000
+KEPT_BYTES = 4 * RAW_LIMIT + 1
 """How much of an unreadable record is kept for its reject: 2,000 characters of at most four bytes."""
 
 Fault = Literal["unclosed_quote", "record_too_large"]
@@ -174,6 +175,15 @@ def has_remarks(data: bytes, dialect: Dialect) -> bool:
         return False
     mark = dialect.comment.encode()
     return data.startswith(mark) or b"\n" + mark in data or b"\r" + mark in data
+
+
+def count(data: bytes, dialect: Dialect | None) -> int:
+    """How many records there are in a block that starts where a record starts."""
+    marks = [mark for mark in (dialect.quote, dialect.escape, dialect.comment) if mark] if dialect else []
+    if b"\r" in data or b"\n\n" in data or data.startswith(b"\n") or any(mark.encode() in data for mark in marks):
+        return len(records(data, dialect))
+    newlines = np.frombuffer(data, np.uint8) == _NEWLINE
+    return int(np.count_nonzero(newlines)) + (len(data) > 0 and not data.endswith(b"\n"))
 
 
 def line_count(data: bytes) -> int:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
-from service.domain.dataset import columns_to_json
 from service.domain.errors import InputError, Transient
 from service.domain.job import Control, State
-from service.domain.processor import Processor
-from service.store import claims, datasets
+from service.domain.processor import PREVIEWS, Processor, TooNarrow
+from service.domain.tolerance import Tolerance
+from service.store import claims
 from service.store.claims import Claim, LeaseLost, Settlement
-from service.store.database import CLASHED, UNREACHABLE, Connection
-from workers import outcome, references
-from workers.committer import Committer, Interrupted
+from service.store.database import CLASHED, UNREACHABLE
+from workers import correcting, landing, outcome, previewing, references, requests, retyping, sharing
+from workers.committer import Committer, Divided, Interrupted, Pace
+from workers.landing import Landing
 from workers.tasks import work
 from workers.tools import Tools
 
@@ -49,6 +51,8 @@ class Run:
             except (Interrupted, asyncio.CancelledError):
                 settlement = await wished(self._tools, claim)
             await settle(self._tools, claim, settlement)
+            if claim.queue == PREVIEWS:
+                await previewing.clear(self._tools, claim)
         except (LeaseLost, Transient, *UNREACHABLE) as error:
             # With the database away the lease runs out, and another worker goes on.
             log.warning("job.not_settled", job_id=str(claim.job_id), epoch=claim.epoch, error=repr(error))
@@ -56,7 +60,7 @@ class Run:
 
 async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
     """Work on the job until its end; how it ended, whatever went wrong. Raises LeaseLost, Interrupted."""
-    committer = Committer(tools, claim)
+    pace = Pace()
     try:
         if claim.control in (Control.PAUSE, Control.CANCEL):
             raise Interrupted
@@ -66,11 +70,16 @@ async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
         processor = processor_of(tools, claim)
         if processor.run is not None:
             return await work(tools, claim, processor)
-        await read_file(tools, claim, committer)
+        if claim.queue == PREVIEWS:
+            return await look(tools, claim, processor)
+        await read_file(tools, claim, processor, pace)
     except (LeaseLost, Interrupted):
         raise
+    except TooNarrow as found:
+        await retyping.start_over(tools.database, claim, found)
+        return outcome.RELEASED
     except Exception as error:
-        settlement = outcome.of(error, claim.attempt, claim.retry, progressed=committer.rows > 0)
+        settlement = outcome.of(error, claim.attempt, claim.retry, progressed=pace.rows > 0)
         if settlement.problem and "incident" in settlement.problem:
             log.exception("job.broke", job_id=str(claim.job_id), incident=settlement.problem["incident"])
         return settlement
@@ -87,15 +96,8 @@ async def wished(tools: Tools, claim: Claim) -> Settlement:
 async def restart(tools: Tools, claim: Claim) -> Claim:
     """Take back what earlier attempts stored; the claim as it is then."""
     async with tools.database.transaction() as db:
-        await take_back(db, claim)
+        await landing.take_back(db, claim)
     return replace(claim, cursor=None, read=0, control=None)
-
-
-async def take_back(db: Connection, claim: Claim) -> None:
-    """Rows, rejects and counts of the job, as if it had never run."""
-    await claims.reset(db, claim)
-    if claim.table_name and claim.columns is not None:
-        await datasets.remove_rows(db, claim.table_name, claim.job_id)
 
 
 def processor_of(tools: Tools, claim: Claim) -> Processor:
@@ -109,16 +111,61 @@ def processor_of(tools: Tools, claim: Claim) -> Processor:
     return processor
 
 
-async def read_file(tools: Tools, claim: Claim, committer: Committer) -> None:
-    """Read on from the job's checkpoint to the end of its input, chunk by chunk."""
-    assert claim.upload_id is not None
-    path = tools.files.path(claim.upload_id)
-    if not path.exists():
+async def look(tools: Tools, claim: Claim, processor: Processor) -> Settlement:
+    """Do a preview."""
+    path = path_of(tools, claim)
+    order = requests.chunks(claim, path, tools.settings)
+    return await previewing.preview(tools, claim, processor, order, path)
+
+
+def path_of(tools: Tools, claim: Claim) -> Path:
+    """Where the job's file is. Raises InputError."""
+    path = None if claim.upload_id is None else tools.files.path(claim.upload_id)
+    if path is None or not path.exists():
         raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
-    order = request(claim, path.stat().st_size, tools.settings.chunk_bytes)
-    async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
-        await committer.commit_all(child)
-        await committer.summarize()
+    return path
+
+
+async def read_file(tools: Tools, claim: Claim, processor: Processor, pace: Pace) -> None:
+    """Read on from the job's checkpoint to the end of its input: in order, or in ranges where others read as well."""
+    path = path_of(tools, claim)
+    await check_rejects(tools, claim, is_all=False)  # of the attempts before
+    place = await landing.begin(tools.database, claim, landing.options_of(processor, claim))
+    claim = place.claim
+    if claim.corrects_id is not None:
+        order = requests.chunks(claim, path, tools.settings) | await correcting.order(tools, claim)
+        async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
+            await correcting.commit_all(tools, claim, child)
+        return
+    if await sharing.has_ranges(tools, claim) or await read_in_order(tools, processor, place, path, pace):
+        await sharing.lead(tools, place, path, pace)
+    await check_rejects(tools, claim, is_all=True)
+
+
+async def read_in_order(tools: Tools, processor: Processor, place: Landing, path: Path, pace: Pace) -> bool:
+    """Read one chunk after the other, to the end or until others would read as well; whether it is that."""
+    claim = place.claim
+    committer = Committer(tools, claim, pace)
+    committer.divide_before = sharing.divide_before(tools, processor, place, path)
+    widens = await retyping.permission(tools.database, claim)
+    order = requests.chunks(claim, path, tools.settings, widens=widens)
+    try:
+        async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
+            await committer.commit_all(child, place)
+            await committer.summarize()
+    except Divided:
+        await sharing.divide(tools, claim)
+        return True
+    return False
+
+
+async def check_rejects(tools: Tools, claim: Claim, *, is_all: bool) -> None:
+    """Stop a job that has refused more rows than its options allow. Raises InputError, LeaseLost."""
+    if (tolerance := Tolerance.of(claim.options)) == Tolerance():
+        return
+    async with tools.database.connection() as db:
+        read, rejected = await claims.rows_so_far(db, claim)
+    tolerance.check(read, rejected, is_all=is_all)
 
 
 async def settle(tools: Tools, claim: Claim, settlement: Settlement) -> None:
@@ -138,31 +185,22 @@ async def settle(tools: Tools, claim: Claim, settlement: Settlement) -> None:
 async def record(tools: Tools, claim: Claim, settlement: Settlement) -> Settlement:
     """Write the settlement, or what its user wants instead by now; returns which. Raises LeaseLost.
 
-    A cancel that takes the rows back does so in the same transaction.
+    A cancel that takes the rows back does so in the same transaction, and so does a replace that shows its rows.
     """
-    if settlement.state in (State.COMPLETED, State.FAILED):
+    is_shown = settlement.state is State.COMPLETED and claim.options.get("mode") == "replace"
+    if settlement.state in (State.COMPLETED, State.FAILED) and not is_shown:
         await tools.settler.settle(claim, settlement)
         return settlement
     async with asyncio.timeout(TAKE_BACK_DEADLINE_S), tools.database.transaction() as db:
-        control, remove_rows = await claims.wish(db, claim)
-        settlement = outcome.obeying(settlement, control)
-        if settlement.state is State.CANCELLED and remove_rows:
-            await take_back(db, claim)
+        if is_shown:
+            await landing.finish(db, claim)
+        else:
+            control, remove_rows = await claims.wish(db, claim)
+            settlement = outcome.obeying(settlement, control)
+            if settlement.state is State.CANCELLED and remove_rows:
+                await landing.take_back(db, claim)
         settled = await claims.settle(db, [(claim, settlement)])
         if not settled:
             raise LeaseLost
     await tools.settler.tell([claim], settled)
     return settlement
-
-
-def request(claim: Claim, total: int, chunk_bytes: int) -> dict[str, object]:
-    """What the child is asked to do."""
-    return {
-        "processor": claim.processor,
-        "job_id": str(claim.job_id),
-        "total": total,
-        "options": claim.options,
-        "cursor": claim.cursor,
-        "columns": None if claim.columns is None else columns_to_json(claim.columns),
-        "chunk_bytes": chunk_bytes,
-    }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
+from uuid import UUID
 
 from service.domain.errors import InputError
 from service.domain.ids import new_id
-from service.domain.processor import ExportFormat, Piece, Saved
+from service.domain.processor import Cursor, ExportFormat, Piece, Report, Saved
 from service.domain.upload import label
 from service.store import claims, datasets, exports, uploads
 from service.store.claims import Claim
+from workers import taking_back
 from workers.tools import Tools
 
 
@@ -21,13 +23,13 @@ class JobStores:
         self._tools = tools
         self._claim = claim
 
-    async def rows(self, dataset: str, wanted: ExportFormat) -> AsyncGenerator[Piece, None]:
+    async def rows(self, dataset: str, wanted: ExportFormat, *, as_is: bool) -> AsyncGenerator[Piece, None]:
         """The rows of a dataset as of one moment. Raises NotFound, InputError: it has no columns yet."""
         async with self._tools.database.connection() as db:
             found = await datasets.of_account(db, self._claim.account_id, dataset)
         if found.columns is None:
             raise InputError("dataset_empty", "This dataset has no columns yet.", suggestion="Import into it first.")
-        async with aclosing(exports.pieces(self._tools.database, None, found, wanted)) as pieces:
+        async with aclosing(exports.pieces(self._tools.database, None, found, wanted, as_is=as_is)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -45,3 +47,10 @@ class JobStores:
             await files.remove(files.path(upload_id))
             raise
         return Saved(upload_id, received.size_bytes, received.sha256.hex())
+
+    async def take_back(self, job_id: UUID, cursor: Cursor | None) -> Report:
+        """Take back some more of what a job has stored; the last report has the output.
+
+        Raises NotFound, StateError: it cannot be undone; Occupied: another job writes there; LeaseLost.
+        """
+        return await taking_back.step(self._tools.database, self._claim, job_id, cursor)

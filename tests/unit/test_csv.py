@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.domain.column_spec import ColumnSpec
 from service.domain.errors import InputError
 from service.domain.processor import RAW_LIMIT, Chunk, Column, ColumnType, Work
 from workers import parsing
 from workers.dialect import COMMA
-from workers.formats import PLAIN
+from workers.formats import PLAIN, Format
 from workers.processors.csv import CsvOptions, processor
+from workers.shaping import Field, Shape
 
 SAMPLES = sorted((Path(__file__).parents[1] / "samples" / "csv").glob("*.[ct]sv"))
 INTEGER, TEXT = ColumnType.INTEGER, ColumnType.TEXT
@@ -159,11 +161,19 @@ def test_a_file_of_only_bad_rows_comes_in_bounded_chunks() -> None:
         assert run(data, chunks[0].columns, cursor=chunks[number - 1].cursor) == chunks[number:]
 
 
+def test_a_reject_of_a_very_long_row_says_that_it_is_cut() -> None:
+    data = b"n,t\nx," + b"y" * RAW_LIMIT + b"\nx,short\n"
+    (chunk,) = run(data, (Column("n", INTEGER), Column("t", TEXT)))
+    long, short = chunk.rejects
+    assert (len(long.raw), long.cut, long.cells) == (RAW_LIMIT, True, None)
+    assert (short.raw, short.cut, short.cells) == ("x,short", False, ("x", "short"))
+
+
 def test_rejects_with_much_text_come_in_bounded_chunks() -> None:
     data = b"n,t\n" + (b"x," + b"y" * 5_000 + b"\n") * 1_200
     chunks = run(data, (Column("n", INTEGER), Column("t", TEXT)))
     assert len(chunks) > 1
-    assert all(len(reject.raw) == RAW_LIMIT for chunk in chunks for reject in chunk.rejects)
+    assert all(len(reject.raw) == 5_002 and not reject.cut for chunk in chunks for reject in chunk.rejects)
     assert sum(chunk.read for chunk in chunks) == 1_200
 
 
@@ -229,18 +239,25 @@ def test_both_ways_of_reading_agree(column: Column, cells: list[str], quoted: bo
     style: Style = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
     csv.writer(out, lineterminator="\n", quoting=style).writerows([["k", cell] for cell in cells])
     data, columns = out.getvalue().encode(), (Column("k", TEXT), column)
-    plain = (PLAIN, PLAIN)
-    quick = parsing.typed(data, COMMA, columns, plain)
-    slow = list(parsing.masked(data, COMMA, columns, plain, 1, 1))
+    shape = as_they_stand(columns)
+    quick = parsing.typed(data, COMMA, shape)
+    slow = list(parsing.masked(data, COMMA, shape, 1, 1))
     refused = [reject for part in slow for reject in part.rejects]
     if quick is None:
-        alone = [parsing.typed(line, COMMA, columns, plain) is None for line in lines(cells, style)]
+        alone = [parsing.typed(line, COMMA, shape) is None for line in lines(cells, style)]
         assert any(alone) or quoted or "0x" in out.getvalue().lower()
         assert all(alone[reject.row - 1] for reject in refused)
         return
     assert not refused
     stored = [value for part in slow for value in part.arrays[column.name].to_pylist()]
     assert repr(quick.arrays[column.name].to_pylist()) == repr(stored)
+
+
+def as_they_stand(columns: tuple[Column, ...], written: Format = PLAIN) -> Shape:
+    """A dataset of the file's own columns."""
+    specs = [ColumnSpec.model_construct(name=column.name) for column in columns]
+    fields = zip(columns, range(len(columns)), specs, strict=True)
+    return Shape(len(columns), tuple(Field(column, place, spec, written) for column, place, spec in fields))
 
 
 def lines(cells: list[str], style: Style) -> list[bytes]:

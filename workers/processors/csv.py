@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from service.domain.processor import Chunk, Processor, Work
+from service.domain.processor import Chunk, Cut, Processor, Work
 from service.domain.row_options import RowOptions
 
 
@@ -99,14 +99,22 @@ async def chunks(work: Work) -> AsyncIterator[Chunk]:
             None if asked.nulls is None else tuple(asked.nulls), asked.decimal, asked.thousands, asked.date_order
         ),
     )
-    for chunk in read(work, given):
+    for chunk in read(work, asked, given):
         yield chunk
+
+
+def cuts(work: Work, every: int) -> Iterator[Cut]:
+    """Places where the file can be cut, about `every` bytes apart."""
+    from workers.delimited import cuts
+
+    return cuts(work, every)
 
 
 processor = Processor(
     name="csv",
     title="CSV, TSV and other delimited text",
     chunks=chunks,
+    cuts=cuts,
     options=CsvOptions,
     queue="cpu",
     suffixes=(".csv", ".tsv", ".txt", ".tab", ".psv", ".gz", ".zip", ".zst", ".bz2", ".xz"),
