@@ -59,12 +59,15 @@ CREATE TABLE millrace.job (
     step text,
     is_required boolean DEFAULT true NOT NULL,
     due_at timestamp with time zone,
+    through bigint DEFAULT 0 NOT NULL,
+    is_shared boolean DEFAULT false NOT NULL,
     landed_in text,
     is_writing boolean DEFAULT false NOT NULL,
     noted bigint DEFAULT 0 NOT NULL,
     undone_by uuid,
     undone_at timestamp with time zone,
     undo_expired_at timestamp with time zone,
+    corrects_id uuid,
     widened jsonb DEFAULT '[]'::jsonb NOT NULL,
     CONSTRAINT every_row_is_accounted_for CHECK ((read = (((inserted + updated) + skipped) + rejected))),
     CONSTRAINT failures_say_why CHECK (((state <> 'failed'::text) OR (problem IS NOT NULL))),
@@ -424,6 +427,30 @@ $$;
 
 ALTER FUNCTION millrace.queue_position(waiting_id uuid) OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.show_all_rows() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+begin
+  new.through := greatest(
+    new.through,
+    coalesce((select max(first_row - 1 + read) from job_range where job_id = new.id), new.read)
+  );
+  if new.state = 'completed' then
+    delete from job_range where job_id = new.id;
+  end if;
+  return new;
+end
+$$;
+
+ALTER FUNCTION millrace.show_all_rows() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.spreadsheet_safe(given text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN CASE WHEN ((given ~ '^''*[=+@\t\r-]'::text) AND (given !~ '^[+-]([0-9]+([.,''][0-9]+)*|[.,][0-9]+)([eE][+-]?[0-9]+)?%?$'::text)) THEN (''''::text || given) ELSE given END;
+
+ALTER FUNCTION millrace.spreadsheet_safe(given text) OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.stop_writing() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -468,7 +495,8 @@ CREATE TABLE millrace.attempt (
     worker text NOT NULL,
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     ended_at timestamp with time zone,
-    result text
+    result text,
+    read_before bigint DEFAULT 0 NOT NULL
 );
 
 ALTER TABLE millrace.attempt OWNER TO millrace_worker;
@@ -516,6 +544,14 @@ ALTER TABLE millrace.event ALTER COLUMN no ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE millrace.file_header (
+    job_id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    names text[] NOT NULL
+);
+
+ALTER TABLE millrace.file_header OWNER TO millrace_worker;
 
 CREATE TABLE millrace.flow (
     id uuid NOT NULL,
@@ -585,6 +621,26 @@ ALTER TABLE millrace.job_end ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE millrace.job_range (
+    job_id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    ordinal integer NOT NULL,
+    first_row bigint NOT NULL,
+    cursor jsonb NOT NULL,
+    done bigint NOT NULL,
+    stop bigint,
+    read bigint DEFAULT 0 NOT NULL,
+    is_open boolean DEFAULT false NOT NULL,
+    is_done boolean DEFAULT false NOT NULL,
+    turn integer DEFAULT 0 NOT NULL,
+    worker text,
+    expires_at timestamp with time zone,
+    CONSTRAINT a_taken_range_is_leased CHECK (((worker IS NULL) = (expires_at IS NULL)))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE millrace.job_range OWNER TO millrace_worker;
 
 CREATE TABLE millrace.job_stat (
     account_id uuid NOT NULL,
@@ -669,7 +725,13 @@ CREATE TABLE millrace.reject (
     code text NOT NULL,
     message text NOT NULL,
     suggestion text NOT NULL,
-    raw text NOT NULL
+    raw text NOT NULL,
+    faults jsonb DEFAULT '[]'::jsonb NOT NULL,
+    cells text[],
+    cut boolean DEFAULT false NOT NULL,
+    closed_by uuid,
+    closed_at timestamp with time zone,
+    CONSTRAINT closed_rejects_say_when CHECK (((closed_by IS NULL) = (closed_at IS NULL)))
 );
 
 ALTER TABLE millrace.reject OWNER TO millrace_worker;
@@ -781,6 +843,9 @@ ALTER TABLE ONLY millrace.dependency
 ALTER TABLE ONLY millrace.event
     ADD CONSTRAINT event_pkey PRIMARY KEY (job_id, seq);
 
+ALTER TABLE ONLY millrace.file_header
+    ADD CONSTRAINT file_header_pkey PRIMARY KEY (job_id);
+
 ALTER TABLE ONLY millrace.flow_event
     ADD CONSTRAINT flow_event_pkey PRIMARY KEY (flow_id, seq);
 
@@ -801,6 +866,9 @@ ALTER TABLE ONLY millrace.job
 
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY millrace.job_range
+    ADD CONSTRAINT job_range_pkey PRIMARY KEY (job_id, ordinal);
 
 ALTER TABLE ONLY millrace.job_stat
     ADD CONSTRAINT job_stat_pkey PRIMARY KEY (account_id, hour, processor, state, outcome, run_class);
@@ -865,6 +933,8 @@ CREATE INDEX flow_event_account ON millrace.flow_event USING btree (account_id, 
 
 CREATE INDEX job_account ON millrace.job USING btree (account_id, id DESC);
 
+CREATE INDEX job_corrects ON millrace.job USING btree (corrects_id) WHERE (corrects_id IS NOT NULL);
+
 CREATE INDEX job_dataset ON millrace.job USING btree (dataset_id) WHERE (dataset_id IS NOT NULL);
 
 CREATE UNIQUE INDEX job_dedupe ON millrace.job USING btree (account_id, dedupe_key) WHERE ((dedupe_key IS NOT NULL) AND (state <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])));
@@ -877,6 +947,8 @@ CREATE INDEX job_lanes ON millrace.job USING btree (queue, priority, account_id,
 
 CREATE INDEX job_live ON millrace.job USING btree (account_id, id DESC) WHERE (finished_at IS NULL);
 
+CREATE INDEX job_range_left ON millrace.job_range USING btree (job_id, ordinal) WHERE (NOT is_done);
+
 CREATE INDEX job_undo ON millrace.job USING btree (finished_at) WHERE ((updated > 0) AND (undo_expired_at IS NULL));
 
 CREATE INDEX job_upload ON millrace.job USING btree (upload_id) WHERE (upload_id IS NOT NULL);
@@ -884,6 +956,8 @@ CREATE INDEX job_upload ON millrace.job USING btree (upload_id) WHERE (upload_id
 CREATE INDEX job_writing ON millrace.job USING btree (dataset_id) WHERE is_writing;
 
 CREATE INDEX kept_table_job ON millrace.kept_table USING btree (job_id);
+
+CREATE INDEX reject_closed_by ON millrace.reject USING btree (closed_by) WHERE (closed_by IS NOT NULL);
 
 CREATE INDEX schedule_account ON millrace.schedule USING btree (account_id, id DESC);
 
@@ -894,6 +968,8 @@ CREATE INDEX schedule_last_job ON millrace.schedule USING btree (last_job_id) WH
 CREATE INDEX schedule_upload ON millrace.schedule USING btree (((job ->> 'upload_id'::text)));
 
 CREATE INDEX upload_account ON millrace.upload USING btree (account_id, id DESC);
+
+CREATE INDEX upload_content ON millrace.upload USING btree (account_id, sha256);
 
 CREATE INDEX upload_kept ON millrace.upload USING btree (id) INCLUDE (created_at) WHERE (expired_at IS NULL);
 
@@ -906,6 +982,8 @@ CREATE TRIGGER job_end AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN (
 CREATE TRIGGER job_ended AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_needed AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.count_dependents();
 
 CREATE CONSTRAINT TRIGGER job_moves_flow AFTER UPDATE OF state ON millrace.job DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((new.flow_id IS NOT NULL) AND new.is_required AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.judge_flow();
+
+CREATE TRIGGER job_shows_all_rows BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((old.finished_at IS NULL) AND (new.finished_at IS NOT NULL))) EXECUTE FUNCTION millrace.show_all_rows();
 
 CREATE TRIGGER job_stops_writing BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_writing AND (new.finished_at IS NOT NULL))) EXECUTE FUNCTION millrace.stop_writing();
 
@@ -933,6 +1011,9 @@ ALTER TABLE ONLY millrace.dependency
 ALTER TABLE ONLY millrace.event
     ADD CONSTRAINT event_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY millrace.file_header
+    ADD CONSTRAINT file_header_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY millrace.flow
     ADD CONSTRAINT flow_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
 
@@ -946,6 +1027,9 @@ ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY millrace.job
+    ADD CONSTRAINT job_corrects_id_account_id_fkey FOREIGN KEY (corrects_id, account_id) REFERENCES millrace.job(id, account_id);
+
+ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_dataset_id_account_id_fkey FOREIGN KEY (dataset_id, account_id) REFERENCES millrace.dataset(id, account_id);
 
 ALTER TABLE ONLY millrace.job_end
@@ -953,6 +1037,9 @@ ALTER TABLE ONLY millrace.job_end
 
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_flow_id_account_id_fkey FOREIGN KEY (flow_id, account_id) REFERENCES millrace.flow(id, account_id);
+
+ALTER TABLE ONLY millrace.job_range
+    ADD CONSTRAINT job_range_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY millrace.job_stat
     ADD CONSTRAINT job_stat_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
@@ -971,6 +1058,9 @@ ALTER TABLE ONLY millrace.lease
 
 ALTER TABLE ONLY millrace.note
     ADD CONSTRAINT note_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY millrace.reject
+    ADD CONSTRAINT reject_closed_by_account_id_fkey FOREIGN KEY (closed_by, account_id) REFERENCES millrace.job(id, account_id);
 
 ALTER TABLE ONLY millrace.reject
     ADD CONSTRAINT reject_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
@@ -999,6 +1089,8 @@ ALTER TABLE millrace.dependency ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.event ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE millrace.file_header ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE millrace.flow ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.flow_event ENABLE ROW LEVEL SECURITY;
@@ -1008,6 +1100,8 @@ ALTER TABLE millrace.idempotency ENABLE ROW LEVEL SECURITY;
 ALTER TABLE millrace.job ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.job_end ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.job_range ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.job_stat ENABLE ROW LEVEL SECURITY;
 
@@ -1028,6 +1122,8 @@ CREATE POLICY own_account ON millrace.dataset TO millrace_api USING ((account_id
 CREATE POLICY own_account ON millrace.dependency TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_account ON millrace.event TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_account ON millrace.file_header TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_account ON millrace.flow TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
@@ -1093,6 +1189,10 @@ GRANT ALL ON FUNCTION millrace.queue_busy(named text) TO millrace_api;
 REVOKE ALL ON FUNCTION millrace.queue_position(waiting_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.queue_position(waiting_id uuid) TO millrace_api;
 
+REVOKE ALL ON FUNCTION millrace.show_all_rows() FROM PUBLIC;
+
+GRANT ALL ON FUNCTION millrace.spreadsheet_safe(given text) TO millrace_api;
+
 GRANT SELECT ON TABLE millrace.account TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.attempt TO millrace_api;
@@ -1104,6 +1204,8 @@ GRANT SELECT,INSERT ON TABLE millrace.dependency TO millrace_api;
 GRANT SELECT,INSERT ON TABLE millrace.event TO millrace_api;
 
 GRANT USAGE ON SEQUENCE millrace.event_no_seq TO millrace_api;
+
+GRANT SELECT ON TABLE millrace.file_header TO millrace_api;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE millrace.flow TO millrace_api;
 

@@ -1,7 +1,8 @@
 """How the rows of a job get into their dataset: added, matched by key, or into a table that takes its place at the end.
 
-`options_of` and `begin` once for an attempt, `shape` once its columns are known, then for each chunk, in its
-transaction, `bring` and, after the chunk before it is committed, `land`; `finish` in the one that completes the job.
+`options_of` and `begin` once for an attempt (`join` for who helps it), `shape` once its columns are known, then for
+each chunk, in its transaction, `bring` and, after the chunk before it is committed, `land`; `finish` in the one that
+completes the job.
 
 While a replace is under way, nobody else writes into its dataset, and it does not begin while somebody else does.
 """
@@ -9,20 +10,20 @@ While a replace is under way, nobody else writes into its dataset, and it does n
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from service.domain.dataset import Dataset, table_name
 from service.domain.errors import InputError, Occupied, Transient
 from service.domain.note import Note, NoteCode
 from service.domain.processor import RAW_LIMIT, Column, Processor, Reject
 from service.domain.row_options import RowOptions
-from service.store import claims, datasets, landings, merges, tables, undos
+from service.store import claims, datasets, landings, merges, rejects, tables, undos
 from service.store.claims import Claim
 from service.store.database import Connection, Database
 from service.store.landings import KeptTable, Stand
 from service.store.merges import Merged, Refused
-from workers.pieces import given
 
 MOST_REPEATS = 1_000
 """Notes of one chunk on rows that met another of their own file."""
@@ -61,6 +62,8 @@ class Landing:
         self.table = table
         self.is_ordered = bool(options.keys or keys)
         """Whether chunks must land in the order of the file: which row met which would hang on it otherwise."""
+        self.is_any_order = not self.is_ordered and options.mode == "append"
+        """Whether several may land at the same time, and in any order."""
         self._options = options
 
     async def shape(self, database: Database, columns: tuple[Column, ...], brought: Sequence[str] | None) -> None:
@@ -78,7 +81,9 @@ class Landing:
             else:
                 await self._shape_dataset(db, dataset, columns)
 
-    async def bring(self, db: Connection, columns: Sequence[Column], payload: list[bytes], rows: int) -> str | None:
+    async def bring(
+        self, db: Connection, columns: Sequence[Column], payload: AsyncIterator[bytes], rows: int
+    ) -> str | None:
         """Take a chunk's rows, a binary COPY stream in pieces; what `land` has to be told of them.
 
         Rows for a table without a key are at their place with that.
@@ -90,9 +95,9 @@ class Landing:
         if self._options.mode == "replace":
             table, keys = self.table, self._own_keys(keys)
         if keys is None:
-            await tables.copy_rows(db, table, columns, given(payload))
+            await tables.copy_rows(db, table, columns, payload)
             return None
-        await merges.stage(db, table, columns, given(payload))
+        await merges.stage(db, table, columns, payload)
         return table
 
     async def land(
@@ -189,6 +194,14 @@ async def begin(database: Database, claim: Claim, options: RowOptions) -> Landin
     return Landing(replace(claim, table_name=dataset.table_name, columns=dataset.columns), options, table, dataset.keys)
 
 
+async def join(database: Database, claim: Claim, options: RowOptions) -> Landing:
+    """Write along with the worker that runs the job and has begun; for rows that are added, and no others."""
+    assert claim.dataset_id is not None
+    async with database.transaction() as db:
+        table, keys = await datasets.landing_place(db, claim.dataset_id)
+    return Landing(claim, options, table, keys)
+
+
 async def finish(db: Connection, claim: Claim) -> None:
     """In the transaction that completes the job: from its commit on, readers see what a replace has loaded."""
     loaded = await landings.kept_table(db, claim.job_id, "loading")
@@ -207,6 +220,8 @@ async def take_back(db: Connection, claim: Claim) -> None:
     if claim.dataset_id is not None:
         await datasets.lock(db, claim.dataset_id)  # before the job, as everybody does
     stand = await landings.stand(db, claim)
+    if claim.corrects_id is not None:
+        await _refuse_again(db, claim, claim.corrects_id, stand)
     await claims.reset(db, claim)
     loading = await landings.kept_table(db, claim.job_id, "loading", "dropped")
     if loading is not None:
@@ -220,6 +235,15 @@ async def take_back(db: Connection, claim: Claim) -> None:
             )
         await undos.take_back(db, table, claim.job_id, stand.read)
     await landings.forget(db, claim.job_id)
+
+
+async def _refuse_again(db: Connection, claim: Claim, first_id: UUID, stand: Stand) -> None:
+    """The rows that a correction brought into another job's are rejects of that one once more."""
+    counts = await rejects.brought_in(db, claim.job_id)
+    for row in await rejects.reopen(db, claim.job_id):
+        if stand.landed_in is not None:
+            await undos.rows(db, stand.landed_in, first_id, row - 1, row)
+    await rejects.move_counts(db, first_id, counts, sign=-1)
 
 
 async def _await_turn(db: Connection, claim: Claim, options: RowOptions) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 import structlog
 
-from service.domain.dataset import columns_to_json
 from service.domain.errors import InputError, Transient
 from service.domain.job import Control, State
-from service.domain.processor import Processor, TooNarrow
+from service.domain.processor import PREVIEWS, Processor, TooNarrow
+from service.domain.tolerance import Tolerance
 from service.store import claims
 from service.store.claims import Claim, LeaseLost, Settlement
 from service.store.database import CLASHED, UNREACHABLE
-from workers import landing, outcome, references, retyping
-from workers.committer import Committer, Interrupted
+from workers import correcting, landing, outcome, previewing, references, requests, retyping, sharing
+from workers.committer import Committer, Divided, Interrupted, Pace
+from workers.landing import Landing
 from workers.tasks import work
 from workers.tools import Tools
 
@@ -51,6 +51,8 @@ class Run:
             except (Interrupted, asyncio.CancelledError):
                 settlement = await wished(self._tools, claim)
             await settle(self._tools, claim, settlement)
+            if claim.queue == PREVIEWS:
+                await previewing.clear(self._tools, claim)
         except (LeaseLost, Transient, *UNREACHABLE) as error:
             # With the database away the lease runs out, and another worker goes on.
             log.warning("job.not_settled", job_id=str(claim.job_id), epoch=claim.epoch, error=repr(error))
@@ -58,7 +60,7 @@ class Run:
 
 async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
     """Work on the job until its end; how it ended, whatever went wrong. Raises LeaseLost, Interrupted."""
-    committer = Committer(tools, claim)
+    pace = Pace()
     try:
         if claim.control in (Control.PAUSE, Control.CANCEL):
             raise Interrupted
@@ -68,14 +70,16 @@ async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
         processor = processor_of(tools, claim)
         if processor.run is not None:
             return await work(tools, claim, processor)
-        await read_file(tools, claim, processor, committer)
+        if claim.queue == PREVIEWS:
+            return await look(tools, claim, processor)
+        await read_file(tools, claim, processor, pace)
     except (LeaseLost, Interrupted):
         raise
     except TooNarrow as found:
         await retyping.start_over(tools.database, claim, found)
         return outcome.RELEASED
     except Exception as error:
-        settlement = outcome.of(error, claim.attempt, claim.retry, progressed=committer.rows > 0)
+        settlement = outcome.of(error, claim.attempt, claim.retry, progressed=pace.rows > 0)
         if settlement.problem and "incident" in settlement.problem:
             log.exception("job.broke", job_id=str(claim.job_id), incident=settlement.problem["incident"])
         return settlement
@@ -107,19 +111,61 @@ def processor_of(tools: Tools, claim: Claim) -> Processor:
     return processor
 
 
-async def read_file(tools: Tools, claim: Claim, processor: Processor, committer: Committer) -> None:
-    """Read on from the job's checkpoint to the end of its input, chunk by chunk."""
-    assert claim.upload_id is not None
-    path = tools.files.path(claim.upload_id)
-    if not path.exists():
+async def look(tools: Tools, claim: Claim, processor: Processor) -> Settlement:
+    """Do a preview."""
+    path = path_of(tools, claim)
+    order = requests.chunks(claim, path, tools.settings)
+    return await previewing.preview(tools, claim, processor, order, path)
+
+
+def path_of(tools: Tools, claim: Claim) -> Path:
+    """Where the job's file is. Raises InputError."""
+    path = None if claim.upload_id is None else tools.files.path(claim.upload_id)
+    if path is None or not path.exists():
         raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
+    return path
+
+
+async def read_file(tools: Tools, claim: Claim, processor: Processor, pace: Pace) -> None:
+    """Read on from the job's checkpoint to the end of its input: in order, or in ranges where others read as well."""
+    path = path_of(tools, claim)
+    await check_rejects(tools, claim, is_all=False)  # of the attempts before
     place = await landing.begin(tools.database, claim, landing.options_of(processor, claim))
     claim = place.claim
+    if claim.corrects_id is not None:
+        order = requests.chunks(claim, path, tools.settings) | await correcting.order(tools, claim)
+        async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
+            await correcting.commit_all(tools, claim, child)
+        return
+    if await sharing.has_ranges(tools, claim) or await read_in_order(tools, processor, place, path, pace):
+        await sharing.lead(tools, place, path, pace)
+    await check_rejects(tools, claim, is_all=True)
+
+
+async def read_in_order(tools: Tools, processor: Processor, place: Landing, path: Path, pace: Pace) -> bool:
+    """Read one chunk after the other, to the end or until others would read as well; whether it is that."""
+    claim = place.claim
+    committer = Committer(tools, claim, pace)
+    committer.divide_before = sharing.divide_before(tools, processor, place, path)
     widens = await retyping.permission(tools.database, claim)
-    order = request(claim, path.stat().st_size, tools.settings.chunk_bytes, widens)
-    async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
-        await committer.commit_all(child, place)
-        await committer.summarize()
+    order = requests.chunks(claim, path, tools.settings, widens=widens)
+    try:
+        async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
+            await committer.commit_all(child, place)
+            await committer.summarize()
+    except Divided:
+        await sharing.divide(tools, claim)
+        return True
+    return False
+
+
+async def check_rejects(tools: Tools, claim: Claim, *, is_all: bool) -> None:
+    """Stop a job that has refused more rows than its options allow. Raises InputError, LeaseLost."""
+    if (tolerance := Tolerance.of(claim.options)) == Tolerance():
+        return
+    async with tools.database.connection() as db:
+        read, rejected = await claims.rows_so_far(db, claim)
+    tolerance.check(read, rejected, is_all=is_all)
 
 
 async def settle(tools: Tools, claim: Claim, settlement: Settlement) -> None:
@@ -158,17 +204,3 @@ async def record(tools: Tools, claim: Claim, settlement: Settlement) -> Settleme
             raise LeaseLost
     await tools.settler.tell([claim], settled)
     return settlement
-
-
-def request(claim: Claim, total: int, chunk_bytes: int, widens: Mapping[str, Any] | None = None) -> dict[str, object]:
-    """What the child is asked to do."""
-    return {
-        "processor": claim.processor,
-        "job_id": str(claim.job_id),
-        "total": total,
-        "options": claim.options,
-        "cursor": claim.cursor,
-        "columns": None if claim.columns is None else columns_to_json(claim.columns),
-        "chunk_bytes": chunk_bytes,
-        "widens": widens,
-    }

@@ -7,6 +7,7 @@ import asyncio
 from service.bus import CONTROLS, Bus
 from service.config import Settings
 from service.dispatch import Dispatch, open_redis
+from service.domain.processor import PREVIEWS
 from service.files.local import LocalFiles
 from service.store.database import WORKER_ROLE, open_database
 from workers.duties import DUTIES
@@ -17,7 +18,7 @@ from workers.settler import Settler
 from workers.tickets import read_tickets
 from workers.tools import Tools
 
-CONNECTIONS_A_SLOT = 2
+CONNECTIONS_A_CHILD = 2
 """One chunk is copied while the one before it is committed."""
 
 SPARE_CONNECTIONS = 3
@@ -27,12 +28,14 @@ SPARE_CONNECTIONS = 3
 async def work(settings: Settings) -> None:
     """Take and run jobs until cancelled. The database must be migrated."""
     processors = discover()
-    queues = sorted({processor.queue for processor in processors.values()})
+    queues = sorted({processor.queue for processor in processors.values()} | {PREVIEWS})
     async with (
         open_database(
             settings.database_url,
             role=WORKER_ROLE,
-            connections=CONNECTIONS_A_SLOT * settings.worker_slots + SPARE_CONNECTIONS + len(DUTIES),
+            connections=CONNECTIONS_A_CHILD * settings.children * settings.worker_slots
+            + SPARE_CONNECTIONS
+            + len(DUTIES),
             name="millrace worker",
         ) as database,
         open_redis(settings.redis_url) as redis,

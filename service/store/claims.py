@@ -49,6 +49,8 @@ class Claim:
     control: Control | None
     table_name: str | None
     columns: tuple[Column, ...] | None
+    queue: str
+    corrects_id: UUID | None
 
     @property
     def changed(self) -> Changed:
@@ -87,7 +89,7 @@ async def claim(
     """
     if await db.fetchrow(_SQL["lock_claims"], queue) is None:
         return []
-    return [_claim(row) for row in await db.fetch(_SQL["claim"], queue, worker, lease_s, most, ageing_s)]
+    return [of_row(row) for row in await db.fetch(_SQL["claim"], queue, worker, lease_s, most, ageing_s)]
 
 
 async def advance(
@@ -109,6 +111,14 @@ async def advance(
     if row is None:
         raise LeaseLost
     return _control(row)
+
+
+async def rows_so_far(db: Connection, claim: Claim) -> tuple[int, int]:
+    """The rows that a job which we run has read, and refused of them. Raises LeaseLost."""
+    row = await db.fetchrow(_SQL["rows_so_far"], claim.job_id, claim.epoch)
+    if row is None:
+        raise LeaseLost
+    return row["read"], row["rejected"]
 
 
 async def report(
@@ -204,7 +214,8 @@ async def promote(db: Connection, problem: Mapping[str, str]) -> tuple[list[Chan
     return [(row["id"], row["account_id"]) for row in rows], any(row["is_needed"] for row in rows)
 
 
-def _claim(row: Record) -> Claim:
+def of_row(row: Record) -> Claim:
+    """A claim from the columns that `claim` returns."""
     given = dict(row)
     columns = given.pop("columns")
     return Claim(

@@ -49,13 +49,14 @@ set table_name = $2, columns = $3, keys = $4
 where id = $1;
 
 -- name: filled_by
-select job.id, job.read
+select job.id, job.through as read  -- behind a gap that is still to be filled, nothing is shown
 from job
 join dataset on dataset.id = job.dataset_id
 where job.dataset_id = $1
   and job.inserted + job.updated > 0
   and coalesce(job.landed_in, dataset.table_name) = dataset.table_name  -- a replace fills another one, until it is shown
   and job.undone_at is null
+  and job.corrects_id is null  -- its rows are those of the job that it corrects
   and ($2::uuid is null or job.id >= $2)
 order by job.id;
 
