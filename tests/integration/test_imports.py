@@ -119,7 +119,7 @@ async def test_a_second_import_into_a_dataset_appends(service: Service) -> None:
 
 
 async def test_two_first_imports_into_one_dataset_at_once_both_end_well(service: Service) -> None:
-    jobs = [await post_import(service.client, b"a,b\n1,x\n2,y\n", "raced") for _ in range(2)]
+    jobs = [await post_import(service.client, b"a,b\n1,x\n2,y\n", "raced", again="true") for _ in range(2)]
     ended = [await settled(service.client, job) for job in jobs]
     assert [job["state"] for job in ended] == ["completed", "completed"]
     assert len(await rows_of(service.client, "raced")) == 4
