@@ -245,14 +245,13 @@ async def write(
 async def _check_duplicate(
     db: Connection, caller: Caller, prepared: Prepared, dataset_id: UUID, stored: Upload, content: bytes
 ) -> None:
-    """Offer the job that has brought this content in before. To name the very same upload again is a wish to rerun it.
+    """Offer the job that has added this content before. To name the very same upload again is a wish to rerun it.
 
-    Raises Duplicate. What was asked for under a key that is taken, or for later, is not looked at.
+    An upsert or a replace may be repeated without harm, and is. Raises Duplicate.
     """
     asked, key = prepared.asked, prepared.asked.idempotency_key
-    if asked.again or asked.after or asked.run_at is not None:
-        return
-    if asked.dedupe_key is not None and await jobs.live(db, caller.account_id, asked.dedupe_key) is not None:
+    is_meant = asked.again or asked.after or asked.run_at is not None or asked.dedupe_key is not None
+    if is_meant or asked.options.get("mode", "append") != "append":
         return
     named = None if key is None else (key, fingerprint(asked, content))
     if named is not None and (made := await jobs.remembered(db, caller.account_id, *named)) is not None:

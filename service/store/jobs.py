@@ -140,12 +140,6 @@ async def lock_flow(db: Connection, flow_id: UUID) -> None:
     await db.execute(_SQL["lock_flow"], flow_id)
 
 
-async def live(db: Connection, account_id: UUID, dedupe_key: str) -> UUID | None:
-    """The job with this key that has not ended."""
-    found: UUID | None = await db.fetchval(_SQL["live"], account_id, dedupe_key)
-    return found
-
-
 async def same_import(
     db: Connection, upload: Upload, processor: str, dataset_id: UUID, options: Mapping[str, Any]
 ) -> UUID | None:
