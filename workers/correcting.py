@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from service.store.rejects import Counts
 from workers import landing
 from workers.committer import DEADLINE_S, Interrupted, reject_of
 from workers.frames import Frame
-from workers.pieces import given
+from workers.pieces import Payload
 from workers.sandbox import Sandbox
 from workers.tools import Tools
 
@@ -60,7 +60,7 @@ async def order(tools: Tools, claim: Claim) -> dict[str, object]:
 async def commit_all(tools: Tools, claim: Claim, child: Sandbox) -> None:
     """Commit every chunk until the child's end. Raises LeaseLost, Interrupted, or what child or database raises."""
     async for frame in child.frames():
-        payload = [data async for data in child.payload()] if frame.fields["inserted"] else []
+        payload = await child.payload(frame)
         async with asyncio.timeout(DEADLINE_S), tools.database.transaction() as db:
             control = await _commit(db, claim, frame, payload)
         await tools.bus.notify(claim.changed)
@@ -68,14 +68,17 @@ async def commit_all(tools: Tools, claim: Claim, child: Sandbox) -> None:
             raise Interrupted
 
 
-async def _commit(db: Connection, claim: Claim, frame: Frame, payload: list[bytes]) -> object:
+async def _commit(db: Connection, claim: Claim, frame: Frame, payload: Payload) -> object:
     assert claim.corrects_id is not None
     assert claim.table_name is not None
     assert claim.dataset_id is not None
     fields = frame.fields
     place = await datasets.merging_place(db, claim.dataset_id)  # before rejects and jobs, as everybody does
     columns = columns_from_json(fields["columns"])
-    sent = await _staged(db, columns, payload)
+    try:
+        sent = await _staged(db, columns, payload.over(db)) if fields["inserted"] else []
+    finally:
+        payload.free()
     bad = [_returned(reject_of(told)) for told in fields["rejects"]]
     numbers = sorted({row.original for row in sent} | {original for original, _ in bad if original is not None})
     still_open = await rejects.lock_open(db, claim.corrects_id, numbers)
@@ -126,10 +129,8 @@ async def _landed(
     return await merges.merge(db, table, claim.corrects_id, columns, keys, names, on_conflict, 0)
 
 
-async def _staged(db: Connection, columns: Sequence[Column], payload: list[bytes]) -> list[Sent]:
-    if not payload:
-        return []
-    rows = await stages.stage(db, columns[len(correction.BESIDE) :], correction.BESIDE, given(payload))
+async def _staged(db: Connection, columns: Sequence[Column], payload: AsyncIterator[bytes]) -> list[Sent]:
+    rows = await stages.stage(db, columns[len(correction.BESIDE) :], correction.BESIDE, payload)
     return [Sent(row["_row"], row["_line"], row["_original"], json.loads(row["_cells"])) for row in rows]
 
 

@@ -9,7 +9,7 @@ from itertools import repeat
 import pyarrow as pa
 
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Column, Cursor, Work
+from service.domain.processor import Chunk, Column, Cursor, Cut, Work
 from service.domain.row_options import RowOptions
 from workers import formats, numbering
 from workers.columns import column_names
@@ -18,10 +18,10 @@ from workers.dialect import Dialect
 from workers.explaining import explained
 from workers.formats import PLAIN, Format
 from workers.mapping import Names
-from workers.numbering import PIECE_LINES, Part, Place
+from workers.numbering import CUT_BYTES, PIECE_LINES, Part, Place
 from workers.parsing import fields, masked, strings, typed
 from workers.planning import Sampled, plan
-from workers.records import Block, Records, blocks, boundary, line_count, pieces, records
+from workers.records import Block, Records, blocks, boundary, count, line_count, pieces, records
 from workers.shaping import Shape
 from workers.widening import Watch
 
@@ -66,6 +66,14 @@ def read(work: Work, options: RowOptions, delimiter: str | None, has_header: boo
         empty = numbering.chunk(Part(0, 0, {}), place.row, layout.dataset, place, place.offset, extra)
         evidence = explained(layout.file, layout.shape, layout.dialect) if work.explains else None
         yield replace(empty, header=header, brings=brings, evidence=evidence)
+
+
+def cuts(work: Work, every: int) -> Iterator[Cut]:
+    """Where the file behind the work's cursor can be cut."""
+    if work.cursor:
+        place, dialect = numbering.place_of(work.cursor), Dialect.loaded(str(work.cursor["dialect"]))
+        found = blocks(work.source, place.offset, dialect, repeat(min(CUT_BYTES, every)))
+        yield from numbering.cuts(found, place, every, lambda data: count(data, dialect), work.cursor)
 
 
 def _parts(block: Block, place: Place, layout: Layout, watch: Watch | None) -> Iterator[Part]:

@@ -13,16 +13,16 @@ import numpy as np
 import pyarrow as pa
 
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Column, ColumnType, Cursor, Fault, Work
+from service.domain.processor import Chunk, Column, ColumnType, Cursor, Cut, Fault, Work
 from service.domain.row_options import RowOptions
 from workers import numbering
 from workers.columns import COLUMN_LIMIT, column_names, infer
 from workers.detection import start_of_text
 from workers.explaining import explained
 from workers.mapping import Names
-from workers.numbering import Part, Place, readable
+from workers.numbering import CUT_BYTES, Part, Place, readable
 from workers.planning import Sampled, plan
-from workers.records import Block, blocks, line_count, pieces, records
+from workers.records import Block, blocks, count, line_count, pieces, records
 from workers.shaping import Shape
 from workers.widening import Watch
 
@@ -71,6 +71,14 @@ def read(work: Work, options: RowOptions) -> Iterator[Chunk]:
             yield replace(last, header=header, brings=brings, evidence=evidence)
             evidence = None
         place = numbering.behind(block, place, last)
+
+
+def cuts(work: Work, every: int) -> Iterator[Cut]:
+    """Where the file behind the work's cursor can be cut."""
+    if work.cursor:
+        place = numbering.place_of(work.cursor)
+        found = blocks(work.source, place.offset, None, repeat(min(CUT_BYTES, every)))
+        yield from numbering.cuts(found, place, every, lambda data: count(data, None), work.cursor)
 
 
 def _resumed(work: Work, options: RowOptions, cursor: Cursor) -> Layout:

@@ -137,6 +137,15 @@ def records(data: bytes, dialect: Dialect | None) -> Records:
     return Records(starts, ends, np.searchsorted(breaks, starts), widths)
 
 
+def count(data: bytes, dialect: Dialect | None) -> int:
+    """How many records there are in a block that starts where a record starts."""
+    marks = [mark for mark in (dialect.quote, dialect.escape, dialect.comment) if mark] if dialect else []
+    if b"\r" in data or b"\n\n" in data or data.startswith(b"\n") or any(mark.encode() in data for mark in marks):
+        return len(records(data, dialect))
+    newlines = np.frombuffer(data, np.uint8) == _NEWLINE
+    return int(np.count_nonzero(newlines)) + (len(data) > 0 and not data.endswith(b"\n"))
+
+
 def line_count(data: bytes) -> int:
     """Physical line ends: \\n, \\r\\n, and \\r alone."""
     count = data.count(b"\n")

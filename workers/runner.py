@@ -9,16 +9,16 @@ from pathlib import Path
 
 import structlog
 
-from service.domain.dataset import columns_to_json
 from service.domain.errors import InputError, Transient
 from service.domain.job import Control, State
-from service.domain.processor import PREVIEWS, Processor
+from service.domain.processor import PREVIEWS, Processor, TooNarrow
 from service.domain.tolerance import Tolerance
 from service.store import claims
 from service.store.claims import Claim, LeaseLost, Settlement
 from service.store.database import CLASHED, UNREACHABLE
-from workers import correcting, landing, outcome, previewing, references
-from workers.committer import Committer, Interrupted
+from workers import correcting, landing, outcome, previewing, references, requests, retyping, sharing
+from workers.committer import Committer, Divided, Interrupted, Pace
+from workers.landing import Landing
 from workers.tasks import work
 from workers.tools import Tools
 
@@ -60,7 +60,7 @@ class Run:
 
 async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
     """Work on the job until its end; how it ended, whatever went wrong. Raises LeaseLost, Interrupted."""
-    committer = Committer(tools, claim)
+    pace = Pace()
     try:
         if claim.control in (Control.PAUSE, Control.CANCEL):
             raise Interrupted
@@ -72,11 +72,14 @@ async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
             return await work(tools, claim, processor)
         if claim.queue == PREVIEWS:
             return await look(tools, claim, processor)
-        await read_file(tools, claim, processor, committer)
+        await read_file(tools, claim, processor, pace)
     except (LeaseLost, Interrupted):
         raise
+    except TooNarrow as found:
+        await retyping.start_over(tools.database, claim, found)
+        return outcome.RELEASED
     except Exception as error:
-        settlement = outcome.of(error, claim.attempt, claim.retry, progressed=committer.rows > 0)
+        settlement = outcome.of(error, claim.attempt, claim.retry, progressed=pace.rows > 0)
         if settlement.problem and "incident" in settlement.problem:
             log.exception("job.broke", job_id=str(claim.job_id), incident=settlement.problem["incident"])
         return settlement
@@ -111,7 +114,7 @@ def processor_of(tools: Tools, claim: Claim) -> Processor:
 async def look(tools: Tools, claim: Claim, processor: Processor) -> Settlement:
     """Do a preview."""
     path = path_of(tools, claim)
-    order = request(claim, path.stat().st_size, tools.settings.chunk_bytes)
+    order = requests.chunks(claim, path, tools.settings)
     return await previewing.preview(tools, claim, processor, order, path)
 
 
@@ -123,22 +126,37 @@ def path_of(tools: Tools, claim: Claim) -> Path:
     return path
 
 
-async def read_file(tools: Tools, claim: Claim, processor: Processor, committer: Committer) -> None:
-    """Read on from the job's checkpoint to the end of its input, chunk by chunk."""
+async def read_file(tools: Tools, claim: Claim, processor: Processor, pace: Pace) -> None:
+    """Read on from the job's checkpoint to the end of its input: in order, or in ranges where others read as well."""
     path = path_of(tools, claim)
     await check_rejects(tools, claim, is_all=False)  # of the attempts before
     place = await landing.begin(tools.database, claim, landing.options_of(processor, claim))
     claim = place.claim
-    order = request(claim, path.stat().st_size, tools.settings.chunk_bytes)
     if claim.corrects_id is not None:
-        order |= await correcting.order(tools, claim)
+        order = requests.chunks(claim, path, tools.settings) | await correcting.order(tools, claim)
         async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
             await correcting.commit_all(tools, claim, child)
         return
-    async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
-        await committer.commit_all(child, place)
-        await committer.summarize()
+    if await sharing.has_ranges(tools, claim) or await read_in_order(tools, processor, place, path, pace):
+        await sharing.lead(tools, place, path, pace)
     await check_rejects(tools, claim, is_all=True)
+
+
+async def read_in_order(tools: Tools, processor: Processor, place: Landing, path: Path, pace: Pace) -> bool:
+    """Read one chunk after the other, to the end or until others would read as well; whether it is that."""
+    claim = place.claim
+    committer = Committer(tools, claim, pace)
+    committer.divide_before = sharing.divide_before(tools, processor, place, path)
+    widens = await retyping.permission(tools.database, claim)
+    order = requests.chunks(claim, path, tools.settings, widens=widens)
+    try:
+        async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
+            await committer.commit_all(child, place)
+            await committer.summarize()
+    except Divided:
+        await sharing.divide(tools, claim)
+        return True
+    return False
 
 
 async def check_rejects(tools: Tools, claim: Claim, *, is_all: bool) -> None:
@@ -186,16 +204,3 @@ async def record(tools: Tools, claim: Claim, settlement: Settlement) -> Settleme
             raise LeaseLost
     await tools.settler.tell([claim], settled)
     return settlement
-
-
-def request(claim: Claim, total: int, chunk_bytes: int) -> dict[str, object]:
-    """What the child is asked to do."""
-    return {
-        "processor": claim.processor,
-        "job_id": str(claim.job_id),
-        "total": total,
-        "options": claim.options,
-        "cursor": claim.cursor,
-        "columns": None if claim.columns is None else columns_to_json(claim.columns),
-        "chunk_bytes": chunk_bytes,
-    }

@@ -11,7 +11,7 @@ await there, never compute for long. It is resumed with the cursor of its last s
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
@@ -173,6 +173,18 @@ class Work:
     explains: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where an input can be cut in two: a record starts at byte `offset`, its number is `row`, `cursor` stands there.
+
+    What is read up to there and what is read from there must be what is read in one go, numbers included.
+    """
+
+    offset: int
+    row: int
+    cursor: Cursor
+
+
 ExportFormat = Literal["csv", "ndjson", "parquet"]
 
 MEDIA_TYPES: Mapping[ExportFormat, str] = {
@@ -253,13 +265,16 @@ class NoOptions(BaseModel):
 class Processor:
     """A registered processor. `name` is the word in URLs and must equal the module's name.
 
-    Either `chunks` reads a file into a dataset, or `run` works without a file.
+    Either `chunks` reads a file into a dataset, or `run` works without a file. A file that can be read from several
+    places at once has `cuts` as well: such places behind the work's cursor, about so many bytes apart, in order. Work
+    on the part before a place then gets a source that ends there.
     """
 
     name: str
     title: str
     chunks: Callable[[Work], AsyncIterator[Chunk]] | None = None
     run: Callable[[Task], AsyncGenerator[Report, None]] | None = None
+    cuts: Callable[[Work, int], Iterable[Cut]] | None = None
     options: type[BaseModel] = NoOptions
     queue: str = "cpu"
     unit: str = "bytes"
