@@ -59,6 +59,12 @@ CREATE TABLE millrace.job (
     step text,
     is_required boolean DEFAULT true NOT NULL,
     due_at timestamp with time zone,
+    landed_in text,
+    is_writing boolean DEFAULT false NOT NULL,
+    noted bigint DEFAULT 0 NOT NULL,
+    undone_by uuid,
+    undone_at timestamp with time zone,
+    undo_expired_at timestamp with time zone,
     CONSTRAINT every_row_is_accounted_for CHECK ((read = (((inserted + updated) + skipped) + rejected))),
     CONSTRAINT failures_say_why CHECK (((state <> 'failed'::text) OR (problem IS NOT NULL))),
     CONSTRAINT final_states_have_an_end CHECK (((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
@@ -417,6 +423,17 @@ $$;
 
 ALTER FUNCTION millrace.queue_position(waiting_id uuid) OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.stop_writing() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  new.is_writing := false;
+  return new;
+end
+$$;
+
+ALTER FUNCTION millrace.stop_writing() OWNER TO millrace_worker;
+
 CREATE TABLE millrace.account (
     id uuid NOT NULL,
     name text NOT NULL,
@@ -461,7 +478,9 @@ CREATE TABLE millrace.dataset (
     name text NOT NULL,
     table_name text NOT NULL,
     columns jsonb,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    keys text[],
+    removed_at timestamp with time zone
 );
 
 ALTER TABLE millrace.dataset OWNER TO millrace_worker;
@@ -592,6 +611,20 @@ CREATE TABLE millrace.job_transition (
 
 ALTER TABLE millrace.job_transition OWNER TO millrace_worker;
 
+CREATE TABLE millrace.kept_table (
+    name text NOT NULL,
+    account_id uuid NOT NULL,
+    dataset_id uuid NOT NULL,
+    kind text NOT NULL,
+    job_id uuid,
+    columns jsonb NOT NULL,
+    keys text[],
+    since timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT kept_table_kind_check CHECK ((kind = ANY (ARRAY['loading'::text, 'former'::text, 'dropped'::text])))
+);
+
+ALTER TABLE millrace.kept_table OWNER TO millrace_worker;
+
 CREATE TABLE millrace.lease (
     job_id uuid NOT NULL,
     account_id uuid NOT NULL,
@@ -611,6 +644,19 @@ CREATE TABLE millrace.migration (
 );
 
 ALTER TABLE millrace.migration OWNER TO millrace_worker;
+
+CREATE TABLE millrace.note (
+    job_id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    "row" bigint NOT NULL,
+    code text NOT NULL,
+    other_job uuid,
+    other_row bigint,
+    keys jsonb NOT NULL,
+    CONSTRAINT note_code_check CHECK ((code = ANY (ARRAY['duplicate_in_file'::text, 'edited_since'::text])))
+);
+
+ALTER TABLE millrace.note OWNER TO millrace_worker;
 
 CREATE TABLE millrace.reject (
     job_id uuid NOT NULL,
@@ -719,9 +765,6 @@ ALTER TABLE ONLY millrace.attempt
     ADD CONSTRAINT attempt_pkey PRIMARY KEY (job_id, epoch);
 
 ALTER TABLE ONLY millrace.dataset
-    ADD CONSTRAINT dataset_account_id_name_key UNIQUE (account_id, name);
-
-ALTER TABLE ONLY millrace.dataset
     ADD CONSTRAINT dataset_id_account_id_key UNIQUE (id, account_id);
 
 ALTER TABLE ONLY millrace.dataset
@@ -763,11 +806,17 @@ ALTER TABLE ONLY millrace.job_stat
 ALTER TABLE ONLY millrace.job_transition
     ADD CONSTRAINT job_transition_pkey PRIMARY KEY (from_state, to_state);
 
+ALTER TABLE ONLY millrace.kept_table
+    ADD CONSTRAINT kept_table_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY millrace.lease
     ADD CONSTRAINT lease_pkey PRIMARY KEY (job_id);
 
 ALTER TABLE ONLY millrace.migration
     ADD CONSTRAINT migration_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY millrace.note
+    ADD CONSTRAINT note_pkey PRIMARY KEY (job_id, "row");
 
 ALTER TABLE ONLY millrace.reject
     ADD CONSTRAINT reject_pkey PRIMARY KEY (job_id, "row");
@@ -802,6 +851,8 @@ ALTER TABLE ONLY millrace.upload
 ALTER TABLE ONLY millrace.upload
     ADD CONSTRAINT upload_pkey PRIMARY KEY (id);
 
+CREATE UNIQUE INDEX dataset_name ON millrace.dataset USING btree (account_id, name) WHERE (removed_at IS NULL);
+
 CREATE INDEX dependency_needs ON millrace.dependency USING btree (needs_id);
 
 CREATE INDEX event_account ON millrace.event USING btree (account_id, tx, no);
@@ -824,7 +875,13 @@ CREATE INDEX job_lanes ON millrace.job USING btree (queue, priority, account_id,
 
 CREATE INDEX job_live ON millrace.job USING btree (account_id, id DESC) WHERE (finished_at IS NULL);
 
+CREATE INDEX job_undo ON millrace.job USING btree (finished_at) WHERE ((updated > 0) AND (undo_expired_at IS NULL));
+
 CREATE INDEX job_upload ON millrace.job USING btree (upload_id) WHERE (upload_id IS NOT NULL);
+
+CREATE INDEX job_writing ON millrace.job USING btree (dataset_id) WHERE is_writing;
+
+CREATE INDEX kept_table_job ON millrace.kept_table USING btree (job_id);
 
 CREATE INDEX schedule_account ON millrace.schedule USING btree (account_id, id DESC);
 
@@ -847,6 +904,8 @@ CREATE TRIGGER job_end AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN (
 CREATE TRIGGER job_ended AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_needed AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.count_dependents();
 
 CREATE CONSTRAINT TRIGGER job_moves_flow AFTER UPDATE OF state ON millrace.job DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((new.flow_id IS NOT NULL) AND new.is_required AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.judge_flow();
+
+CREATE TRIGGER job_stops_writing BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_writing AND (new.finished_at IS NOT NULL))) EXECUTE FUNCTION millrace.stop_writing();
 
 CREATE TRIGGER job_transition BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((old.state IS DISTINCT FROM new.state) AND (NOT ((old.state = 'queued'::text) AND (new.state = 'running'::text))) AND (NOT ((old.state = 'running'::text) AND (new.state = 'completed'::text))))) EXECUTE FUNCTION millrace.check_job_transition();
 
@@ -897,10 +956,19 @@ ALTER TABLE ONLY millrace.job_stat
     ADD CONSTRAINT job_stat_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY millrace.job
+    ADD CONSTRAINT job_undone_by_account_id_fkey FOREIGN KEY (undone_by, account_id) REFERENCES millrace.job(id, account_id);
+
+ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_upload_id_account_id_fkey FOREIGN KEY (upload_id, account_id) REFERENCES millrace.upload(id, account_id);
+
+ALTER TABLE ONLY millrace.kept_table
+    ADD CONSTRAINT kept_table_dataset_id_account_id_fkey FOREIGN KEY (dataset_id, account_id) REFERENCES millrace.dataset(id, account_id);
 
 ALTER TABLE ONLY millrace.lease
     ADD CONSTRAINT lease_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY millrace.note
+    ADD CONSTRAINT note_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY millrace.reject
     ADD CONSTRAINT reject_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
@@ -941,7 +1009,11 @@ ALTER TABLE millrace.job_end ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.job_stat ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE millrace.kept_table ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE millrace.lease ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.note ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY own_account ON millrace.account TO millrace_api USING ((id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
@@ -967,7 +1039,11 @@ CREATE POLICY own_account ON millrace.job_end TO millrace_api USING ((account_id
 
 CREATE POLICY own_account ON millrace.job_stat TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
+CREATE POLICY own_account ON millrace.kept_table TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
 CREATE POLICY own_account ON millrace.lease TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_account ON millrace.note TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_account ON millrace.reject TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
@@ -1019,7 +1095,7 @@ GRANT SELECT ON TABLE millrace.account TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.attempt TO millrace_api;
 
-GRANT SELECT,INSERT ON TABLE millrace.dataset TO millrace_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE millrace.dataset TO millrace_api;
 
 GRANT SELECT,INSERT ON TABLE millrace.dependency TO millrace_api;
 
@@ -1037,7 +1113,11 @@ GRANT SELECT ON TABLE millrace.job_stat TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.job_transition TO millrace_api;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE millrace.kept_table TO millrace_api;
+
 GRANT SELECT ON TABLE millrace.lease TO millrace_api;
+
+GRANT SELECT ON TABLE millrace.note TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.reject TO millrace_api;
 

@@ -19,6 +19,7 @@ QUERY_PARAMETERS = {
     "/v1/jobs/{id}/events": ("after",),
     "/v1/events": ("after", "type"),
     "/v1/jobs/{id}/rejects": ("limit", "cursor"),
+    "/v1/jobs/{id}/notes": ("limit", "cursor"),
     "/v1/jobs/{id}/attempts": ("limit", "cursor"),
     "/v1/schedules": ("limit", "cursor"),
     "/v1/flows": ("state", "limit", "cursor"),
@@ -28,6 +29,7 @@ QUERY_PARAMETERS = {
     "/v1/datasets": ("limit", "cursor"),
     "/v1/datasets/{name}/rows": ("limit", "cursor"),
     "/v1/datasets/{name}/export": ("format",),
+    "/v1/datasets/{name}/diff": ("with", "keys", "limit", "cursor"),
     "/v1/stats": ("from", "to", "by"),
 }
 BODIES = {
@@ -35,6 +37,7 @@ BODIES = {
     ("/v1/flows", "POST"): "FlowBody",
     ("/v1/schedules", "POST"): "ScheduleBody",
     ("/v1/schedules/{id}", "PATCH"): "ScheduleChange",
+    ("/v1/datasets/{name}/swap", "POST"): "SwapBody",
 }
 WAITING = {
     ("/v1/imports", "POST"),
@@ -52,9 +55,10 @@ async def document(request: Request) -> JSONResponse:
     from service.api.flows import FlowBody  # the table of routes imports all of us
     from service.api.jobs import JobBody
     from service.api.schedules import ScheduleBody, ScheduleChange
+    from service.api.versions import SwapBody
 
     _, schemas = models_json_schema(
-        [(body, "validation") for body in (JobBody, FlowBody, ScheduleBody, ScheduleChange)],
+        [(body, "validation") for body in (JobBody, FlowBody, ScheduleBody, ScheduleChange, SwapBody)],
         ref_template="#/components/schemas/{model}",
     )
     paths: dict[str, Any] = {}

@@ -21,7 +21,7 @@ from service.store.database import Connection
 from service.store.queries import load
 from service.store.tables import quoted
 
-_SQL = load("merge")
+_SQL = load("merge", "templates")
 _UNDO = load("undo")
 
 WHOLE_TIMEOUT_S = 3600
