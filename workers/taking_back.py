@@ -16,7 +16,7 @@ from service.store import datasets, landings, undos
 from service.store.claims import Claim
 from service.store.database import Connection, Database
 
-ROWS = 50_000
+ROWS = 20_000
 """Rows of a job that one step looks at."""
 
 Counts = dict[str, int]

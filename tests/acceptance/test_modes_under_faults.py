@@ -13,9 +13,9 @@ from tests.acceptance.test_worker_faults import Fleet
 from tests.conftest import StartService
 from tests.running import Json, Service, eventually, imported, post_import, settled, superuser
 
-STORED, BROUGHT = 60_000, 160_000
+STORED, BROUGHT = 40_000, 80_000
 LEASE_S = 2.0
-CHUNK_BYTES = 4096  # so that the import outlasts its faults
+CHUNK_BYTES = 8192  # so that the import outlasts its faults
 UPSERT = {"mode": "upsert", "keys": "id"}
 
 
@@ -90,11 +90,11 @@ async def test_kills_in_an_upsert_and_in_its_undo_change_nothing_of_their_outcom
         seen.append(await stored(service, dataset))
     jobs = []
     for dataset, seen in (("calm", calm), ("troubled", troubled)):
-        job = await post_import(service.client, people(30_000, 30_000 + BROUGHT, 5), dataset, **UPSERT)
+        job = await post_import(service.client, people(20_000, 20_000 + BROUGHT, 5), dataset, **UPSERT)
         jobs.append(
             await settled(service.client, job, timeout_s=120)
             if dataset == "calm"
-            else await under_kills(service, fleet, job, 8)
+            else await under_kills(service, fleet, job, 5)
         )
         seen.append(await stored(service, dataset))
     assert [job["state"] for job in jobs] == ["completed", "completed"]
@@ -102,7 +102,7 @@ async def test_kills_in_an_upsert_and_in_its_undo_change_nothing_of_their_outcom
     assert jobs[1]["notes"] == jobs[0]["notes"] == BROUGHT // 100
 
     undo = (await service.client.post(jobs[1]["links"]["undo"])).json()
-    undo = await under_kills(service, fleet, undo, 3)
+    undo = await under_kills(service, fleet, undo, 2)
     assert undo["output"]["removed"] + undo["output"]["restored"] == BROUGHT
     troubled.append(await stored(service, "troubled"))
     assert troubled == [calm[0], calm[1], calm[0]]
@@ -121,7 +121,7 @@ async def test_kills_in_a_replace_show_the_old_rows_until_all_new_ones_are_there
             watched.add(await stored(service, "replaced"))
 
     watching = asyncio.create_task(watch())
-    job = await under_kills(service, fleet, job, 6)
+    job = await under_kills(service, fleet, job, 4)
     watching.cancel()
     await asyncio.wait([watching])
     after = await stored(service, "replaced")
