@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -46,11 +47,22 @@ class Settings(BaseSettings):
     sweep_s: float = Field(1, gt=0, description="How often a worker looks into PostgreSQL without being rung.")
     chunk_bytes: int = Field(6 * MIB, ge=1, description="Input that one chunk takes; memory grows with it.")
     chunk_deadline_s: float = Field(120, gt=0, description="A processor silent for this long is ended.")
+    job_children: int = Field(
+        0, ge=0, description="Processes that read one large file at the same time; 0 is half the cores, at most 4."
+    )
+    range_bytes: int = Field(
+        64 * MIB, ge=1, description="A file at least twice as large is cut into such ranges when several may read it."
+    )
     child_memory_bytes: int = Field(2048 * MIB, ge=256 * MIB, description="Address space of a processor's child.")
     child_cpu_s: int = Field(3600, ge=1, description="CPU time of a processor's child.")
 
     api_connections: int = Field(10, ge=2, description="PostgreSQL connections of one API process.")
     stream_poll_s: float = Field(1, gt=0, description="How often live streams look for events when Redis is silent.")
+
+    @property
+    def children(self) -> int:
+        """How many processes may read one file here."""
+        return self.job_children or max(1, min(4, (os.cpu_count() or 1) // 2))
 
     @property
     def files_dir(self) -> Path:

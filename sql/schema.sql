@@ -59,12 +59,15 @@ CREATE TABLE millrace.job (
     step text,
     is_required boolean DEFAULT true NOT NULL,
     due_at timestamp with time zone,
+    through bigint DEFAULT 0 NOT NULL,
+    is_shared boolean DEFAULT false NOT NULL,
     landed_in text,
     is_writing boolean DEFAULT false NOT NULL,
     noted bigint DEFAULT 0 NOT NULL,
     undone_by uuid,
     undone_at timestamp with time zone,
     undo_expired_at timestamp with time zone,
+    widened jsonb DEFAULT '[]'::jsonb NOT NULL,
     CONSTRAINT every_row_is_accounted_for CHECK ((read = (((inserted + updated) + skipped) + rejected))),
     CONSTRAINT failures_say_why CHECK (((state <> 'failed'::text) OR (problem IS NOT NULL))),
     CONSTRAINT final_states_have_an_end CHECK (((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
@@ -423,6 +426,24 @@ $$;
 
 ALTER FUNCTION millrace.queue_position(waiting_id uuid) OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.show_all_rows() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+begin
+  new.through := greatest(
+    new.through,
+    coalesce((select max(first_row - 1 + read) from job_range where job_id = new.id), new.read)
+  );
+  if new.state = 'completed' then
+    delete from job_range where job_id = new.id;
+  end if;
+  return new;
+end
+$$;
+
+ALTER FUNCTION millrace.show_all_rows() OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.stop_writing() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -467,7 +488,8 @@ CREATE TABLE millrace.attempt (
     worker text NOT NULL,
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     ended_at timestamp with time zone,
-    result text
+    result text,
+    read_before bigint DEFAULT 0 NOT NULL
 );
 
 ALTER TABLE millrace.attempt OWNER TO millrace_worker;
@@ -480,7 +502,8 @@ CREATE TABLE millrace.dataset (
     columns jsonb,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     keys text[],
-    removed_at timestamp with time zone
+    removed_at timestamp with time zone,
+    shaped_by uuid
 );
 
 ALTER TABLE millrace.dataset OWNER TO millrace_worker;
@@ -583,6 +606,26 @@ ALTER TABLE millrace.job_end ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE millrace.job_range (
+    job_id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    ordinal integer NOT NULL,
+    first_row bigint NOT NULL,
+    cursor jsonb NOT NULL,
+    done bigint NOT NULL,
+    stop bigint,
+    read bigint DEFAULT 0 NOT NULL,
+    is_open boolean DEFAULT false NOT NULL,
+    is_done boolean DEFAULT false NOT NULL,
+    turn integer DEFAULT 0 NOT NULL,
+    worker text,
+    expires_at timestamp with time zone,
+    CONSTRAINT a_taken_range_is_leased CHECK (((worker IS NULL) = (expires_at IS NULL)))
+)
+WITH (fillfactor='50');
+
+ALTER TABLE millrace.job_range OWNER TO millrace_worker;
 
 CREATE TABLE millrace.job_stat (
     account_id uuid NOT NULL,
@@ -800,6 +843,9 @@ ALTER TABLE ONLY millrace.job
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY millrace.job_range
+    ADD CONSTRAINT job_range_pkey PRIMARY KEY (job_id, ordinal);
+
 ALTER TABLE ONLY millrace.job_stat
     ADD CONSTRAINT job_stat_pkey PRIMARY KEY (account_id, hour, processor, state, outcome, run_class);
 
@@ -875,6 +921,8 @@ CREATE INDEX job_lanes ON millrace.job USING btree (queue, priority, account_id,
 
 CREATE INDEX job_live ON millrace.job USING btree (account_id, id DESC) WHERE (finished_at IS NULL);
 
+CREATE INDEX job_range_left ON millrace.job_range USING btree (job_id, ordinal) WHERE (NOT is_done);
+
 CREATE INDEX job_undo ON millrace.job USING btree (finished_at) WHERE ((updated > 0) AND (undo_expired_at IS NULL));
 
 CREATE INDEX job_upload ON millrace.job USING btree (upload_id) WHERE (upload_id IS NOT NULL);
@@ -904,6 +952,8 @@ CREATE TRIGGER job_end AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN (
 CREATE TRIGGER job_ended AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_needed AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.count_dependents();
 
 CREATE CONSTRAINT TRIGGER job_moves_flow AFTER UPDATE OF state ON millrace.job DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((new.flow_id IS NOT NULL) AND new.is_required AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.judge_flow();
+
+CREATE TRIGGER job_shows_all_rows BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((old.finished_at IS NULL) AND (new.finished_at IS NOT NULL))) EXECUTE FUNCTION millrace.show_all_rows();
 
 CREATE TRIGGER job_stops_writing BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_writing AND (new.finished_at IS NOT NULL))) EXECUTE FUNCTION millrace.stop_writing();
 
@@ -951,6 +1001,9 @@ ALTER TABLE ONLY millrace.job_end
 
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_flow_id_account_id_fkey FOREIGN KEY (flow_id, account_id) REFERENCES millrace.flow(id, account_id);
+
+ALTER TABLE ONLY millrace.job_range
+    ADD CONSTRAINT job_range_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY millrace.job_stat
     ADD CONSTRAINT job_stat_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
@@ -1006,6 +1059,8 @@ ALTER TABLE millrace.idempotency ENABLE ROW LEVEL SECURITY;
 ALTER TABLE millrace.job ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.job_end ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.job_range ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.job_stat ENABLE ROW LEVEL SECURITY;
 
@@ -1090,6 +1145,8 @@ GRANT ALL ON FUNCTION millrace.queue_busy(named text) TO millrace_api;
 
 REVOKE ALL ON FUNCTION millrace.queue_position(waiting_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.queue_position(waiting_id uuid) TO millrace_api;
+
+REVOKE ALL ON FUNCTION millrace.show_all_rows() FROM PUBLIC;
 
 GRANT SELECT ON TABLE millrace.account TO millrace_api;
 

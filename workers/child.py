@@ -1,7 +1,8 @@
-"""The child process a file is read in: `python -m workers.child MEMORY_BYTES CPU_S`, one processor over one file.
+"""The child process a file is read in: `python -m workers.child MEMORY_BYTES CPU_S [FREED SLOT…]`, one file at a time.
 
-It gets one JSON request on standard input, and answers in frames on what was its standard output. It has no database,
-no network where the system lets it drop it, and no secrets in its environment.
+It gets JSON requests on standard input, one a line, and answers each in frames on what was its standard output. It has
+no database, no network where the system lets it drop it, and no secrets in its environment. FREED and SLOT… are the
+descriptors of `workers.slots`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 from uuid import UUID
 
 from service.domain.dataset import columns_from_json, columns_to_json
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Processor, Work
-from workers.frames import LAST_PIECE, PIPE_BYTES, head, piece
+from service.domain.processor import Chunk, Processor, TooNarrow, Widening, Widens, Work
+from workers.frames import LAST_PIECE, PIPE_BYTES, head, piece_head
+from workers.slots import Shelf
+from workers.until import Until
 
 _CLONE_NEWUSER, _CLONE_NEWNET, _PR_SET_PDEATHSIG = 0x10000000, 0x40000000, 1
 
@@ -35,8 +38,8 @@ NICE = 5
 """A child is always a chunk ahead of the database; what answers users and takes its rows goes first."""
 
 
-def main(memory_bytes: int, cpu_s: int) -> None:
-    """Get ready, wait for the request, run the processor, leave."""
+def main(memory_bytes: int, cpu_s: int, *slots: int) -> None:
+    """Get ready; then answer requests until there are no more."""
     parent = os.getppid()
     limit(memory_bytes, cpu_s)
     if os.getppid() != parent:  # it died before we were tied to it
@@ -48,19 +51,27 @@ def main(memory_bytes: int, cpu_s: int) -> None:
     from workers import encoding, registry  # here, under the limits: these bring the heavy libraries
 
     processors = registry.discover()
-    if not (line := sys.stdin.buffer.readline()):
-        return  # a spare that was not needed
-    request = json.loads(line)
-    with Outbox(out) as outbox:
-        try:
-            asyncio.run(run(processors[request["processor"]], request, encoding.copy_pieces, outbox))
-            outbox.put([head("end")])
-        except InputError as error:
-            outbox.put([head("failed", code=error.code, message=error.message, suggestion=error.suggestion)])
-        except MemoryError:
-            outbox.put([_too_much_memory()])
-        except Exception as error:
-            outbox.put([head("crashed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())])
+    with Outbox(out, Shelf(slots[0], slots[1:]) if slots else None) as outbox:
+        while line := sys.stdin.buffer.readline():
+            request = json.loads(line)
+            answer(processors[request["processor"]], request, encoding.copy_pieces, outbox)
+
+
+def answer(
+    processor: Processor, request: Mapping[str, Any], encode: Callable[[Chunk, UUID], Iterator[bytes]], outbox: Outbox
+) -> None:
+    """Do what is asked; say how it ended."""
+    try:
+        asyncio.run(run(processor, request, encode, outbox))
+        outbox.put([head("end")])
+    except TooNarrow as error:
+        outbox.put([head("too_narrow", widenings=[_widening(found) for found in error.widenings])])
+    except InputError as error:
+        outbox.put([head("failed", code=error.code, message=error.message, suggestion=error.suggestion)])
+    except MemoryError:
+        outbox.put([_too_much_memory()])
+    except Exception as error:
+        outbox.put([head("crashed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())])
 
 
 def limit(memory_bytes: int, cpu_s: int) -> None:
@@ -68,7 +79,7 @@ def limit(memory_bytes: int, cpu_s: int) -> None:
     os.nice(NICE)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # slots are memory, and have their size
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
@@ -79,31 +90,39 @@ def limit(memory_bytes: int, cpu_s: int) -> None:
 
 
 async def run(
-    processor: Processor, request: Mapping[str, Any], encode: Callable[[Chunk, UUID], Iterable[bytes]], outbox: Outbox
+    processor: Processor, request: Mapping[str, Any], encode: Callable[[Chunk, UUID], Iterator[bytes]], outbox: Outbox
 ) -> None:
-    """Send every chunk of the processor, encoded."""
+    """Send every chunk of the processor, encoded; or, if asked for, the places where its input can be cut."""
     columns = request["columns"]
-    with Path(request["path"]).open("rb", buffering=0) as source:
+    with Path(request["path"]).open("rb", buffering=0) as file:  # a raw file reads like a buffered one
         work = Work(
-            source=source,  # a raw file reads like a buffered one
+            source=file if request["stop"] is None else cast(BinaryIO, Until(file, request["stop"])),
             total=request["total"],
             options=processor.options.model_validate(request["options"]),
             cursor=request["cursor"],
             columns=None if columns is None else columns_from_json(columns),
             chunk_bytes=request["chunk_bytes"],
+            widens=_widens(request["widens"]),
         )
+        if request["cut_bytes"] is not None:
+            assert processor.cuts is not None
+            for cut in processor.cuts(work, request["cut_bytes"]):
+                outbox.put([head("cut", offset=cut.offset, row=cut.row, cursor=cut.cursor)])
+            return
         assert processor.chunks is not None
         async for chunk in processor.chunks(work):
-            outbox.put(_frame(chunk, encode(chunk, UUID(request["job_id"]))))
-            if hasattr(os, "posix_fadvise"):  # what was read makes room for what the database writes
-                os.posix_fadvise(source.fileno(), 0, chunk.done, os.POSIX_FADV_DONTNEED)
+            outbox.put(outbox.frame(chunk, encode(chunk, UUID(request["job_id"]))))
+            if hasattr(os, "posix_fadvise") and request["stop"] is None:
+                # What was read makes room for what the database writes.
+                os.posix_fadvise(file.fileno(), 0, chunk.done, os.POSIX_FADV_DONTNEED)
 
 
 class Outbox:
     """Writes frames from a thread of its own: one chunk is parsed while the one before it is encoded and sent."""
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: BinaryIO, shelf: Shelf | None = None) -> None:
         self._out = out
+        self._shelf = shelf
         self._handed: queue.Queue[Iterable[bytes] | None] = queue.Queue()
         self._free = threading.Semaphore()
         self._thread = threading.Thread(target=self._write)
@@ -124,6 +143,23 @@ class Outbox:
             raise self._failure
         self._handed.put(pieces)
 
+    def frame(self, chunk: Chunk, encoded: Iterator[bytes]) -> Iterator[bytes]:
+        """One chunk: its rows on the shelf if there is one and they fit, else behind the announcement."""
+        if not chunk.batch.num_rows:
+            yield _announced(chunk)
+            return
+        shelved = encoded if self._shelf is None else self._shelf.put(encoded)
+        if isinstance(shelved, tuple):
+            slot, length = shelved
+            yield _announced(chunk, slot=slot, length=length)
+            return
+        yield _announced(chunk)
+        for data in shelved:
+            if data:  # the encoder keeps small batches back
+                yield piece_head(data)
+                yield data
+        yield LAST_PIECE
+
     def _write(self) -> None:
         while (pieces := self._handed.get()) is not None:
             try:
@@ -142,8 +178,8 @@ def _write_all(out: BinaryIO, data: bytes) -> None:
         view = view[out.write(view) :]
 
 
-def _frame(chunk: Chunk, encoded: Iterable[bytes]) -> Iterator[bytes]:
-    yield head(
+def _announced(chunk: Chunk, **where: int) -> bytes:
+    return head(
         "chunk",
         columns=columns_to_json(chunk.columns),
         read=chunk.read,
@@ -153,10 +189,18 @@ def _frame(chunk: Chunk, encoded: Iterable[bytes]) -> Iterator[bytes]:
         rejects=[asdict(reject) for reject in chunk.rejects],
         header=chunk.header,
         brings=chunk.brings,
+        **where,
     )
-    if chunk.batch.num_rows:
-        yield from (piece(data) for data in encoded if data)  # the encoder keeps small batches back
-        yield LAST_PIECE
+
+
+def _widens(told: Mapping[str, Any] | None) -> Widens | None:
+    if told is None:
+        return None
+    return Widens({c.name: c for c in columns_from_json(told["types"])}, told["steps"], told["misfits"])
+
+
+def _widening(found: Widening) -> Mapping[str, Any]:
+    return {**asdict(found), "old": columns_to_json([found.old]), "new": columns_to_json([found.new])}
 
 
 def _too_much_memory() -> bytes:

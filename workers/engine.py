@@ -6,9 +6,7 @@ It is woken by tickets and by its own sweep, so that it works, a little later, w
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -19,10 +17,11 @@ from service.domain.job import Control
 from service.store import claims
 from service.store.claims import Claim, Held
 from service.store.database import UNREACHABLE
+from workers import helping
 from workers.duties import SPREAD, clocks_of
 from workers.maintenance import promote, rescue, run_schedules
 from workers.runner import Run
-from workers.tools import Tools
+from workers.tools import Tools, worker_name
 
 log = structlog.get_logger()
 
@@ -30,6 +29,9 @@ BEATS_PER_LEASE = 3.3
 
 MOST_AT_ONCE = 100
 """Jobs taken in one claim."""
+
+MOST_AVOIDED = 1000
+"""Jobs remembered as ones that this worker cannot help with."""
 
 LET_GO_S = 8
 """How long jobs may take to stop at shutdown: one chunk dropped, one short transaction."""
@@ -45,12 +47,14 @@ class Engine:
         self._tools = tools
         self._queues = queues
         self._running: dict[Held, Run] = {}
+        self._helping: set[asyncio.Task[bool]] = set()
+        self._unfit: set[Held] = set()  # jobs that we cannot help with
         self._busy: Counter[str] = Counter()  # slots taken, by queue
         self._awaited: set[str] = set()  # queues to look into
         self._woken = asyncio.Event()
         self._asked = asyncio.Event()
         self._freed = freed
-        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.name = worker_name()
 
     def free_slots(self, queue: str) -> int:
         """How many more jobs of a queue it would take right now."""
@@ -91,7 +95,18 @@ class Engine:
                 self._start(claim, queue)
             await self._tools.bus.notify(*(claim.changed for claim in claimed))
             if len(claimed) < free:
+                await self._help(queue)
                 return
+
+    async def _help(self, queue: str) -> None:
+        """Nothing waits: read along in another worker's job, if there is one to share."""
+        if len(self._unfit) > MOST_AVOIDED:
+            self._unfit.clear()
+        if self.free_slots(queue) > 0 and (claim := await helping.find(self._tools, queue, self._unfit)):
+            task = asyncio.create_task(helping.run(self._tools, claim, queue), name=f"help {claim.job_id}")
+            self._helping.add(task)
+            self._busy[queue] += 1
+            task.add_done_callback(lambda task: self._helped(task, claim, queue))
 
     async def _claim(self, queue: str, most: int) -> list[Claim]:
         settings = self._tools.settings
@@ -149,12 +164,21 @@ class Engine:
             log.error("job.dropped", job_id=str(claim.job_id), error=repr(error))
         self.wake(queue)
 
+    def _helped(self, task: asyncio.Task[bool], claim: Claim, queue: str) -> None:
+        self._helping.discard(task)
+        self._busy[queue] -= 1
+        if not task.cancelled() and (task.exception() or not task.result()):
+            self._unfit.add(claim.held)
+        self.wake(queue)
+
     async def _let_go(self) -> None:
-        runs = list(self._running.values())
+        runs, helping = list(self._running.values()), list(self._helping)
         for run in runs:
             run.interrupt()
-        if runs:
-            await asyncio.wait([run.task for run in runs], timeout=LET_GO_S)
+        for help_ in helping:
+            help_.cancel()
+        if tasks := [run.task for run in runs] + helping:
+            await asyncio.wait(tasks, timeout=LET_GO_S)
 
 
 async def every(pause_s: float, duty: Callable[[], Awaitable[object]], spread: float = 0) -> None:

@@ -37,7 +37,12 @@ def head(kind: str, **fields: object) -> bytes:
 
 def piece(data: bytes) -> bytes:
     """Bytes behind their length."""
-    return _LENGTH.pack(len(data)) + data
+    return piece_head(data) + data
+
+
+def piece_head(data: bytes) -> bytes:
+    """What stands in front of a piece."""
+    return _LENGTH.pack(len(data))
 
 
 LAST_PIECE = piece(b"")

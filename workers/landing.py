@@ -1,7 +1,8 @@
 """How the rows of a job get into their dataset: added, matched by key, or into a table that takes its place at the end.
 
-`options_of` and `begin` once for an attempt, `shape` once its columns are known, then for each chunk, in its
-transaction, `bring` and, after the chunk before it is committed, `land`; `finish` in the one that completes the job.
+`options_of` and `begin` once for an attempt (`join` for who helps it), `shape` once its columns are known, then for
+each chunk, in its transaction, `bring` and, after the chunk before it is committed, `land`; `finish` in the one that
+completes the job.
 
 While a replace is under way, nobody else writes into its dataset, and it does not begin while somebody else does.
 """
@@ -9,7 +10,7 @@ While a replace is under way, nobody else writes into its dataset, and it does n
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from service.domain.dataset import Dataset, table_name
@@ -22,7 +23,6 @@ from service.store.claims import Claim
 from service.store.database import Connection, Database
 from service.store.landings import KeptTable, Stand
 from service.store.merges import Merged, Refused
-from workers.pieces import given
 
 MOST_REPEATS = 1_000
 """Notes of one chunk on rows that met another of their own file."""
@@ -61,6 +61,8 @@ class Landing:
         self.table = table
         self.is_ordered = bool(options.keys or keys)
         """Whether chunks must land in the order of the file: which row met which would hang on it otherwise."""
+        self.is_any_order = not self.is_ordered and options.mode == "append"
+        """Whether several may land at the same time, and in any order."""
         self._options = options
 
     async def shape(self, database: Database, columns: tuple[Column, ...], brought: Sequence[str] | None) -> None:
@@ -78,7 +80,9 @@ class Landing:
             else:
                 await self._shape_dataset(db, dataset, columns)
 
-    async def bring(self, db: Connection, columns: Sequence[Column], payload: list[bytes], rows: int) -> str | None:
+    async def bring(
+        self, db: Connection, columns: Sequence[Column], payload: AsyncIterator[bytes], rows: int
+    ) -> str | None:
         """Take a chunk's rows, a binary COPY stream in pieces; what `land` has to be told of them.
 
         Rows for a table without a key are at their place with that.
@@ -90,9 +94,9 @@ class Landing:
         if self._options.mode == "replace":
             table, keys = self.table, self._own_keys(keys)
         if keys is None:
-            await tables.copy_rows(db, table, columns, given(payload))
+            await tables.copy_rows(db, table, columns, payload)
             return None
-        await merges.stage(db, table, columns, given(payload))
+        await merges.stage(db, table, columns, payload)
         return table
 
     async def land(
@@ -134,7 +138,7 @@ class Landing:
 
     async def _shape_dataset(self, db: Connection, dataset: Dataset, columns: tuple[Column, ...]) -> None:
         if dataset.columns is None:
-            await datasets.create_table(db, dataset, columns)
+            await datasets.create_table(db, dataset, columns, self.claim.job_id)
         elif dataset.columns != columns:
             raise Transient("busy", "Another job gave this dataset its columns first.", retry_after_s=0.1)
         keys = self._options.keys
@@ -189,6 +193,14 @@ async def begin(database: Database, claim: Claim, options: RowOptions) -> Landin
     return Landing(replace(claim, table_name=dataset.table_name, columns=dataset.columns), options, table, dataset.keys)
 
 
+async def join(database: Database, claim: Claim, options: RowOptions) -> Landing:
+    """Write along with the worker that runs the job and has begun; for rows that are added, and no others."""
+    assert claim.dataset_id is not None
+    async with database.transaction() as db:
+        table, keys = await datasets.landing_place(db, claim.dataset_id)
+    return Landing(claim, options, table, keys)
+
+
 async def finish(db: Connection, claim: Claim) -> None:
     """In the transaction that completes the job: from its commit on, readers see what a replace has loaded."""
     loaded = await landings.kept_table(db, claim.job_id, "loading")
@@ -218,7 +230,7 @@ async def take_back(db: Connection, claim: Claim) -> None:
                 "The rows that this job has changed can no longer be brought back.",
                 suggestion="Import the file anew instead.",
             )
-        await undos.take_back(db, table, claim.job_id, stand.read)
+        await undos.take_back(db, table, claim.job_id)
     await landings.forget(db, claim.job_id)
 
 

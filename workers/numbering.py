@@ -7,13 +7,13 @@ A cursor stands at the start of a block. A block with many rejects, or very many
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from dataclasses import fields as dataclass_fields
 
 import pyarrow as pa
 
-from service.domain.processor import RAW_LIMIT, Chunk, Column, ColumnType, Cursor, Reject
+from service.domain.processor import RAW_LIMIT, Chunk, Column, ColumnType, Cursor, Cut, Fault, Reject
 from workers.columns import arrow_type, schema
 from workers.records import RECORD_LIMIT, Block
 
@@ -21,7 +21,10 @@ PIECE_LINES = 65_536
 """Lines looked at together where memory grows with the number of rows and not only with bytes."""
 
 FIRST_BYTES = 256 * 1024
-"""The first block of an attempt; each one after it is twice as large, up to the size of a chunk."""
+"""The first block of a file; each one after it is twice as large, up to the size of a chunk."""
+
+CUT_BYTES = 1024 * 1024
+"""Blocks in which a file is looked through for places to cut it."""
 
 _FAULTS = {
     "unclosed_quote": (
@@ -57,7 +60,11 @@ class Part:
 
 
 def chunks(
-    block: Block, place: Place, parts: Iterator[Part], columns: tuple[Column, ...], extra: Cursor
+    block: Block,
+    place: Place,
+    parts: Iterator[Part],
+    columns: tuple[Column, ...],
+    extra: Cursor,
 ) -> Iterator[Chunk]:
     """A chunk for each part that `place` does not count as given. `extra` is what else the cursor has to hold."""
     row, number = place.row, 0
@@ -75,7 +82,14 @@ def chunks(
         part = following
 
 
-def chunk(part: Part, first_row: int, columns: tuple[Column, ...], after: Place, done: int, extra: Cursor) -> Chunk:
+def chunk(
+    part: Part,
+    first_row: int,
+    columns: tuple[Column, ...],
+    after: Place,
+    done: int,
+    extra: Cursor,
+) -> Chunk:
     """The part as a chunk; columns that it lacks are null."""
     rows = part.read - len(part.rejects)
     arrays = [
@@ -86,16 +100,32 @@ def chunk(part: Part, first_row: int, columns: tuple[Column, ...], after: Place,
     return Chunk(columns, batch, first_row, part.read, {**asdict(after), **extra}, done, part.rejects)
 
 
+def cuts(
+    found: Iterable[Block], place: Place, every: int, count: Callable[[bytes], int], cursor: Cursor
+) -> Iterator[Cut]:
+    """Where blocks start that are about `every` bytes apart, and `cursor` would stand if it had come there.
+
+    `count` tells how many records a block has.
+    """
+    place, last = Place(place.offset, place.row, place.line), place.offset
+    for block in found:
+        if block.offset >= last + every:
+            last = block.offset
+            yield Cut(block.offset, place.row, {**cursor, **asdict(place)})
+        read = 1 if block.fault else count(block.data)
+        place = Place(block.end, place.row + read, place.line + block.lines)
+
+
 def place_of(cursor: Cursor) -> Place:
     """Where a cursor stands."""
     return Place(**{field.name: int(cursor[field.name] or 0) for field in dataclass_fields(Place)})
 
 
 def sizes(place: Place, chunk_bytes: int) -> Iterator[int]:
-    """How large the blocks from `place` should be: small at first, so that an attempt soon has something to show."""
+    """How large the blocks from `place` should be: small at first, so that a job soon has something to show."""
     if place.part:
         yield place.size
-    size = min(FIRST_BYTES, chunk_bytes)
+    size = min(FIRST_BYTES, chunk_bytes) if place.row == 1 else chunk_bytes
     while True:
         yield size
         size = min(2 * size, chunk_bytes)
@@ -116,7 +146,20 @@ def unreadable(block: Block, place: Place) -> Part:
 
 def kept(data: bytes) -> str:
     """The text a reject shows: cut, decodable, and without NUL, which PostgreSQL cannot store."""
-    return data[: 4 * RAW_LIMIT].decode(errors="replace")[:RAW_LIMIT].replace("\0", "\N{SYMBOL FOR NULL}")
+    return readable(data[: 4 * RAW_LIMIT].decode(errors="replace")[:RAW_LIMIT])
+
+
+def readable(text: str) -> str:
+    """Text without NUL."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}")
+
+
+def rejected(
+    row: int, line: int, faults: Sequence[Fault], raw: str, cells: tuple[str | None, ...] | None = None
+) -> Reject:
+    """A refused row, told by the first of its faults; all of them where there are several."""
+    first, several = faults[0], tuple(faults) if len(faults) > 1 else ()
+    return Reject(row, line, first.column, first.code, first.message, first.suggestion, raw, several, cells)
 
 
 def dumped(columns: tuple[Column, ...]) -> str:

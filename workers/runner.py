@@ -8,15 +8,14 @@ from dataclasses import replace
 
 import structlog
 
-from service.domain.dataset import columns_to_json
 from service.domain.errors import InputError, Transient
 from service.domain.job import Control, State
-from service.domain.processor import Processor
+from service.domain.processor import Processor, TooNarrow
 from service.store import claims
 from service.store.claims import Claim, LeaseLost, Settlement
 from service.store.database import CLASHED, UNREACHABLE
-from workers import landing, outcome, references
-from workers.committer import Committer, Interrupted
+from workers import landing, outcome, references, requests, retyping, sharing
+from workers.committer import Committer, Divided, Interrupted, Pace
 from workers.tasks import work
 from workers.tools import Tools
 
@@ -56,7 +55,7 @@ class Run:
 
 async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
     """Work on the job until its end; how it ended, whatever went wrong. Raises LeaseLost, Interrupted."""
-    committer = Committer(tools, claim)
+    pace = Pace()
     try:
         if claim.control in (Control.PAUSE, Control.CANCEL):
             raise Interrupted
@@ -66,11 +65,14 @@ async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
         processor = processor_of(tools, claim)
         if processor.run is not None:
             return await work(tools, claim, processor)
-        await read_file(tools, claim, processor, committer)
+        await read_file(tools, claim, processor, pace)
     except (LeaseLost, Interrupted):
         raise
+    except TooNarrow as found:
+        await retyping.start_over(tools.database, claim, found)
+        return outcome.RELEASED
     except Exception as error:
-        settlement = outcome.of(error, claim.attempt, claim.retry, progressed=committer.rows > 0)
+        settlement = outcome.of(error, claim.attempt, claim.retry, progressed=pace.rows > 0)
         if settlement.problem and "incident" in settlement.problem:
             log.exception("job.broke", job_id=str(claim.job_id), incident=settlement.problem["incident"])
         return settlement
@@ -102,18 +104,28 @@ def processor_of(tools: Tools, claim: Claim) -> Processor:
     return processor
 
 
-async def read_file(tools: Tools, claim: Claim, processor: Processor, committer: Committer) -> None:
-    """Read on from the job's checkpoint to the end of its input, chunk by chunk."""
+async def read_file(tools: Tools, claim: Claim, processor: Processor, pace: Pace) -> None:
+    """Read on from the job's checkpoint to the end of its input: in order, or in ranges where others read as well."""
     assert claim.upload_id is not None
     path = tools.files.path(claim.upload_id)
     if not path.exists():
         raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
     place = await landing.begin(tools.database, claim, landing.options_of(processor, claim))
     claim = place.claim
-    order = request(claim, path.stat().st_size, tools.settings.chunk_bytes)
-    async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
-        await committer.commit_all(child, place)
-        await committer.summarize()
+    widens = await retyping.permission(tools.database, claim)
+    if not await sharing.has_ranges(tools, claim):
+        committer = Committer(tools, claim, pace)
+        committer.divide_before = sharing.divide_before(tools, processor, place, path)
+        order = requests.chunks(claim, path, tools.settings, widens=widens)
+        try:
+            async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
+                await committer.commit_all(child, place)
+                await committer.summarize()
+            return
+        except Divided:
+            await sharing.divide(tools, claim)
+            widens = await retyping.permission(tools.database, claim)
+    await sharing.lead(tools, place, path, pace, widens)
 
 
 async def settle(tools: Tools, claim: Claim, settlement: Settlement) -> None:
@@ -152,16 +164,3 @@ async def record(tools: Tools, claim: Claim, settlement: Settlement) -> Settleme
             raise LeaseLost
     await tools.settler.tell([claim], settled)
     return settlement
-
-
-def request(claim: Claim, total: int, chunk_bytes: int) -> dict[str, object]:
-    """What the child is asked to do."""
-    return {
-        "processor": claim.processor,
-        "job_id": str(claim.job_id),
-        "total": total,
-        "options": claim.options,
-        "cursor": claim.cursor,
-        "columns": None if claim.columns is None else columns_to_json(claim.columns),
-        "chunk_bytes": chunk_bytes,
-    }

@@ -9,14 +9,20 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from service.config import Settings
+from service.domain.dataset import columns_from_json
 from service.domain.errors import InputError
+from service.domain.processor import TooNarrow, Widening
 from workers.frames import PIECE_BYTES, Frame, read_frame, read_payload
+from workers.pieces import Payload, Pieces, Shared
+from workers.slots import Slots
 
 log = structlog.get_logger()
 
@@ -38,14 +44,29 @@ class ProcessorCrashed(Exception):
     """The child ended in a way that is a bug of the processor, not a fault of the file."""
 
 
-class Sandbox:
-    """A running child. Iterate `frames`; where a chunk has rows, read its `payload` before the next frame."""
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A child process, and the memory it shares with us, where the system has such memory."""
 
-    def __init__(self, process: asyncio.subprocess.Process, deadline_s: float) -> None:
-        assert process.stdout is not None
-        self._process = process
-        self._reader = process.stdout
+    process: asyncio.subprocess.Process
+    slots: Slots | None
+
+
+class Sandbox:
+    """A running child. Iterate `frames`; where a chunk has rows, take its `payload` before the next frame."""
+
+    def __init__(self, child: Child, path: Path, deadline_s: float) -> None:
+        assert child.process.stdout is not None
+        self._process = child.process
+        self._slots = child.slots
+        self._reader = child.process.stdout
+        self._path = path
         self._deadline_s = deadline_s
+
+    def ask(self, request: Mapping[str, Any]) -> None:
+        """Have it read its file as `request` says, once it has said all that it was asked for before."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({**request, "path": str(self._path.resolve())}).encode() + b"\n")
 
     @property
     def pid(self) -> int:
@@ -53,7 +74,7 @@ class Sandbox:
         return self._process.pid
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """Chunk frames until the end. Raises InputError for a file at fault, ProcessorCrashed for a bug."""
+        """Chunk frames until the end. Raises InputError for a file at fault, ProcessorCrashed for a bug, TooNarrow."""
         while True:
             try:
                 async with asyncio.timeout(self._deadline_s):
@@ -69,15 +90,24 @@ class Sandbox:
                     raise InputError(
                         frame.fields["code"], frame.fields["message"], suggestion=frame.fields["suggestion"]
                     )
+                case "too_narrow":
+                    raise _too_narrow(frame)
                 case "crashed":
                     log.error("processor.crashed", trace=frame.fields["trace"])
                     raise ProcessorCrashed(frame.fields["error"])
                 case _:
                     yield frame
 
-    def payload(self) -> AsyncIterator[bytes]:
-        """The rows of the chunk announced last, as a binary COPY stream."""
-        return read_payload(self._reader)
+    async def payload(self, frame: Frame) -> Payload:
+        """The rows of the chunk announced last, as a binary COPY stream. It must be let go of when it is copied."""
+        if not frame.fields["inserted"]:
+            return Pieces([])
+        if (slot := frame.fields.get("slot")) is None:
+            return Pieces([data async for data in read_payload(self._reader)])
+        if self._slots is None:
+            raise ProcessorCrashed("the child spoke of memory that it does not have")
+        length = int(frame.fields["length"])
+        return Shared(self._slots.memory(slot, length), length, partial(self._slots.free, slot))
 
     async def _cause_of_death(self) -> Exception:
         code = await self._process.wait()
@@ -98,7 +128,7 @@ class Sandboxes:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._spare: asyncio.Task[asyncio.subprocess.Process] | None = None
+        self._spare: asyncio.Task[Child] | None = None
 
     async def __aenter__(self) -> Sandboxes:
         self._prepare()
@@ -116,55 +146,81 @@ class Sandboxes:
 
         It may be silent for `deadline_s`, by default as long as the setting says.
         """
-        process = await self._take()
+        child = await self._take()
         try:
-            assert process.stdin is not None
-            process.stdin.write(json.dumps({**request, "path": str(path.resolve())}).encode() + b"\n")
-            yield Sandbox(process, deadline_s or self._settings.chunk_deadline_s)
+            sandbox = Sandbox(child, path, deadline_s or self._settings.chunk_deadline_s)
+            sandbox.ask(request)
+            yield sandbox
         finally:
-            await end(process)
+            await end(child)
             self._prepare()  # only now: while a job runs, the processors have better things to do
 
     def _prepare(self) -> None:
         if self._spare is None:
             self._spare = asyncio.create_task(self._start())
 
-    async def _take(self) -> asyncio.subprocess.Process:
+    async def _take(self) -> Child:
         spare, self._spare = self._spare, None
         if spare is not None:
-            process = await spare
-            if process.returncode is None:
-                return process
+            child = await spare
+            if child.process.returncode is None:
+                return child
+            await end(child)
         return await self._start()
 
-    async def _start(self) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "workers.child",
-            str(self._settings.child_memory_bytes),
-            str(self._settings.child_cpu_s),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=_environment(),
-            limit=PIECE_BYTES,
-            start_new_session=True,  # Ctrl-C is for the parent, which then ends the child in order
-        )
+    async def _start(self) -> Child:
+        slots = Slots() if hasattr(os, "memfd_create") else None
+        shared = slots.for_child if slots is not None else ()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "workers.child",
+                str(self._settings.child_memory_bytes),
+                str(self._settings.child_cpu_s),
+                *map(str, shared),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=_environment(),
+                limit=PIECE_BYTES,
+                start_new_session=True,  # Ctrl-C is for the parent, which then ends the child in order
+                pass_fds=shared,
+            )
+        except BaseException:
+            if slots is not None:
+                slots.close()
+            raise
+        if slots is not None:
+            slots.started()
+        return Child(process, slots)
 
 
-async def end(process: asyncio.subprocess.Process) -> None:
+async def end(child: Child) -> None:
     """Kill a child and wait until it is gone."""
-    with suppress(ProcessLookupError):
-        process.kill()
-    assert process.stdout is not None
-    while await process.stdout.read(PIECE_BYTES):  # asyncio waits for the pipe's end, and a full one is not read on
-        pass
-    await process.wait()
+    process = child.process
+    try:
+        with suppress(ProcessLookupError):
+            process.kill()
+        assert process.stdout is not None
+        while await process.stdout.read(PIECE_BYTES):  # asyncio waits for the pipe's end, and a full one is not read on
+            pass
+        await process.wait()
+    finally:
+        if child.slots is not None:
+            child.slots.close()
 
 
 def _environment() -> dict[str, str]:
     # Nothing of ours: a parser must not find keys or addresses.
     return {"PATH": os.defpath, "PYTHONPATH": _CODE, "LANG": "C.UTF-8", **_MEMORY}
+
+
+def _too_narrow(frame: Frame) -> TooNarrow:
+    found = []
+    for told in frame.fields["widenings"]:
+        (old,), (new,) = columns_from_json(told["old"]), columns_from_json(told["new"])
+        found.append(Widening(old, new, told["row"], told["text"], told["steps"]))
+    return TooNarrow(tuple(found))
 
 
 def _stuck(deadline_s: float) -> InputError:

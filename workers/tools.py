@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,3 +29,8 @@ class Tools:
     sandboxes: Sandboxes
     settler: Settler
     processors: Mapping[str, Processor]
+
+
+def worker_name() -> str:
+    """This process, among all workers."""
+    return f"{socket.gethostname()}:{os.getpid()}"

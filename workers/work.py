@@ -17,7 +17,7 @@ from workers.settler import Settler
 from workers.tickets import read_tickets
 from workers.tools import Tools
 
-CONNECTIONS_A_SLOT = 2
+CONNECTIONS_A_CHILD = 2
 """One chunk is copied while the one before it is committed."""
 
 SPARE_CONNECTIONS = 3
@@ -32,7 +32,9 @@ async def work(settings: Settings) -> None:
         open_database(
             settings.database_url,
             role=WORKER_ROLE,
-            connections=CONNECTIONS_A_SLOT * settings.worker_slots + SPARE_CONNECTIONS + len(DUTIES),
+            connections=CONNECTIONS_A_CHILD * settings.children * settings.worker_slots
+            + SPARE_CONNECTIONS
+            + len(DUTIES),
             name="millrace worker",
         ) as database,
         open_redis(settings.redis_url) as redis,

@@ -11,7 +11,7 @@ await there, never compute for long. It is resumed with the cursor of its last s
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
@@ -111,11 +111,47 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Widening:
+    """A column whose type turned out too narrow, what it should be, and the cell that says so.
+
+    `steps` counts the types between.
+    """
+
+    old: Column
+    new: Column
+    row: int
+    text: str
+    steps: int = 1
+
+
+class TooNarrow(Exception):
+    """Types that were found out do not hold what the file goes on with: start over with wider ones."""
+
+    def __init__(self, widenings: tuple[Widening, ...]) -> None:
+        super().__init__(", ".join(w.new.name for w in widenings))
+        self.widenings = widenings
+
+
+@dataclass(frozen=True, slots=True)
+class Widens:
+    """That types which are found out may turn out too narrow.
+
+    `types` are columns as they were widened so far, `steps` how often, `misfits` the rows so far whose first fault is
+    that this column's cell does not fit it.
+    """
+
+    types: Mapping[str, Column] = field(default_factory=dict)
+    steps: Mapping[str, int] = field(default_factory=dict)
+    misfits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What a processor is given: a seekable binary file, checked options, and where to go on.
 
     `columns` is None until the dataset has a shape: then infer one from the first chunk. Otherwise yield exactly
-    these columns in this order. `chunk_bytes` is how much input one chunk should take.
+    these columns in this order. `chunk_bytes` is how much input one chunk should take. With `widens`, the processor may
+    raise TooNarrow, and is then called anew; None where the dataset's types stay.
     """
 
     source: BinaryIO
@@ -124,6 +160,19 @@ class Work:
     cursor: Cursor | None
     columns: tuple[Column, ...] | None
     chunk_bytes: int
+    widens: Widens | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where an input can be cut in two: a record starts at byte `offset`, its number is `row`, `cursor` stands there.
+
+    What is read up to there and what is read from there must be what is read in one go, numbers included.
+    """
+
+    offset: int
+    row: int
+    cursor: Cursor
 
 
 ExportFormat = Literal["csv", "ndjson"]
@@ -199,13 +248,16 @@ class NoOptions(BaseModel):
 class Processor:
     """A registered processor. `name` is the word in URLs and must equal the module's name.
 
-    Either `chunks` reads a file into a dataset, or `run` works without a file.
+    Either `chunks` reads a file into a dataset, or `run` works without a file. A file that can be read from several
+    places at once has `cuts` as well: such places behind the work's cursor, about so many bytes apart, in order. Work
+    on the part before a place then gets a source that ends there.
     """
 
     name: str
     title: str
     chunks: Callable[[Work], AsyncIterator[Chunk]] | None = None
     run: Callable[[Task], AsyncGenerator[Report, None]] | None = None
+    cuts: Callable[[Work, int], Iterable[Cut]] | None = None
     options: type[BaseModel] = NoOptions
     queue: str = "cpu"
     unit: str = "bytes"

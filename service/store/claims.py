@@ -87,7 +87,7 @@ async def claim(
     """
     if await db.fetchrow(_SQL["lock_claims"], queue) is None:
         return []
-    return [_claim(row) for row in await db.fetch(_SQL["claim"], queue, worker, lease_s, most, ageing_s)]
+    return [of_row(row) for row in await db.fetch(_SQL["claim"], queue, worker, lease_s, most, ageing_s)]
 
 
 async def advance(
@@ -204,7 +204,8 @@ async def promote(db: Connection, problem: Mapping[str, str]) -> tuple[list[Chan
     return [(row["id"], row["account_id"]) for row in rows], any(row["is_needed"] for row in rows)
 
 
-def _claim(row: Record) -> Claim:
+def of_row(row: Record) -> Claim:
+    """A claim from the columns that `claim` returns."""
     given = dict(row)
     columns = given.pop("columns")
     return Claim(

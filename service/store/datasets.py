@@ -56,10 +56,10 @@ async def lock(db: Connection, dataset_id: UUID) -> Dataset:
     return _dataset(row)
 
 
-async def create_table(db: Connection, dataset: Dataset, columns: Sequence[Column]) -> None:
-    """Give a dataset its columns, and its table."""
+async def create_table(db: Connection, dataset: Dataset, columns: Sequence[Column], job_id: UUID | None = None) -> None:
+    """Give a dataset its columns, found by that job, and its table."""
     await tables.create(db, dataset.table_name, dataset.account_id, columns)
-    await db.execute(_SQL["shape"], dataset.id, columns_to_json(columns))
+    await db.execute(_SQL["shape"], dataset.id, columns_to_json(columns), job_id)
 
 
 async def give_keys(db: Connection, dataset_id: UUID, keys: Sequence[str]) -> None:

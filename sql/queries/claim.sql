@@ -125,8 +125,8 @@ leased as (
   set epoch = excluded.epoch, worker = excluded.worker, expires_at = excluded.expires_at
 ),
 tried as (
-  insert into attempt (job_id, account_id, epoch, number, worker)
-  select id, account_id, epoch, attempt, $2
+  insert into attempt (job_id, account_id, epoch, number, worker, read_before)
+  select id, account_id, epoch, attempt, $2, read
   from claimed
 ),
 told as (
@@ -177,6 +177,7 @@ with moved as (
   set cursor = $3,
       done = $4,
       read = read + $5,
+      through = read + $5,
       inserted = inserted + $6,
       updated = updated + $7,
       skipped = skipped + $8,
@@ -228,7 +229,7 @@ returning (select control from moved);
 with moved as (
   update job
   set cursor = null, done = 0, rate = null,
-      read = 0, inserted = 0, updated = 0, skipped = 0, rejected = 0,
+      read = 0, through = 0, inserted = 0, updated = 0, skipped = 0, rejected = 0,
       control = case when control <> 'restart' then control end,  -- a cancel asked for meanwhile is still to be obeyed
       event_seq = event_seq + 1
   where id = $1 and epoch = $2 and state = 'running'
@@ -236,9 +237,12 @@ with moved as (
 ),
 forgotten as (
   delete from reject using moved where reject.job_id = moved.id
+),
+uncut as (
+  delete from job_range using moved where job_range.job_id = moved.id
 )
 insert into event (job_id, account_id, seq, type, data)
-select id, account_id, event_seq, 'job.reset', '{}'
+select id, account_id, event_seq, 'job.reset', jsonb_strip_nulls(jsonb_build_object('message', message))
 from moved
 returning seq;
 

@@ -35,7 +35,7 @@ for update;  -- two jobs may bring the first chunk of one dataset at the same ti
 
 -- name: shape
 update dataset
-set columns = $2
+set columns = $2, shaped_by = $3
 where id = $1;
 
 -- name: give_keys
@@ -49,7 +49,7 @@ set table_name = $2, columns = $3, keys = $4
 where id = $1;
 
 -- name: filled_by
-select job.id, job.read
+select job.id, job.through as read  -- behind a gap that is still to be filled, nothing is shown
 from job
 join dataset on dataset.id = job.dataset_id
 where job.dataset_id = $1

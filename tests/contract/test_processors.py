@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
 
-from service.domain.processor import Chunk, Column, ColumnType, Cursor, Processor, Work
+from service.domain.processor import Chunk, Column, ColumnType, Cursor, Cut, Processor, Work
 from workers import numbering
 from workers.columns import schema
 from workers.registry import discover
+from workers.until import Until
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 PROCESSORS = discover()
@@ -33,13 +34,15 @@ def run(
     cursor: Cursor | None = None,
     columns: tuple[Column, ...] | None = None,
     chunk_bytes: int = BIG,
+    stop: int | None = None,
 ) -> list[Chunk]:
     expected = expectation(path)
     given = given_columns(expected) if columns is None else columns
     options = processor.options.model_validate(expected.get("options", {}))
 
     async def collect() -> list[Chunk]:
-        with path.open("rb") as source:
+        with path.open("rb") as file:
+            source = file if stop is None else cast(BinaryIO, Until(file, stop))
             work = Work(source, path.stat().st_size, options, cursor, given, chunk_bytes)
             return [chunk async for chunk in processor.chunks(work)]
 
@@ -141,3 +144,33 @@ def test_tiny_chunks_give_the_same_rows_and_rejects(processor: Processor, path: 
     assert rows(cut) == rows(whole)
     assert rejects(cut) == rejects(whole)
     assert sum(chunk.read for chunk in cut) == sum(chunk.read for chunk in whole)
+
+
+CUTTABLE = [case for case in CASES if case.values[0].cuts is not None]
+
+
+@pytest.mark.parametrize("every", [1, 64])
+@pytest.mark.parametrize(("processor", "path"), CUTTABLE)
+def test_what_is_read_from_cut_to_cut_is_what_is_read_in_one_go(processor: Processor, path: Path, every: int) -> None:
+    columns = run(processor, path)[0].columns
+    whole = run(processor, path, columns=columns, chunk_bytes=16)
+    for number in sorted({1, len(whole) // 2 or 1}):
+        chunk = whole[number - 1]
+        cuts = cuts_behind(processor, path, columns, chunk.cursor, every)
+        stops = [*(cut.offset for cut in cuts), None]
+        assert stops[:-1] == sorted(set(stops[:-1]))
+        firsts = [chunk.first_row + chunk.read, *(cut.row for cut in cuts)]
+        parts = []
+        for cursor, stop, first_row in zip([chunk.cursor, *(c.cursor for c in cuts)], stops, firsts, strict=True):
+            part = run(processor, path, cursor=cursor, columns=columns, chunk_bytes=64, stop=stop)
+            assert all(piece.first_row == first_row for piece in part[:1])
+            parts += part
+        assert rows(parts) == rows(whole[number:])
+        assert rejects(parts) == rejects(whole[number:])
+
+
+def cuts_behind(processor: Processor, path: Path, columns: tuple[Column, ...], cursor: Cursor, every: int) -> list[Cut]:
+    options = processor.options.model_validate(expectation(path).get("options", {}))
+    assert processor.cuts is not None
+    with path.open("rb") as source:
+        return list(processor.cuts(Work(source, path.stat().st_size, options, cursor, columns, BIG), every))

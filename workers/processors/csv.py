@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Literal
 
-from service.domain.processor import Chunk, Processor, Work
+from service.domain.processor import Chunk, Cut, Processor, Work
 from service.domain.row_options import RowOptions
 
 
@@ -22,14 +22,22 @@ async def chunks(work: Work) -> AsyncIterator[Chunk]:
     from workers.delimited import read
 
     options = CsvOptions.model_validate(work.options.model_dump())
-    for chunk in read(work, options.delimiter, options.header):
+    for chunk in read(work, options, options.delimiter, options.header):
         yield chunk
+
+
+def cuts(work: Work, every: int) -> Iterator[Cut]:
+    """Places where the file can be cut, about `every` bytes apart."""
+    from workers.delimited import cuts
+
+    return cuts(work, every)
 
 
 processor = Processor(
     name="csv",
     title="CSV, TSV and other delimited text",
     chunks=chunks,
+    cuts=cuts,
     options=CsvOptions,
     queue="cpu",
     suffixes=(".csv", ".tsv", ".txt", ".tab"),

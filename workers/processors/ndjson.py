@@ -5,9 +5,9 @@ The first chunk's keys are the columns. The cursor stands at the start of a line
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
-from service.domain.processor import Chunk, Processor, Work
+from service.domain.processor import Chunk, Cut, Processor, Work
 from service.domain.row_options import RowOptions
 
 
@@ -16,14 +16,23 @@ async def chunks(work: Work) -> AsyncIterator[Chunk]:
     # Only the child process that reads a file pays for pyarrow.
     from workers.objects import read
 
-    for chunk in read(work):
+    options = RowOptions.model_validate(work.options.model_dump())
+    for chunk in read(work, options):
         yield chunk
+
+
+def cuts(work: Work, every: int) -> Iterator[Cut]:
+    """Places where the file can be cut, about `every` bytes apart."""
+    from workers.objects import cuts
+
+    return cuts(work, every)
 
 
 processor = Processor(
     name="ndjson",
     title="JSON objects, one a line",
     chunks=chunks,
+    cuts=cuts,
     options=RowOptions,
     queue="cpu",
     suffixes=(".ndjson", ".jsonl"),

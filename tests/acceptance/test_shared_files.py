@@ -1,0 +1,187 @@
+"""One large file read by several children and workers: as one worker would have done it, whatever happens to them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import asyncpg
+import psutil
+import pytest
+
+from tests import running
+from tests.acceptance.test_worker_faults import Content, Fleet, committed_chunk, people, stored
+from tests.conftest import StartService
+from tests.running import Json, Running, Servers, Service, eventually, post_import, settled
+
+ROWS = 400_000
+BAD = 390
+COUNTS = {"read": ROWS, "inserted": ROWS - BAD, "updated": 0, "skipped": 0, "rejected": BAD}
+LEASE_S = 2.0
+SHARED = {"lease_s": LEASE_S, "chunk_bytes": 4096, "range_bytes": 256 * 1024, "job_children": 2}
+
+
+@pytest.fixture(scope="module")
+async def alone(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Content:
+    """What one child of one worker stores."""
+    folder = tmp_path_factory.mktemp("alone")
+    async with running.service(servers, folder, "all", chunk_bytes=64 * 1024, job_children=1) as service:
+        await settled(service.client, await post_import(service.client, people(ROWS), "people"), timeout_s=60)
+        return await stored(service, "people")
+
+
+async def readers(service: Service, job: Json) -> set[int]:
+    """The process ids of the workers that hold ranges of the job right now."""
+    db = await asyncpg.connect(service.database_url)
+    try:
+        rows = await db.fetch(
+            "select distinct worker from millrace.job_range where job_id = $1 and expires_at > now()", job["id"]
+        )
+        return {int(row["worker"].rpartition(":")[2]) for row in rows}
+    finally:
+        await db.close()
+
+
+async def helper_of(service: Service, fleet: Fleet, job: Json) -> tuple[Running, Running]:
+    """The worker that runs the job and one that helps it, once there is one."""
+
+    async def look() -> tuple[Running, Running] | None:
+        leader, _ = await fleet.holder(job, 0)
+        helping = [worker for worker in fleet.workers if worker.pid in await readers(service, job)]
+        others = [worker for worker in helping if worker is not leader]
+        return (leader, others[0]) if others else None
+
+    return await eventually(look)
+
+
+async def shared(start_service: StartService, workers: int, **settings: object) -> tuple[Service, Fleet, Json]:
+    """A service, its workers, and a job that more than one of them reads."""
+    service = await start_service("api", **(SHARED | settings))
+    fleet = Fleet(service)
+    for _ in range(workers):
+        await fleet.grow()
+    return service, fleet, await post_import(service.client, people(ROWS), "people")
+
+
+async def same(service: Service, job: Json, alone: Content) -> None:
+    """The job ends, and has stored what one worker alone stores."""
+    ended = await settled(service.client, job, timeout_s=120)
+    assert (ended["state"], ended["outcome"], ended["counts"]) == ("completed", "partial", COUNTS)
+    assert await stored(service, "people") == alone
+    assert await service.rows_in("job_range") == {"job_range": 0}
+
+
+def children_of(worker: Running) -> list[psutil.Process]:
+    return [c for c in psutil.Process(worker.pid).children() if "workers.child" in c.cmdline()]
+
+
+@pytest.mark.timeout(200)
+async def test_two_children_of_one_worker_store_what_one_does(start_service: StartService, alone: Content) -> None:
+    service, _, job = await shared(start_service, 1)
+    await same(service, job, alone)
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("workers", [2, 3])
+async def test_several_workers_store_what_one_does(start_service: StartService, alone: Content, workers: int) -> None:
+    service, fleet, job = await shared(start_service, workers, job_children=1)
+    await helper_of(service, fleet, job)
+    await same(service, job, alone)
+
+
+@pytest.mark.timeout(240)
+async def test_killed_workers_and_children_lose_and_double_nothing(start_service: StartService, alone: Content) -> None:
+    service, fleet, job = await shared(start_service, 3)
+    for number in range(6):
+        leader, helper = await helper_of(service, fleet, job)
+        await committed_chunk(service, job)
+        victim = (leader, helper)[number % 2]
+        if number in (2, 3):  # one that dies with a range; of the leader's, that costs an attempt
+            for child in children_of(victim)[:1]:
+                child.kill()
+            continue
+        victim.kill()
+        fleet.workers.remove(victim)
+        await fleet.grow()
+    await same(service, job, alone)
+
+
+@pytest.mark.timeout(200)
+async def test_a_helper_that_freezes_and_wakes_up_writes_nothing(start_service: StartService, alone: Content) -> None:
+    service, fleet, job = await shared(start_service, 2, job_children=1)
+    for _ in range(3):
+        _, helper = await helper_of(service, fleet, job)
+        await committed_chunk(service, job)
+        os.kill(helper.pid, signal.SIGSTOP)
+        await eventually(lambda pid=helper.pid: without(service, job, pid))
+        await committed_chunk(service, job)
+        os.kill(helper.pid, signal.SIGCONT)
+    await same(service, job, alone)
+
+
+async def without(service: Service, job: Json, pid: int) -> bool:
+    return pid not in await readers(service, job)
+
+
+@pytest.mark.timeout(200)
+async def test_pause_stops_all_and_resume_goes_on(start_service: StartService, alone: Content) -> None:
+    service, fleet, job = await shared(start_service, 3)
+    for _ in range(2):
+        await helper_of(service, fleet, job)
+        await service.client.post(f"{job['links']['self']}/pause")
+        await eventually(lambda: reached(service, job, "paused"))
+        await eventually(lambda: nobody_reads(service, job))
+        before = await service.client.get(job["links"]["self"])
+        await asyncio.gather(*(worker.has_logged("worker.started") for worker in fleet.workers))
+        assert (await service.client.get(job["links"]["self"])).json()["counts"] == before.json()["counts"]
+        await service.client.post(f"{job['links']['self']}/resume")
+    await same(service, job, alone)
+
+
+async def reached(service: Service, job: Json, state: str) -> bool:
+    return bool((await service.client.get(job["links"]["self"])).json()["state"] == state)
+
+
+async def nobody_reads(service: Service, job: Json) -> bool:
+    return not await readers(service, job)
+
+
+@pytest.mark.timeout(200)
+async def test_a_cancel_that_takes_rows_back_takes_all_of_them(start_service: StartService) -> None:
+    service, fleet, job = await shared(start_service, 3)
+    await helper_of(service, fleet, job)
+    await service.client.post(f"{job['links']['self']}/cancel", params={"rows": "remove"})
+    ended = await settled(service.client, job)
+    assert (ended["state"], ended["counts"]["read"]) == ("cancelled", 0)
+    await eventually(lambda: nobody_reads(service, job))
+    assert (await stored(service, "people")).rows == 0
+
+
+@pytest.mark.timeout(200)
+async def test_who_pages_through_a_shared_job_misses_nothing(start_service: StartService) -> None:
+    service, _, job = await shared(start_service, 2)
+    numbers: list[int] = []
+    cursor: str | None = None
+    percents: list[float] = []
+
+    async def page() -> int:
+        nonlocal cursor
+        parameters = {"limit": 1000} | ({} if cursor is None else {"cursor": cursor})
+        found = (await service.client.get("/v1/datasets/people/rows", params=parameters)).json()
+        numbers.extend(row["_row"] for row in found["rows"])
+        cursor = found["next_cursor"] or cursor
+        return len(found["rows"])
+
+    async def look() -> bool:
+        seen = (await service.client.get(job["links"]["self"])).json()
+        percents.append(seen["progress"]["percent"] or 0)
+        await page()
+        return bool(seen["state"] == "completed")
+
+    await eventually(look, timeout_s=120)
+    assert percents == sorted(percents)
+    while await page():
+        pass
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) == ROWS - BAD

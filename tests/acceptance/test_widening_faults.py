@@ -1,0 +1,97 @@
+"""A worker may die while its job starts over with wider types: the rows are all there in the end, once, in those."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.test_worker_faults import Fleet, committed_chunk
+from tests.conftest import StartService
+from tests.running import Json, Service, eventually, is_blocked, post_import, rows_of, settled, superuser
+
+ROWS = 12_000
+LEASE_S = 2.0
+
+
+def table() -> bytes:
+    """Whole numbers, of which the 6,000th is a large one and the 9,000th has decimals; one in a hundred is none."""
+    late = {6_000: "5000000000", 9_000: "0.25"}
+    lines = (f"{n},{late.get(n) or ('oops' if n % 100 == 7 else n % 1000)}\n" for n in range(1, ROWS + 1))
+    return ("id,value\n" + "".join(lines)).encode()
+
+
+async def check(service: Service, job: Json) -> None:
+    """Every row once, the wrong ones refused once, the type wide enough for all."""
+    assert job["state"] == "completed", job
+    bad = [n for n in range(1, ROWS + 1) if n % 100 == 7]
+    assert job["counts"] == {
+        "read": ROWS,
+        "inserted": ROWS - len(bad),
+        "updated": 0,
+        "skipped": 0,
+        "rejected": len(bad),
+    }
+    shown = (await service.client.get("/v1/datasets/numbers")).json()
+    assert [(c["name"], c["type"]) for c in shown["columns"]] == [("id", "integer"), ("value", "numeric")]
+    found = await rows_of(service.client, "numbers")
+    assert sorted(row["_row"] for row in found) == [n for n in range(1, ROWS + 1) if n % 100 != 7]
+    async with superuser(service.database_url) as db:
+        refused = await db.fetch("select row from reject where job_id = $1 order by row", job["id"])
+        assert [row["row"] for row in refused] == bad
+
+
+async def table_of(service: Service) -> str:
+    async with superuser(service.database_url) as db:
+        name = await eventually(lambda: db.fetchval("select table_name from dataset where columns is not null"))
+        return str(name)
+
+
+@pytest.mark.timeout(180)
+async def test_a_kill_in_the_middle_of_starting_over_leaves_it_to_the_next_worker(start_service: StartService) -> None:
+    service = await start_service("api", lease_s=LEASE_S, chunk_bytes=4096)
+    fleet = Fleet(service)
+    await fleet.grow()
+    job = await post_import(service.client, table(), "numbers")
+    name = await table_of(service)
+    async with superuser(service.database_url) as holding, superuser(service.database_url) as looking:
+        async with holding.transaction():
+            await holding.execute(f'lock table datasets."{name}" in access share mode')
+
+            async def drops() -> bool:
+                return await is_blocked(looking, "drop table")
+
+            await eventually(drops, timeout_s=60)
+            worker, epoch = await fleet.holder(job, 0)
+            worker.kill()
+            fleet.workers.remove(worker)
+            await fleet.grow()
+            await fleet.holder(job, epoch)
+        assert await looking.fetchval("select widened from job where id = $1", job["id"]) == "[]"
+    await check(service, await settled(service.client, job, timeout_s=90))
+
+
+@pytest.mark.timeout(240)
+async def test_kills_right_after_each_start_lose_and_double_nothing(start_service: StartService) -> None:
+    service = await start_service("api", lease_s=LEASE_S, chunk_bytes=4096)
+    fleet = Fleet(service)
+    await fleet.grow()
+    await fleet.grow()
+    job = await post_import(service.client, table(), "numbers")
+    async with superuser(service.database_url) as db:
+        epoch = 0
+        for times in (1, 2):
+
+            async def has_widened(times: int = times) -> bool:
+                count = await db.fetchval("select jsonb_array_length(widened) from job where id = $1", job["id"])
+                return int(count) >= times
+
+            await eventually(has_widened, timeout_s=60)
+            for _ in range(2):
+                worker, epoch = await fleet.holder(job, epoch)
+                worker.kill()
+                fleet.workers.remove(worker)
+                await fleet.grow()
+            _, epoch = await fleet.holder(job, epoch)
+            if times == 1:
+                await committed_chunk(service, job)
+                epoch -= 1
+    await check(service, await settled(service.client, job, timeout_s=90))
