@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -21,14 +21,17 @@ from service.domain.processor import Chunk, Column, ColumnType, Cursor, Fault, W
 from service.domain.row_options import RowOptions
 from workers import formats, numbering
 from workers.casting import cast
-from workers.detection import detect_delimiter, sample, start_of_text
-from workers.dialect import Dialect
+from workers.detection import dialect_of, sample_of
+from workers.dialect import COMMA, Dialect
+from workers.heading import start_of_text
 from workers.mapping import Names
 from workers.numbering import PIECE_LINES, Part, Place, readable, rejected
 from workers.parsing import fields, strings
 from workers.planning import Sampled, plan
+from workers.reading import Text, opened
 from workers.records import Block, blocks, line_count, pieces, records
 from workers.shaping import Shape
+from workers.sources import reading_of
 
 _NUMBER = Column(correction.ROW, ColumnType.BIGINT)
 
@@ -53,19 +56,21 @@ async def chunks(work: Work, first: Cursor) -> AsyncIterator[Chunk]:
     file = Names.loaded(str(first["file"]))
     written = formats.loaded(str(first["formats"])) if "formats" in first else None
     shape = plan(file, work.options, work.columns, lambda: Sampled(()), written)
-    layout, place = _opened(work, file.header or file.names, shape)
+    text = opened(work.source, reading_of(work.source)[0])
+    layout, place = _opened(work, text, file.header or file.names, shape)
     columns = (*correction.BESIDE, *work.columns)
-    for block in blocks(work.source, place.offset, layout.dialect, numbering.sizes(place, work.chunk_bytes)):
+    for block in blocks(text, place.offset, layout.dialect, numbering.sizes(place, work.chunk_bytes)):
         last = None
         for last in numbering.chunks(block, place, _parts(block, place, layout), columns, {}):
-            yield last
+            yield replace(last, done=text.done(last.done))
         place = numbering.behind(block, place, last)
 
 
-def _opened(work: Work, header: Sequence[str], shape: Shape) -> tuple[Layout, Place]:
-    start = start_of_text(work.source)
-    dialect = Dialect(detect_delimiter(sample(work.source, start)))
-    block = next(blocks(work.source, start, dialect, iter([numbering.FIRST_BYTES])))
+def _opened(work: Work, text: Text, header: Sequence[str], shape: Shape) -> tuple[Layout, Place]:
+    start = start_of_text(text)
+    dialect, _ = dialect_of(sample_of(text, start), COMMA, frozenset({"quote", "escape", "comment"}))
+    dialect = COMMA if dialect.spelling else dialect
+    block = next(blocks(text, start, dialect, iter([numbering.FIRST_BYTES])))
     found = records(block.data, dialect)
     try:
         end = int(found.ends[0])

@@ -48,7 +48,19 @@ async def preview(tools: Tools, claim: Claim, processor: Processor, order: Mappi
         "dataset": asked["dataset"] and {"name": asked["dataset"], "exists": dataset is not None},
         **seen.told(Tolerance.of(claim.options)),
     }
-    return replace(outcome.DONE, output=output)
+    return replace(outcome.DONE, output=_readable(output))
+
+
+def _readable(told: Any) -> Any:
+    """JSON without NUL characters, which PostgreSQL cannot store."""
+    match told:
+        case str():
+            return told.replace("\0", "\N{SYMBOL FOR NULL}")
+        case dict():
+            return {_readable(name): _readable(value) for name, value in told.items()}
+        case list() | tuple():
+            return [_readable(value) for value in told]
+    return told
 
 
 async def clear(tools: Tools, claim: Claim) -> None:

@@ -13,7 +13,7 @@ from starlette.routing import Mount, Route
 from service import __version__
 
 QUERY_PARAMETERS = {
-    "/v1/imports": ("processor", "dataset", "priority", "metadata", "name"),
+    "/v1/imports": ("processor", "dataset", "priority", "metadata", "name", "run_at", "dedupe_key", "again"),
     "/v1/uploads": ("name", "limit", "cursor"),
     "/v1/jobs": ("state", "processor", "queue", "limit", "cursor"),
     "/v1/jobs/{id}/events": ("after",),

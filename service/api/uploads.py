@@ -13,12 +13,12 @@ from service.actions.jobs import JobRequest
 from service.api import views, waiting
 from service.api.auth import caller_of
 from service.api.intake import body_of
-from service.api.params import cursor_id, limit_of, moment_of, next_cursor, number_of, uuid_of, word_of
+from service.api.params import choice_of, cursor_id, limit_of, moment_of, next_cursor, number_of, uuid_of, word_of
 from service.deps import Deps
 from service.domain.errors import InputError
 from service.store import uploads
 
-_OWN_PARAMETERS = {"processor", "dataset", "priority", "metadata", "name", "run_at", "dedupe_key"}
+_OWN_PARAMETERS = {"processor", "dataset", "priority", "metadata", "name", "run_at", "dedupe_key", "again"}
 
 
 async def create(request: Request) -> JSONResponse:
@@ -33,7 +33,7 @@ async def create_import(request: Request) -> JSONResponse:
     deps: Deps = request.app.state.deps
     asked = _job_request(request)
     job, is_new = await actions.import_file(deps, caller_of(request), _body(request, deps), asked)
-    return await waiting.answer(request, job, 202 if is_new else 200, {"Location": f"/v1/jobs/{job.id}"})
+    return await waiting.answer(request, job, 202 if is_new else 200, views.places(job))
 
 
 async def show(request: Request) -> JSONResponse:
@@ -75,6 +75,7 @@ def _job_request(request: Request) -> JobRequest:
         run_at=moment_of(request, "run_at"),
         dedupe_key=word_of(given.get("dedupe_key"), "dedupe_key"),
         idempotency_key=word_of(request.headers.get("idempotency-key"), "idempotency_key"),
+        again=choice_of(request, "again", "false", "true") == "true",
     )
 
 

@@ -62,6 +62,7 @@ def job(stored: Job) -> Json:
         "flow_id": None if stored.flow_id is None else str(stored.flow_id),
         "step": stored.step,
         "corrects": None if stored.corrects_id is None else str(stored.corrects_id),
+        "duplicate_of": str(stored.id) if stored.is_duplicate else None,
         "metadata": stored.metadata,
         "progress": progress(stored.progress, eta.of(stored)),
         "counts": asdict(stored.counts),
@@ -77,6 +78,12 @@ def job(stored: Job) -> Json:
         "last_event_id": stored.event_seq,
         "links": links,
     }
+
+
+def places(stored: Job) -> dict[str, str]:
+    """The headers that say where a job is, the answer to a request that made it or might have."""
+    path = f"/v1/jobs/{stored.id}"
+    return {"Location": path} | ({"Content-Location": path} if stored.is_duplicate else {})
 
 
 def flow(stored: Flow) -> Json:
