@@ -176,8 +176,9 @@ def loaders(bench: Bench) -> None:
 
 
 def memory(bench: Bench) -> None:
-    """Peak memory while importing about 100 MB and about 1 GB."""
-    for rows in (ROWS // 4, ROWS * 5 // 2):
+    """Peak memory while importing about 100 MB and about 1 GB, or as many rows as BENCH_MEMORY_ROWS says."""
+    sizes = map(int, os.environ.get("BENCH_MEMORY_ROWS", f"{ROWS // 4} {ROWS * 3}").split())
+    for rows in sizes:
         path = made("mixed", rows)
         print(
             f"peak RSS, {path.stat().st_size / 1e6:5.0f} MB file   "
