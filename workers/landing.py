@@ -233,7 +233,7 @@ async def take_back(db: Connection, claim: Claim) -> None:
                 "The rows that this job has changed can no longer be brought back.",
                 suggestion="Import the file anew instead.",
             )
-        await undos.take_back(db, table, claim.job_id, stand.read)
+        await undos.take_back(db, table, claim.job_id)
     await landings.forget(db, claim.job_id)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from service.domain.dataset import Dataset, columns_to_json
 from service.domain.errors import InputError, NotFound
-from service.domain.processor import Processor
+from service.domain.processor import Processor, TooNarrow
 from service.domain.tolerance import Tolerance
-from service.store import claims, datasets, uploads
+from service.store import claims, datasets, uploads, widenings
 from service.store.claims import Claim, Settlement
 from workers import outcome
 from workers.committer import Interrupted
@@ -31,17 +31,20 @@ async def preview(tools: Tools, claim: Claim, processor: Processor, order: Mappi
     asked = claim.input["preview"]
     dataset = await _dataset(tools, claim, asked["dataset"])
     columns = None if dataset is None or dataset.columns is None else columns_to_json(dataset.columns)
-    is_sample = asked["scope"] == "sample"
     request = {**order, "cursor": None, "columns": columns, "preview": True}
-    seen = Seen()
-    async with tools.sandboxes.open(path, request, claim.retry.deadline_s) as child:
-        async for frame in child.frames():
-            seen.add(frame.fields)
-            if is_sample and seen.done >= SAMPLE_BYTES:
-                break
-            await seen.report(tools, claim)
-        else:
-            seen.is_whole = True
+    types, steps = dict[str, Any](), Counter[str]()  # as an import would widen them, where the columns are not given
+    widened = 0
+    while True:
+        may_widen = columns is None and widened < widenings.MOST
+        widens = {"types": list(types.values()), "steps": steps, "misfits": {}} if may_widen else None
+        try:
+            seen = await _look(tools, claim, {**request, "widens": widens}, path, asked["scope"] == "sample")
+            break
+        except TooNarrow as found:
+            widened += len(found.widenings)
+            for widening in found.widenings:
+                (types[widening.new.name],) = columns_to_json([widening.new])
+                steps[widening.new.name] += widening.steps
     output = {
         "processor": processor.name,
         "scope": asked["scope"],
@@ -49,6 +52,18 @@ async def preview(tools: Tools, claim: Claim, processor: Processor, order: Mappi
         **seen.told(Tolerance.of(claim.options)),
     }
     return replace(outcome.DONE, output=_readable(output))
+
+
+async def _look(tools: Tools, claim: Claim, request: Mapping[str, Any], path: Path, is_sample: bool) -> Seen:
+    seen = Seen()
+    async with tools.sandboxes.open(path, request, claim.retry.deadline_s) as child:
+        async for frame in child.frames():
+            seen.add(frame.fields)
+            if is_sample and seen.done >= SAMPLE_BYTES:
+                return seen
+            await seen.report(tools, claim)
+    seen.is_whole = True
+    return seen
 
 
 def _readable(told: Any) -> Any:

@@ -18,7 +18,7 @@ from service.store.database import Connection
 from service.store.queries import load
 from service.store.tables import quoted
 
-_SQL = load("merge")
+_SQL = load("merge", "templates")
 
 STAGE, PLAN = "stage_rows", "stage_plan"
 

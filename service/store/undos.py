@@ -21,10 +21,13 @@ from service.store.database import Connection
 from service.store.queries import load
 from service.store.tables import quoted
 
-_SQL = load("merge")
+_SQL = load("merge", "templates")
 _UNDO = load("undo")
 
 WHOLE_TIMEOUT_S = 3600
+
+LAST = 2**63 - 1
+"""The highest number that a row could have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +80,9 @@ async def expire(db: Connection, *, keep_s: float, limit: int) -> int:
     return len(stale)
 
 
-async def take_back(db: Connection, table: str, job_id: UUID, read: int) -> None:
+async def take_back(db: Connection, table: str, job_id: UUID) -> None:
     """All rows of a job at once."""
-    await rows(db, table, job_id, 0, read)
+    await rows(db, table, job_id, 0, LAST)
 
 
 async def rows(db: Connection, table: str, job_id: UUID, first: int, last: int) -> TakenBack:

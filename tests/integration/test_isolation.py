@@ -14,8 +14,9 @@ import pytest
 from tests.running import Json, Service, account_id_of, eventually, imported, rows_of
 
 OWNED = (
-    "api_key", "upload", "dataset", "job", "lease", "attempt", "event", "reject", "file_header",
-    "schedule", "schedule_slot", "job_end", "job_stat", "flow", "flow_event", "dependency",
+    "api_key", "upload", "dataset", "job", "lease", "attempt", "event", "reject",
+    "schedule", "schedule_slot", "job_end", "job_stat", "flow", "flow_event", "dependency", "note",
+    "kept_table", "file_header",
 )  # fmt: skip
 WITHOUT_ACCOUNT = {"migration", "job_transition", "account", "storage", "running_limit", "turn_clock"}
 READABLE = ("account", "upload", "dataset", "job", "lease", "attempt", "event", "reject", "file_header")
