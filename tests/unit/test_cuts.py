@@ -18,7 +18,8 @@ from workers.records import count, records
 from workers.until import Until
 
 HEAD = b"a,b\n1,x\n"
-OPTIONS = processor.options.model_validate({"delimiter": ",", "header": True})
+DIALECT = {"delimiter": ",", "quote": '"', "escape": "", "comment": ""}
+OPTIONS = processor.options.model_validate({**DIALECT, "header": True, "encoding": "utf-8"})
 NASTY = (
     b'2,"two\nlines"\r\n\r\n3,"doubled ""quotes"", and\r\nmore"\n\n\n4,Z\xc3\xbcrich \xf0\x9f\x99\x82\r5,lone return\n'
     b'6,stray "quote"\n7,too,many\n8,"never closed\n9,"\xff\xfe"\n"10","ten"\n,\n11,eleven'
