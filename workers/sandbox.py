@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,28 @@ class ProcessorCrashed(Exception):
     """The child ended in a way that is a bug of the processor, not a fault of the file."""
 
 
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process and what it says, over a pipe: an event loop's own may be a socket, which cannot be made as large."""
+
+    process: asyncio.subprocess.Process
+    reader: asyncio.StreamReader
+    pipe: asyncio.ReadTransport
+
+    async def end(self) -> None:
+        """Kill it and wait until it is gone."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        self.pipe.close()
+        await self.process.wait()
+
+
 class Sandbox:
     """A running child. Iterate `frames`; where a chunk has rows, read its `payload` before the next frame."""
 
-    def __init__(self, process: asyncio.subprocess.Process, deadline_s: float) -> None:
-        assert process.stdout is not None
-        self._process = process
-        self._reader = process.stdout
+    def __init__(self, child: Child, deadline_s: float) -> None:
+        self._process = child.process
+        self._reader = child.reader
         self._deadline_s = deadline_s
 
     @property
@@ -98,7 +114,7 @@ class Sandboxes:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._spare: asyncio.Task[asyncio.subprocess.Process] | None = None
+        self._spare: asyncio.Task[Child] | None = None
 
     async def __aenter__(self) -> Sandboxes:
         self._prepare()
@@ -106,7 +122,7 @@ class Sandboxes:
 
     async def __aexit__(self, *failure: object) -> None:
         if self._spare is not None:
-            await end(await self._spare)
+            await (await self._spare).end()
 
     @asynccontextmanager
     async def open(
@@ -116,50 +132,52 @@ class Sandboxes:
 
         It may be silent for `deadline_s`, by default as long as the setting says.
         """
-        process = await self._take()
+        child = await self._take()
         try:
-            assert process.stdin is not None
-            process.stdin.write(json.dumps({**request, "path": str(path.resolve())}).encode() + b"\n")
-            yield Sandbox(process, deadline_s or self._settings.chunk_deadline_s)
+            assert child.process.stdin is not None
+            child.process.stdin.write(json.dumps({**request, "path": str(path.resolve())}).encode() + b"\n")
+            yield Sandbox(child, deadline_s or self._settings.chunk_deadline_s)
         finally:
-            await end(process)
+            await child.end()
             self._prepare()  # only now: while a job runs, the processors have better things to do
 
     def _prepare(self) -> None:
         if self._spare is None:
             self._spare = asyncio.create_task(self._start())
 
-    async def _take(self) -> asyncio.subprocess.Process:
+    async def _take(self) -> Child:
         spare, self._spare = self._spare, None
         if spare is not None:
-            process = await spare
-            if process.returncode is None:
-                return process
+            child = await spare
+            if child.process.returncode is None:
+                return child
+            await child.end()
         return await self._start()
 
-    async def _start(self) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "workers.child",
-            str(self._settings.child_memory_bytes),
-            str(self._settings.child_cpu_s),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=_environment(),
-            limit=PIECE_BYTES,
-            start_new_session=True,  # Ctrl-C is for the parent, which then ends the child in order
+    async def _start(self) -> Child:
+        ours, theirs = os.pipe()
+        reader = asyncio.StreamReader(limit=PIECE_BYTES)
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", buffering=0)
         )
-
-
-async def end(process: asyncio.subprocess.Process) -> None:
-    """Kill a child and wait until it is gone."""
-    with suppress(ProcessLookupError):
-        process.kill()
-    assert process.stdout is not None
-    while await process.stdout.read(PIECE_BYTES):  # asyncio waits for the pipe's end, and a full one is not read on
-        pass
-    await process.wait()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "workers.child",
+                str(self._settings.child_memory_bytes),
+                str(self._settings.child_cpu_s),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=theirs,
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C is for the parent, which then ends the child in order
+            )
+        except BaseException:
+            pipe.close()
+            raise
+        finally:
+            os.close(theirs)
+        return Child(process, reader, pipe)
 
 
 def _environment() -> dict[str, str]:
