@@ -147,7 +147,7 @@ def main(arguments: list[str]) -> None:
             case "check":
                 asyncio.run(check(settings))
             case "dev" | "all" | "api":
-                asyncio.run(serve(settings, command))
+                lifecycle.run(serve(settings, command))
             case _:
                 asyncio.run(admin.run(settings, command, words))
     except (EmbeddedError, CannotStart, admin.Usage, NotFound) as error:

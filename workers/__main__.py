@@ -38,7 +38,7 @@ def main() -> None:
             "the embedded servers belong to `python -m service`."
         )
     try:
-        asyncio.run(run(settings))
+        lifecycle.run(run(settings))
     except (OSError, TimeoutError) as error:
         sys.exit(f"Cannot reach the servers: {error}. Check MILLRACE_DATABASE_URL and MILLRACE_REDIS_URL.")
 

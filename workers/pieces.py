@@ -68,8 +68,8 @@ class Shared:
 def _plain(db: Connection) -> asyncio.WriteTransport | None:
     """The connection's transport, if what is written to its socket reaches the server as it is."""
     # asyncpg says nothing of its transport in public; where it hides it elsewhere, rows take the longer way.
-    transport = getattr(getattr(db, "_con", db), "_transport", None)
-    if not isinstance(transport, asyncio.WriteTransport) or transport.get_extra_info("ssl_object") is not None:
+    transport: asyncio.WriteTransport | None = getattr(getattr(db, "_con", db), "_transport", None)
+    if transport is None or transport.get_extra_info("ssl_object") is not None:
         return None
     if transport.get_extra_info("socket") is None or transport.get_write_buffer_size() > 0:
         return None

@@ -35,27 +35,40 @@ class Run:
     def __init__(self, tools: Tools, claim: Claim) -> None:
         self.claim = claim
         self._tools = tools
-        self._attempt = asyncio.create_task(run_attempt(tools, claim), name=f"job {claim.job_id}")
+        self._is_interrupted = False
+        self._is_attempting = False
         self.task = asyncio.create_task(self._to_its_end())
 
     def interrupt(self) -> None:
         """The lease is lost, the user wants something else of the job, or the worker stops."""
-        if not self._attempt.cancelling():  # once: a second one would break off the clearing up
-            self._attempt.cancel()
+        if self._is_attempting and not self._is_interrupted:  # once: a second one would break off the clearing up
+            self.task.cancel()
+        self._is_interrupted = True
 
     async def _to_its_end(self) -> None:
         claim = self.claim
         try:
-            try:
-                settlement = await self._attempt
-            except (Interrupted, asyncio.CancelledError):
-                settlement = await wished(self._tools, claim)
-            await settle(self._tools, claim, settlement)
+            await settle(self._tools, claim, await self._attempted() or await wished(self._tools, claim))
             if claim.queue == PREVIEWS:
                 await previewing.clear(self._tools, claim)
         except (LeaseLost, Transient, *UNREACHABLE) as error:
             # With the database away the lease runs out, and another worker goes on.
             log.warning("job.not_settled", job_id=str(claim.job_id), epoch=claim.epoch, error=repr(error))
+
+    async def _attempted(self) -> Settlement | None:
+        """How the attempt ended; None if it was interrupted."""
+        if self._is_interrupted:  # before it began
+            return None
+        self._is_attempting = True
+        try:
+            return await run_attempt(self._tools, self.claim)
+        except Interrupted:
+            return None
+        except asyncio.CancelledError:
+            self.task.uncancel()
+            return None
+        finally:
+            self._is_attempting = False
 
 
 async def run_attempt(tools: Tools, claim: Claim) -> Settlement:

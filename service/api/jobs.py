@@ -55,7 +55,7 @@ class JobBody(BaseModel):
 
     def request(self, idempotency_key: str | None = None) -> actions.JobRequest:
         """What the actions take."""
-        given = self.model_dump(exclude={"upload_id", "retry", "after"})
+        given = {name: value for name, value in self if name not in ("upload_id", "retry", "after")}
         retry = self.retry.model_dump(exclude_none=True)
         after = tuple(dict.fromkeys(self.after))
         return actions.JobRequest(**given, retry=retry, after=after, idempotency_key=idempotency_key)

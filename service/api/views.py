@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,7 +10,7 @@ from zoneinfo import ZoneInfo
 from service.domain import eta
 from service.domain.dataset import Dataset, columns_to_json
 from service.domain.flow import Flow, Step
-from service.domain.job import Job, Progress
+from service.domain.job import Counts, Job, Progress, Retry
 from service.domain.note import Note
 from service.domain.processor import Processor
 from service.domain.schedule import Schedule, template_to_json
@@ -56,7 +55,7 @@ def job(stored: Job) -> Json:
         "input": stored.input,
         "output": stored.output,
         "options": stored.options,
-        "retry": asdict(stored.retry),
+        "retry": fields(stored.retry),
         "waits_for": stored.waits_for,
         "run_if": stored.run_if,
         "flow_id": None if stored.flow_id is None else str(stored.flow_id),
@@ -65,7 +64,7 @@ def job(stored: Job) -> Json:
         "duplicate_of": str(stored.id) if stored.is_duplicate else None,
         "metadata": stored.metadata,
         "progress": progress(stored.progress, eta.of(stored)),
-        "counts": asdict(stored.counts),
+        "counts": fields(stored.counts),
         "notes": stored.noted,
         "undone_by": None if stored.undone_by is None else str(stored.undone_by),
         "undone_at": stored.undone_at and stored.undone_at.isoformat(),
@@ -115,7 +114,7 @@ def steps(stored: Sequence[Step]) -> Json:
                 "state": step.job.state,
                 "outcome": step.job.outcome,
                 "progress": progress(step.job.progress, eta.of(step.job)),
-                "counts": asdict(step.job.counts),
+                "counts": fields(step.job.counts),
                 "problem": step.job.problem,
                 "output": step.job.output,
                 "links": {"job": f"/v1/jobs/{step.job.id}"},
@@ -136,8 +135,13 @@ def progress(p: Progress, left: eta.Eta | None) -> Json:
         "phase": p.phase,
         "message": p.message,
         "rate": p.rate,
-        "eta_s": left and asdict(left),
+        "eta_s": left and fields(left),
     }
+
+
+def fields(plain: Counts | Retry | eta.Eta) -> Json:
+    """A dataclass of plain values as a dictionary; `asdict` takes ten times as long, for it copies at any depth."""
+    return {name: getattr(plain, name) for name in plain.__slots__}
 
 
 def dataset(stored: Dataset) -> Json:
