@@ -27,6 +27,12 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(20 * 1024 * MIB, ge=1, description="Largest file that is accepted.")
     upload_idle_s: float = Field(30, gt=0, description="An upload that sends nothing for this long is dropped.")
     upload_threads: int = Field(4, ge=1, description="Threads that write uploads to disk.")
+    master_keys: str = Field(
+        "",
+        repr=False,
+        description="Keys that lock those of files, the current one first; empty keeps one in the file `master-keys`.",
+    )
+    pack_files: bool = Field(False, description="Compress new files with zstd before they are sealed.")
 
     keep_completed_s: float = Field(
         3600, ge=0, description="An uploaded file is kept so long after its jobs completed."
@@ -52,6 +58,11 @@ class Settings(BaseSettings):
     def files_dir(self) -> Path:
         """Where uploaded files are."""
         return self.data_dir / "files"
+
+    @property
+    def keys_file(self) -> Path:
+        """Where master keys are, unless they are set."""
+        return self.data_dir / "master-keys"
 
 
 def explain(error: ValidationError) -> str:

@@ -10,7 +10,7 @@ from service.bus import Bus
 from service.config import Settings
 from service.dispatch import Dispatch
 from service.domain.processor import Processor
-from service.files.local import LocalFiles
+from service.files.port import Files
 from service.store.database import Database
 
 
@@ -20,7 +20,7 @@ class Deps:
 
     settings: Settings
     database: Database
-    files: LocalFiles
+    files: Files
     bus: Bus
     dispatch: Dispatch
     submits: Submits

@@ -11,7 +11,7 @@ from service.deps import Deps
 from service.domain.ids import new_id
 from service.domain.job import Job
 from service.domain.upload import Upload, label
-from service.files.local import Received
+from service.files.port import Received
 from service.store import uploads
 from service.store.accounts import Caller
 from service.store.database import Connection
@@ -34,7 +34,7 @@ async def upload(deps: Deps, caller: Caller, body: Body) -> Upload:
         async with deps.database.transaction(caller.account_id) as db:
             return await _add(db, caller, upload_id, body, received)
     except BaseException:
-        await deps.files.remove(deps.files.path(upload_id))
+        await deps.files.remove(upload_id)
         raise
 
 
@@ -54,10 +54,10 @@ async def import_file(deps: Deps, caller: Caller, body: Body, request: JobReques
     try:
         job, is_new = await written(deps, caller, job_id, write_both)
     except BaseException:
-        await deps.files.remove(deps.files.path(upload_id))
+        await deps.files.remove(upload_id)
         raise
     if not is_new:
-        await deps.files.remove(deps.files.path(upload_id))
+        await deps.files.remove(upload_id)
     return job, is_new
 
 
@@ -67,5 +67,12 @@ async def _receive(deps: Deps, upload_id: UUID, body: Body) -> Received:
 
 async def _add(db: Connection, caller: Caller, upload_id: UUID, body: Body, received: Received) -> Upload:
     return await uploads.add(
-        db, caller.account_id, upload_id, label(body.name), received.size_bytes, received.sha256, body.media_type
+        db,
+        caller.account_id,
+        upload_id,
+        label(body.name),
+        received.size_bytes,
+        received.sha256,
+        body.media_type,
+        received.file.seal,
     )

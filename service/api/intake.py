@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.actions.uploads import Body
 from service.domain.errors import InputError
-from service.files.local import too_large
+from service.files.growing import too_large
 
 DRAIN_BYTES = 16 * 1024 * 1024
 DRAIN_S = 2.0

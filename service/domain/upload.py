@@ -16,6 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u20
 class Upload:
     """An upload as stored. `name` is a label, never a path.
 
+    `seal` opens its file, see `service.files.port`; since `damaged_at` that is not what came, and is not read again.
     Since `expired_at` it has no file any more, for a reason: `retention`, or `lost` when the file was found missing.
     """
 
@@ -28,6 +29,8 @@ class Upload:
     created_at: datetime
     expired_at: datetime | None
     expired_reason: str | None
+    seal: bytes | None = None
+    damaged_at: datetime | None = None
 
 
 def label(name: str | None) -> str:

@@ -19,12 +19,22 @@ _SQL = load("upload")
 _FILE_IS_GONE = "MR001"
 """The SQLSTATE with which the database refuses to queue a job over an expired upload."""
 
+_FILE_IS_DAMAGED = "MR002"
+"""The same over one whose file is damaged."""
+
 
 async def add(
-    db: Connection, account_id: UUID, upload_id: UUID, name: str, size_bytes: int, sha256: bytes, media_type: str | None
+    db: Connection,
+    account_id: UUID,
+    upload_id: UUID,
+    name: str,
+    size_bytes: int,
+    sha256: bytes,
+    media_type: str | None,
+    seal: bytes | None = None,
 ) -> Upload:
     """Record a file that is complete and durable."""
-    row = await db.fetchrow(_SQL["add"], upload_id, account_id, name, size_bytes, sha256, media_type)
+    row = await db.fetchrow(_SQL["add"], upload_id, account_id, name, size_bytes, sha256, media_type, seal)
     assert row is not None
     return _upload(row)
 
@@ -52,10 +62,16 @@ async def page(db: Connection, *, before: UUID | None, limit: int) -> list[Uploa
 
 @contextmanager
 def file_needed() -> Iterator[None]:
-    """Around a statement that queues a job. Raises StateError `upload_expired` if its upload has no file any more."""
+    """Around a statement that queues a job. Raises StateError `upload_expired`, `upload_damaged`."""
     try:
         yield
     except PostgresError as error:
+        if error.sqlstate == _FILE_IS_DAMAGED:
+            raise StateError(
+                "upload_damaged",
+                "The stored file of this upload is damaged and is not read again.",
+                suggestion="Upload the file again and queue a new job.",
+            ) from error
         if error.sqlstate != _FILE_IS_GONE:
             raise
         raise StateError(

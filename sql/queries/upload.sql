@@ -1,6 +1,6 @@
 -- name: add
-insert into upload (id, account_id, name, size_bytes, sha256, media_type)
-values ($1, $2, $3, $4, $5, $6)
+insert into upload (id, account_id, name, size_bytes, sha256, media_type, seal)
+values ($1, $2, $3, $4, $5, $6, $7)
 returning *;
 
 -- name: get
@@ -36,6 +36,7 @@ cross join lateral (
   where job.upload_id = upload.id
 ) as jobs
 where upload.expired_at is null
+  and upload.damaged_at is null  -- kept to be looked at
   and upload.created_at <= now() - make_interval(secs => least($1::double precision, $2::double precision))
   and ($3::uuid[] is null or upload.id = any($3))
   and not exists (select from job where job.upload_id = upload.id and finished_at is null)
@@ -48,7 +49,7 @@ for update of upload skip locked;  -- stronger than what a job takes that is bei
 
 -- name: expire
 update upload
-set expired_at = now(), expired_reason = $2
+set expired_at = now(), expired_reason = $2, seal = case $2 when 'lost' then seal end  -- what was lost may be found
 where id = any($1::uuid[]) and expired_at is null
 returning id;
 
