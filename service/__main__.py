@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from service import admin, lifecycle, logs
 from service.actions.submits import Submits
+from service.actions.transfers import Transfers
 from service.api.streams import Streams
 from service.app import create_app
 from service.bus import Bus
@@ -33,7 +34,7 @@ from service.deps import Deps
 from service.dispatch import Dispatch, open_redis
 from service.domain.errors import NotFound
 from service.embedded import EmbeddedError
-from service.files.local import LocalFiles
+from service.files.opening import open_files
 from service.server import CannotStart, Server, bind, url_of
 from service.store import accounts, migrations
 from service.store.database import API_ROLE, WORKER_ROLE, open_database
@@ -57,12 +58,14 @@ async def serve(settings: Settings, command: str) -> None:
                 settings.database_url, role=API_ROLE, connections=settings.api_connections, name="millrace api"
             )
         )
-        files = LocalFiles(settings.files_dir, settings.upload_threads)
+        files = open_files(settings)
         stack.callback(files.close)
         bus = Bus(redis)
         dispatch = Dispatch(redis, bus)
         stack.push_async_callback(dispatch.close)
-        deps = Deps(settings, database, files, bus, dispatch, Submits(database), discover())
+        transfers = Transfers(database)
+        stack.push_async_callback(transfers.close)
+        deps = Deps(settings, database, files, bus, dispatch, Submits(database), transfers, discover())
         streams = Streams(database, bus, settings.stream_poll_s)
 
         server = Server(create_app(deps, streams), lambda: announce(url_of(bound), key if command == "dev" else ""))
@@ -125,7 +128,7 @@ async def check(settings: Settings) -> None:
         print(f"database ok ({len(applied)} migrations applied)")
         await redis.ping()
         print("redis ok")
-        LocalFiles(settings.files_dir, 1).close()
+        open_files(settings).close()
         print(f"storage ok ({settings.files_dir})")
 
 

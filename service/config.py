@@ -28,7 +28,9 @@ class Settings(BaseSettings):
     upload_idle_s: float = Field(30, gt=0, description="An upload that sends nothing for this long is dropped.")
     upload_threads: int = Field(4, ge=1, description="Threads that write uploads to disk.")
     upload_min_rate: int = Field(
-        1000, ge=0, description="An upload slower than so many bytes a second, on average after its first 30 s, is dropped."
+        1000,
+        ge=0,
+        description="An upload slower than so many bytes a second, on average after its first 30 s, is dropped.",
     )
     keep_unfinished_s: float = Field(
         86400, gt=0, description="An upload that has not come in full is given up when nothing comes for so long."
@@ -43,7 +45,8 @@ class Settings(BaseSettings):
         default_factory=dict, description='Largest file for a processor, as JSON: `{"csv": 1000000}`.'
     )
     scan: str = Field(
-        "", description="A command that reads a file from stdin, or a URL that takes a POST of it, and says if it is clean."
+        "",
+        description="A command that reads a file from stdin, or a URL that it is posted to: is it clean?",
     )
     scan_timeout_s: float = Field(300, gt=0, description="A scan that takes longer has failed.")
     account_bytes: int = Field(1024 * 1024 * MIB, ge=0, description="What an account's files may take together.")
@@ -52,6 +55,12 @@ class Settings(BaseSettings):
     cors_origins: str = Field(
         "", description="Origins whose pages may call this service, such as `https://app.example`, or `*`."
     )
+    master_keys: str = Field(
+        "",
+        repr=False,
+        description="Keys that lock those of files, the current one first; empty keeps one in the file `master-keys`.",
+    )
+    pack_files: bool = Field(False, description="Compress new files with zstd before they are sealed.")
 
     keep_completed_s: float = Field(
         3600, ge=0, description="An uploaded file is kept so long after its jobs completed."
@@ -77,6 +86,11 @@ class Settings(BaseSettings):
     def files_dir(self) -> Path:
         """Where uploaded files are."""
         return self.data_dir / "files"
+
+    @property
+    def keys_file(self) -> Path:
+        """Where master keys are, unless they are set."""
+        return self.data_dir / "master-keys"
 
 
 def explain(error: ValidationError) -> str:

@@ -25,7 +25,7 @@ class Interim(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         extensions = cycle.scope.setdefault("extensions", {})
-        extensions["millrace.interim"] = partial(_send_interim, cycle)  # type: ignore[index,assignment]
+        extensions["millrace.interim"] = partial(_send_interim, cycle)  # type: ignore[assignment]
         super()._start_asgi_task(cycle, app)
 
 

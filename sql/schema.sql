@@ -133,13 +133,16 @@ CREATE FUNCTION millrace.check_upload_kept() RETURNS trigger
     AS $$
 declare
   gone_since timestamptz;
+  damaged_since timestamptz;
 begin
-  select expired_at into gone_since
+  select expired_at, damaged_at into gone_since, damaged_since
   from upload
   where id = new.upload_id and account_id = new.account_id
   for key share;
   if gone_since is not null then
     raise exception 'the file of upload % is gone', new.upload_id using errcode = 'MR001';
+  elsif damaged_since is not null then
+    raise exception 'the file of upload % is damaged', new.upload_id using errcode = 'MR002';
   end if;
   return new;
 end
@@ -696,6 +699,8 @@ CREATE TABLE millrace.upload (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     expired_at timestamp with time zone,
     expired_reason text,
+    seal bytea,
+    damaged_at timestamp with time zone,
     CONSTRAINT expired_uploads_say_why CHECK (((expired_at IS NULL) = (expired_reason IS NULL))),
     CONSTRAINT upload_expired_reason_check CHECK ((expired_reason = ANY (ARRAY['retention'::text, 'lost'::text]))),
     CONSTRAINT upload_size_bytes_check CHECK ((size_bytes > 0))
@@ -837,6 +842,8 @@ CREATE INDEX schedule_upload ON millrace.schedule USING btree (((job ->> 'upload
 CREATE INDEX upload_account ON millrace.upload USING btree (account_id, id DESC);
 
 CREATE INDEX upload_kept ON millrace.upload USING btree (id) INCLUDE (created_at) WHERE (expired_at IS NULL);
+
+CREATE INDEX upload_sealed ON millrace.upload USING btree (id) WHERE (seal IS NOT NULL);
 
 CREATE TRIGGER event_place BEFORE INSERT ON millrace.event FOR EACH ROW EXECUTE FUNCTION millrace.place_event();
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import fcntl
+import io
 import json
 import os
 import queue
@@ -19,7 +20,6 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -27,6 +27,7 @@ from service.domain.dataset import columns_from_json, columns_to_json
 from service.domain.errors import InputError
 from service.domain.processor import Chunk, Processor, Work
 from workers.frames import LAST_PIECE, PIPE_BYTES, head, piece
+from workers.source import open_source
 
 _CLONE_NEWUSER, _CLONE_NEWNET, _PR_SET_PDEATHSIG = 0x10000000, 0x40000000, 1
 
@@ -83,9 +84,9 @@ async def run(
 ) -> None:
     """Send every chunk of the processor, encoded."""
     columns = request["columns"]
-    with Path(request["path"]).open("rb", buffering=0) as source:
+    with open_source(request["source"]) as source:
         work = Work(
-            source=source,  # a raw file reads like a buffered one
+            source=source,
             total=request["total"],
             options=processor.options.model_validate(request["options"]),
             cursor=request["cursor"],
@@ -95,7 +96,9 @@ async def run(
         assert processor.chunks is not None
         async for chunk in processor.chunks(work):
             outbox.put(_frame(chunk, encode(chunk, UUID(request["job_id"]))))
-            if hasattr(os, "posix_fadvise"):  # what was read makes room for what the database writes
+            if hasattr(os, "posix_fadvise") and isinstance(
+                source, io.FileIO
+            ):  # what was read makes room for what the database writes
                 os.posix_fadvise(source.fileno(), 0, chunk.done, os.POSIX_FADV_DONTNEED)
 
 

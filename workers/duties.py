@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial, update_wrapper
 
-from workers.maintenance import expire_uploads, mark_lost, ring_again, roll_up, sweep_files
+from workers.maintenance import expire_uploads, lock_again, mark_lost, ring_again, roll_up, sweep_files
 from workers.tools import Tools
 
 SPREAD = 0.2
@@ -47,12 +47,18 @@ async def find_lost(tools: Tools) -> int:
     return await mark_lost.run_once(tools.database, tools.files)
 
 
+async def lock(tools: Tools) -> int:
+    """Lock the keys of files with the current master key."""
+    return await lock_again.run_once(tools.database, tools.files)
+
+
 DUTIES: tuple[tuple[float, Callable[[Tools], Awaitable[int]]], ...] = (
     (5, ring),
     (10, count),
     (60, expire),
     (600, sweep),
     (600, find_lost),
+    (600, lock),
 )
 """Each with its pause in seconds."""
 

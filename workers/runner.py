@@ -15,7 +15,7 @@ from service.domain.processor import Processor
 from service.store import claims, datasets
 from service.store.claims import Claim, LeaseLost, Settlement
 from service.store.database import CLASHED, UNREACHABLE, Connection
-from workers import outcome, references
+from workers import inputs, outcome, references
 from workers.committer import Committer, Interrupted
 from workers.tasks import work
 from workers.tools import Tools
@@ -111,12 +111,12 @@ def processor_of(tools: Tools, claim: Claim) -> Processor:
 
 async def read_file(tools: Tools, claim: Claim, committer: Committer) -> None:
     """Read on from the job's checkpoint to the end of its input, chunk by chunk."""
-    assert claim.upload_id is not None
-    path = tools.files.path(claim.upload_id)
-    if not path.exists():
-        raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
-    order = request(claim, path.stat().st_size, tools.settings.chunk_bytes)
-    async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
+    async with (
+        inputs.source_of(tools, claim) as (source, size_bytes),
+        tools.sandboxes.open(
+            source, request(claim, size_bytes, tools.settings.chunk_bytes), claim.retry.deadline_s
+        ) as child,
+    ):
         await committer.commit_all(child)
         await committer.summarize()
 

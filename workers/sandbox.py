@@ -110,16 +110,16 @@ class Sandboxes:
 
     @asynccontextmanager
     async def open(
-        self, path: Path, request: Mapping[str, Any], deadline_s: float | None = None
+        self, source: Mapping[str, object], request: Mapping[str, Any], deadline_s: float | None = None
     ) -> AsyncIterator[Sandbox]:
-        """A child that reads `path` as `request` says; it is gone when the block is left, however that happens.
+        """A child that reads `source` as `request` says; it is gone when the block is left, however that happens.
 
-        It may be silent for `deadline_s`, by default as long as the setting says.
+        `source` is what `Files.source` gave. It may be silent for `deadline_s`, by default as long as the setting says.
         """
         process = await self._take()
         try:
             assert process.stdin is not None
-            process.stdin.write(json.dumps({**request, "path": str(path.resolve())}).encode() + b"\n")
+            process.stdin.write(json.dumps({**request, "source": source}).encode() + b"\n")
             yield Sandbox(process, deadline_s or self._settings.chunk_deadline_s)
         finally:
             await end(process)

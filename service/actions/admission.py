@@ -1,4 +1,4 @@
-"""Whether a file may come in: its size, its type, the account's quota, the space left, and what a scanner says of it."""
+"""Whether a file may come in: its size and type, the account's quota, the space left, and what a scanner says."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from service.deps import Deps
-from service.domain.errors import InputError, QuotaError, TooLarge, Transient
+from service.domain.errors import InputError, QuotaError, Transient
 from service.domain.filetype import check_allowed, check_kind, check_name
 from service.domain.processor import Processor
+from service.files.growing import too_large
 from service.files.port import File
 from service.store import arrivals
 from service.store.accounts import Caller
@@ -30,7 +31,9 @@ def max_bytes(deps: Deps, processor: Processor | None) -> int:
     """The largest file that may come, or may come for this processor."""
     limits = [deps.settings.max_upload_bytes]
     if processor is not None:
-        limits += [limit for limit in (processor.max_bytes, deps.settings.processor_max_bytes.get(processor.name)) if limit]
+        limits += [
+            limit for limit in (processor.max_bytes, deps.settings.processor_max_bytes.get(processor.name)) if limit
+        ]
     return min(limits)
 
 
@@ -155,12 +158,3 @@ def _check_bytes(now: Usage, most_bytes: int) -> None:
 
 def _no_telling(why: str) -> Transient:
     return Transient("scan_failed", f"The scanner gave no answer ({why}).", retry_after_s=30)
-
-
-def too_large(most: int) -> TooLarge:
-    """The file is over the limit."""
-    return TooLarge(
-        "too_large",
-        f"The file is larger than the {most} bytes that are accepted here.",
-        suggestion="Split the file, or raise MILLRACE_MAX_UPLOAD_BYTES.",
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -13,7 +14,8 @@ from service.actions.transfers import superseded
 from service.deps import Deps
 from service.domain.errors import InputError, StateError, Transient
 from service.domain.upload import Upload
-from service.files.port import Durable, File
+from service.files.growing import too_large
+from service.files.port import Durable, File, Received
 from service.store import arrivals, uploads
 from service.store.accounts import Caller
 
@@ -39,7 +41,9 @@ class WrongLength(InputError):
     """The size was told before, differently, or is less than what has come."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("inconsistent_length", message, suggestion="Tell the size of the whole file, the same each time.")
+        super().__init__(
+            "inconsistent_length", message, suggestion="Tell the size of the whole file, the same each time."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ async def finish(deps: Deps, caller: Caller, upload_id: UUID) -> Arrived:
 
 
 async def join(deps: Deps, caller: Caller, arrival: Arrival, part_ids: Sequence[UUID]) -> Arrived:
-    """Put parts together, in this order, to an upload; the parts are given up. Raises NotFound, StateError, TooLarge."""
+    """Put parts together to an upload; the parts are given up. Raises NotFound, StateError, and as `complete` does."""
     parts = [await _whole_part(deps, caller, part_id) for part_id in part_ids]
     upload = await begin(deps, caller, arrival, keep_s=deps.settings.keep_unfinished_s)
     try:
@@ -123,7 +127,7 @@ async def _append(deps: Deps, caller: Caller, upload: Upload, addition: Addition
         return addition.at
     most = most_bytes(deps, upload)
     if addition.brings_bytes is not None and addition.at + addition.brings_bytes > most:
-        raise admission.too_large(most)
+        raise too_large(most)
     await admission.check_space(deps, addition.brings_bytes)
     content = headed(deps, upload, addition.content) if addition.at == 0 else addition.content
     file, durable = File(upload.id, upload.seal), _recorder(deps, caller, upload)
@@ -209,11 +213,20 @@ async def _finish(deps: Deps, caller: Caller, upload_id: UUID) -> Arrived:
             return Arrived(upload)
         raise arrivals.gone(upload)
     try:
-        received = await deps.files.finish(File(upload.id, upload.seal), upload.received_bytes)
+        received = await _kept(deps, upload)
         return await complete(deps, caller, upload, received)
     except InputError as error:
         await refuse(deps, caller, upload, error)
         raise
+
+
+async def _kept(deps: Deps, upload: Upload) -> Received:
+    file = File(upload.id, upload.seal)
+    if upload.received_bytes > 0:
+        return await deps.files.finish(file, upload.received_bytes)
+    if upload.wanted is not None:
+        raise InputError("file_empty", "The file is empty.", suggestion="Send a file with content.")
+    return Received(file, 0, hashlib.sha256().digest())  # nothing is kept of an empty file
 
 
 async def _whole_part(deps: Deps, caller: Caller, part_id: UUID) -> Upload:

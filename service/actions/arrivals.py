@@ -18,8 +18,9 @@ from service.domain.errors import InputError
 from service.domain.filetype import HEAD_BYTES, kind_of
 from service.domain.ids import new_id
 from service.domain.job import Job
+from service.domain.processor import Processor
 from service.domain.upload import Protocol, Upload, label, suffix_of
-from service.files.port import File, Received
+from service.files.port import Received
 from service.store import arrivals, rules, uploads
 from service.store.accounts import Caller
 from service.store.arrivals import NewUpload
@@ -53,15 +54,14 @@ class Arrived:
 async def begin(deps: Deps, caller: Caller, arrival: Arrival, *, keep_s: float, sealed: bool = True) -> Upload:
     """Reserve room for a file and write its row. Raises InputError, TooLarge, QuotaError, Transient: no space."""
     name, upload_id = label(arrival.name), new_id()
-    prepared = _prepared(deps, arrival.wanted)
+    _processor(deps, arrival.wanted)  # before anything else
     await admission.check_space(deps, arrival.size_bytes)
     seal = deps.files.new(upload_id).seal if sealed else None
     async with deps.database.transaction(caller.account_id) as db:
         wanted = arrival.wanted
         if wanted is None and arrival.heeds_rules:
             wanted = await by_rule(db, name, arrival.media_type)
-            prepared = _prepared(deps, wanted)
-        processor = prepared and prepared.processor
+        processor = _processor(deps, wanted)
         admission.check_size(arrival.size_bytes, admission.max_bytes(deps, processor))
         admission.check_type(deps, name, None, processor)
         new = NewUpload(
@@ -75,7 +75,7 @@ async def begin(deps: Deps, caller: Caller, arrival: Arrival, *, keep_s: float, 
             metadata=arrival.metadata,
             concat=arrival.concat,
             digests={algorithm: b64encode(digest).decode() for algorithm, digest in arrival.digests.items()} or None,
-            wanted=wanted and request_to_json(wanted),
+            wanted=None if wanted is None else request_to_json(wanted),
         )
         upload = await arrivals.begin(db, new, keep_s)
         await admission.check_quota(deps, db, caller)
@@ -84,20 +84,19 @@ async def begin(deps: Deps, caller: Caller, arrival: Arrival, *, keep_s: float, 
 
 def most_bytes(deps: Deps, upload: Upload) -> int:
     """How large this upload may become: its size if that is known, else what is allowed."""
-    prepared = _prepared(deps, request_from_json(upload.wanted))
-    limit = admission.max_bytes(deps, prepared and prepared.processor)
+    limit = admission.max_bytes(deps, _processor(deps, request_from_json(upload.wanted)))
     return limit if upload.size_bytes is None else upload.size_bytes
 
 
 async def headed(deps: Deps, upload: Upload, content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """The same bytes from the beginning of a file, refused at once if they are of a type that is not taken."""
-    prepared = _prepared(deps, request_from_json(upload.wanted))
+    processor = _processor(deps, request_from_json(upload.wanted))
     head, looked = b"", False
     async for piece in content:
         if not looked:
             head += piece[: HEAD_BYTES - len(head)]
             if looked := len(head) == HEAD_BYTES:
-                admission.check_type(deps, upload.name, kind_of(head), prepared and prepared.processor)
+                admission.check_type(deps, upload.name, kind_of(head), processor)
         yield piece
 
 
@@ -113,9 +112,10 @@ async def complete(
 ) -> Arrived:
     """Check a file that has come in full, then note it and start its job: both, or neither.
 
-    `kind` is what `inspected` said if that was asked before. `parts` are the uploads that it was put together from; they are given up. Where its job was there before, by its
-    idempotency or dedupe key, the file is noted if it `keeps_twin`, else left to the caller. Raises InputError `digest_mismatch`,
-    `unsupported_type`, `malware_found`: the caller gives the file up; QuotaError, StateError, Transient.
+    `kind` is what `inspected` said if that was asked before. `parts` are the uploads that it was put together from; they
+    are given up. Where its job was there before, by its idempotency or dedupe key, the file is noted if it `keeps_twin`,
+    else left to the caller. Raises InputError `digest_mismatch`, `unsupported_type`, `malware_found`: the caller gives
+    the file up; QuotaError, StateError, Transient.
     """
     prepared = _prepared(deps, request_from_json(upload.wanted))
     kind = kind or await inspected(deps, upload, received)
@@ -151,9 +151,9 @@ async def complete(
 
 async def inspected(deps: Deps, upload: Upload, received: Received) -> str:
     """The kind of a file that has come in full, once type, digests and the scanner have nothing against it."""
-    prepared = _prepared(deps, request_from_json(upload.wanted))
+    processor = _processor(deps, request_from_json(upload.wanted))
     kind = kind_of(await _head(deps, received))
-    admission.check_type(deps, upload.name, kind, prepared and prepared.processor)
+    admission.check_type(deps, upload.name, kind, processor)
     await _check_digests(deps, upload, received)
     await admission.scan(deps, received.file, received.size_bytes, upload.name)
     return kind
@@ -211,6 +211,11 @@ def request_from_json(said: Mapping[str, Any] | None) -> JobRequest | None:
 _KEPT = ("processor", "dataset", "input", "options", "priority", "metadata", "dedupe_key", "idempotency_key")
 
 
+def _processor(deps: Deps, wanted: JobRequest | None) -> Processor | None:
+    prepared = _prepared(deps, wanted)
+    return None if prepared is None else prepared.processor
+
+
 def _prepared(deps: Deps, wanted: JobRequest | None) -> Prepared | None:
     if wanted is None:
         return None
@@ -223,12 +228,16 @@ async def by_rule(db: Connection, name: str, media_type: str | None) -> JobReque
     """The job that one of the account's rules has for such a file."""
     types = [suffix_of(name), (media_type or "").partition(";")[0].strip().lower()]
     rule = await rules.find(db, [word for word in types if word])
-    return None if rule is None else JobRequest(rule.processor, rule.dataset, options=rule.options, priority=rule.priority)
+    return (
+        None if rule is None else JobRequest(rule.processor, rule.dataset, options=rule.options, priority=rule.priority)
+    )
 
 
 async def _head(deps: Deps, received: Received) -> bytes:
     stop = min(HEAD_BYTES, received.size_bytes)
     head = b""
+    if not stop:
+        return head
     async with aclosing(deps.files.read(received.file, received.size_bytes, 0, stop)) as pieces:
         async for piece in pieces:
             head += piece
@@ -251,4 +260,6 @@ async def _check_digests(deps: Deps, upload: Upload, received: Received) -> None
 
 def digest_mismatch(message: str) -> InputError:
     """What came is not what was meant."""
-    return InputError("digest_mismatch", message, suggestion="Something changed the bytes on their way: send them again.")
+    return InputError(
+        "digest_mismatch", message, suggestion="Something changed the bytes on their way: send them again."
+    )

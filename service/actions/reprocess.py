@@ -17,7 +17,7 @@ from service.store.accounts import Caller
 
 
 async def reprocess(deps: Deps, caller: Caller, upload_id: UUID, asked: JobRequest | None) -> Job:
-    """Queue a job over an upload: `asked`, or like its last one, or by a rule. Raises NotFound, InputError, StateError."""
+    """Queue a job over an upload: `asked`, or like its last one, or by a rule. Raises as `submit` does."""
     async with deps.database.transaction(caller.account_id) as db:
         upload = await uploads.get(db, upload_id)
         if asked is None and upload.jobs:

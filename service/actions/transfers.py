@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -34,7 +34,7 @@ class Transfers:
         self._database = database
         self._writing: dict[UUID, asyncio.Task[object]] = {}
         self._writers: dict[UUID, int] = {}
-        self._finishing: dict[UUID, asyncio.Task[object]] = {}
+        self._finishing: dict[UUID, asyncio.Task[Any]] = {}
         self._watch: asyncio.Task[None] | None = None
 
     async def write(self, upload_id: UUID, work: Callable[[], Awaitable[T]]) -> T:
@@ -73,7 +73,8 @@ class Transfers:
             task = asyncio.ensure_future(work())
             self._finishing[upload_id] = task
             task.add_done_callback(lambda _: self._finishing.pop(upload_id, None))
-        return await asyncio.shield(task)  # type: ignore[return-value]
+        finished: T = await asyncio.shield(task)
+        return finished
 
     async def close(self) -> None:
         """Let what is being finished come to its end."""
@@ -93,7 +94,9 @@ class Transfers:
                 async with self._database.connection() as db:
                     newest = await arrivals.writers(db, list(ours))
             except (MillraceError, *UNREACHABLE) as error:
-                log.warning("transfers.not_looked", error=repr(error))  # the record of an offset is refused all the same
+                log.warning(
+                    "transfers.not_looked", error=repr(error)
+                )  # the record of an offset is refused all the same
                 continue
             for upload_id, writer in ours.items():
                 task = self._writing.get(upload_id)

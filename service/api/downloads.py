@@ -28,7 +28,9 @@ async def content(request: Request) -> Response:
     deps: Deps = request.app.state.deps
     upload = await found(request)
     if upload.is_receiving:
-        raise StateError("upload_incomplete", "This file has not come in full.", suggestion="Send the rest of it first.")
+        raise StateError(
+            "upload_incomplete", "This file has not come in full.", suggestion="Send the rest of it first."
+        )
     if upload.expired_at is not None or upload.sha256 is None or upload.size_bytes is None:
         raise gone(upload)
     headers = _headers(upload)

@@ -17,16 +17,15 @@ from service.api.intake import content_of
 from service.api.multipart import parts_of
 from service.deps import Deps
 from service.domain.errors import InputError
+from service.domain.upload import label
 
 Wanted = Callable[[Request, Mapping[str, str]], JobRequest | None]
 
 
-async def take_in(
-    request: Request, boundary: bytes, wanted_by: Wanted, *, keeps_twin: bool = True
-) -> list[Arrived]:
+async def take_in(request: Request, boundary: bytes, wanted_by: Wanted, *, keeps_twin: bool = True) -> list[Arrived]:
     """Store every file of a form and start their jobs; none is kept if there is something against one.
 
-    `wanted_by` says which job the parameters of the URL and the fields ask for. Raises InputError, TooLarge, QuotaError.
+    `wanted_by` says which job the URL's parameters and the fields ask for. Raises InputError, TooLarge, QuotaError.
     """
     deps: Deps = request.app.state.deps
     caller, fields = caller_of(request), dict(request.query_params)
@@ -59,11 +58,9 @@ async def take_in(
     return await actions.accept_all(deps, caller, ready, keeps_twin=keeps_twin)
 
 
-async def _ready(
-    deps: Deps, request: Request, stored: Stored, wanted: JobRequest | None, named: str | None
-) -> Stored:
-    upload = stored.upload if named is None else replace(stored.upload, name=actions.label(named))
+async def _ready(deps: Deps, request: Request, stored: Stored, wanted: JobRequest | None, named: str | None) -> Stored:
+    upload = stored.upload if named is None else replace(stored.upload, name=label(named))
     if wanted is None:
         async with deps.database.transaction(caller_of(request).account_id) as db:
             wanted = await by_rule(db, upload.name, upload.media_type)
-    return replace(stored, upload=replace(upload, wanted=wanted and request_to_json(wanted)))
+    return replace(stored, upload=replace(upload, wanted=None if wanted is None else request_to_json(wanted)))

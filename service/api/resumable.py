@@ -70,7 +70,9 @@ def _spoken(handler: Handler) -> Handler:
             return await handler(request)
         except MillraceError as error:
             name = TYPES.get(error.code)
-            more: dict[str, object] = {"type": f"https://iana.org/assignments/http-problem-types#{name}"} if name else {}
+            more: dict[str, object] = (
+                {"type": f"https://iana.org/assignments/http-problem-types#{name}"} if name else {}
+            )
             if isinstance(error, WrongOffset):
                 more |= {"expected-offset": error.offset, "provided-offset": error.asked}
             response = await problems.known(request, error, more)
@@ -117,7 +119,9 @@ async def append(request: Request) -> Response:
     said, caller, upload_id = _said(request), caller_of(request), uuid_of(request, "upload")
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
         raise InputError(
-            "wrong_content_type", "More of an upload has a type of its own.", suggestion=f"Send Content-Type: {MEDIA_TYPE}."
+            "wrong_content_type",
+            "More of an upload has a type of its own.",
+            suggestion=f"Send Content-Type: {MEDIA_TYPE}.",
         )
     if said.offset is None or said.complete is None:
         raise InputError(
@@ -158,7 +162,9 @@ async def head(request: Request) -> Response:
 async def _finished(request: Request, upload: Upload) -> Response:
     deps: Deps = request.app.state.deps
     if upload.size_bytes is not None and not upload.has_all:
-        raise WrongLength(f"{upload.received_bytes} of {upload.size_bytes} bytes have come, and the upload is to be complete.")
+        raise WrongLength(
+            f"{upload.received_bytes} of {upload.size_bytes} bytes have come, and the upload is to be complete."
+        )
     try:
         arrived = await appends.finish(deps, caller_of(request), upload.id)
         response: Response = created(arrived)

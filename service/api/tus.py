@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.actions import appends
-from service.actions.admission import too_large
 from service.actions.appends import Addition, WrongOffset
 from service.actions.arrivals import Arrival, Arrived
 from service.api import problems
@@ -27,13 +26,12 @@ from service.api.wanted import job_wanted
 from service.deps import Deps
 from service.domain.errors import InputError, MillraceError, NotFound, StateError, TooLarge
 from service.domain.upload import Upload
+from service.files.growing import too_large
 from service.store import uploads
 from service.store.arrivals import gone
 
 VERSION = "1.0.0"
-EXTENSIONS = (
-    "creation,creation-with-upload,creation-defer-length,checksum,expiration,termination,concatenation"
-)
+EXTENSIONS = "creation,creation-with-upload,creation-defer-length,checksum,expiration,termination,concatenation"
 MEDIA_TYPE = "application/offset+octet-stream"
 SPOKEN = {"Tus-Resumable": VERSION}
 MOST_METADATA = 8_192
@@ -287,5 +285,7 @@ def _invalid(message: str) -> InputError:
 
 def _wrong_type() -> InputError:
     return InputError(
-        "wrong_content_type", "The bytes of a tus upload have another type.", suggestion=f"Send Content-Type: {MEDIA_TYPE}."
+        "wrong_content_type",
+        "The bytes of a tus upload have another type.",
+        suggestion=f"Send Content-Type: {MEDIA_TYPE}.",
     )

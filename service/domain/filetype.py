@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, and whether a processor reads that kind. A name and a media type are only claims."""
+"""What a file is by its first bytes, and whether a processor reads that kind. Name and media type are mere claims."""
 
 from __future__ import annotations
 
@@ -62,9 +62,8 @@ _SUFFIXES: Mapping[str, str] = {
 def kind_of(head: bytes) -> str:
     """The kind of a file by its first bytes: a format by name, else `text` or `binary`."""
     for at, mark, kind in _SIGNATURES:
-        if head[at : at + len(mark)] == mark:
-            if mark not in _LETTERS or b"\x00" in head:
-                return kind
+        if head[at : at + len(mark)] == mark and (mark not in _LETTERS or b"\x00" in head):
+            return kind
     if head.startswith(_WIDE_MARKS):
         return TEXT
     return BINARY if b"\x00" in head and not _may_be_wide(head) else TEXT
@@ -77,7 +76,9 @@ def check_name(name: str, processor: Processor, catalog: Mapping[str, Processor]
         return
     others = sorted(other.name for other in catalog.values() if suffix in other.suffixes)
     if others:
-        raise _unsupported(f"{name!r} is not for processor {processor.name!r}.", f"Use processor {' or '.join(others)}.")
+        raise _unsupported(
+            f"{name!r} is not for processor {processor.name!r}.", f"Use processor {' or '.join(others)}."
+        )
     if suffix in _SUFFIXES:
         raise _unsupported(
             f"Processor {processor.name!r} does not read {suffix} files.", f"It reads {', '.join(processor.suffixes)}."
@@ -103,7 +104,8 @@ def check_allowed(name: str, kind: str | None, allowed: frozenset[str]) -> None:
     fits_name = suffix in allowed and (kind is None or promised is None or promised == kind)
     if not fits_name and kind not in allowed and not (kind is None and promised in allowed):
         raise _unsupported(
-            f"Files of this type ({suffix or kind}) are not accepted here.", f"Send one of: {', '.join(sorted(allowed))}."
+            f"Files of this type ({suffix or kind}) are not accepted here.",
+            f"Send one of: {', '.join(sorted(allowed))}.",
         )
 
 

@@ -27,6 +27,7 @@ class Upload:
     """An upload as stored. `name` is a label, never a path.
 
     While `is_receiving`, `received_bytes` of it are durable, and `size_bytes` is None until its client has told it.
+    `seal` opens its file, see `service.files.port`; since `damaged_at` that is not what came, and is not read again.
     Since `expired_at` it has no file any more, for a reason: `retention`, `lost` when the file was found missing,
     `unfinished` when its client stayed away, `deleted`, `joined` into another upload, or `refused` with a `problem`.
     """

@@ -137,8 +137,13 @@ class Files(Protocol):
         """Write durably which database the files here belong to."""
         ...
 
-    def rewrapped(self, seal: bytes) -> bytes | None:
-        """The seal under the newest master key; None if it is that one already. The file stays as it is."""
+    @property
+    def master(self) -> bytes:
+        """How seals name the current master key."""
+        ...
+
+    def rewrapped(self, file: File) -> bytes | None:
+        """The file's seal under the current master key; None if it is that one already. The bytes stay as they are."""
         ...
 
     async def free_bytes(self) -> int:

@@ -22,6 +22,9 @@ _FIELDS = tuple(field.name for field in fields(Upload))
 _FILE_IS_GONE = "MR001"
 """The SQLSTATE with which the database refuses to queue a job over an expired upload."""
 
+_FILE_IS_DAMAGED = "MR002"
+"""The same over one whose file is damaged."""
+
 _FILE_IS_NOT_WHOLE = "MR003"
 """The same over one that is still on its way."""
 
@@ -38,9 +41,7 @@ async def add(
     protocol: Protocol = "job",
 ) -> Upload:
     """Record a file that is complete and durable."""
-    row = await db.fetchrow(
-        _SQL["add"], upload_id, account_id, name, size_bytes, sha256, media_type, seal, protocol
-    )
+    row = await db.fetchrow(_SQL["add"], upload_id, account_id, name, size_bytes, sha256, media_type, seal, protocol)
     assert row is not None
     return as_upload(row)
 
@@ -105,7 +106,8 @@ async def remove(db: Connection, upload_id: UUID) -> Upload:
 def file_needed() -> Iterator[None]:
     """Around a statement that queues a job.
 
-    Raises StateError `upload_expired` if its upload has no file any more, `upload_incomplete` if not all of it yet.
+    Raises StateError `upload_expired` if its upload has no file any more, `upload_damaged`, and `upload_incomplete` if
+    not all of it has come.
     """
     try:
         yield
@@ -114,6 +116,12 @@ def file_needed() -> Iterator[None]:
             raise StateError(
                 "upload_expired",
                 "The uploaded file of this job is no longer kept.",
+                suggestion="Upload the file again and queue a new job.",
+            ) from error
+        if error.sqlstate == _FILE_IS_DAMAGED:
+            raise StateError(
+                "upload_damaged",
+                "The stored file of this upload is damaged and is not read again.",
                 suggestion="Upload the file again and queue a new job.",
             ) from error
         if error.sqlstate == _FILE_IS_NOT_WHOLE:
@@ -126,13 +134,8 @@ def file_needed() -> Iterator[None]:
 
 
 async def which_own(db: Connection, ids: Sequence[UUID]) -> set[UUID]:
-    """Those of `ids` that are uploads with a file."""
+    """Those of `ids` that are uploads with a file, or a part of one on its way."""
     return {row["id"] for row in await db.fetch(_SQL["which_own"], ids)}
-
-
-async def which_receiving(db: Connection, ids: Sequence[UUID]) -> set[UUID]:
-    """Those of `ids` that are uploads on their way, whose parts are to be kept."""
-    return {row["id"] for row in await db.fetch(_SQL["which_receiving"], ids)}
 
 
 async def kept(db: Connection, *, after: UUID | None, older_than_s: float, limit: int) -> list[UUID]:

@@ -170,11 +170,6 @@ set expired_at = now(), expired_reason = 'unfinished', seal = null
 where id in (select id from due)
 returning id;
 
--- name: which_receiving
-select id
-from upload
-where id = any($1::uuid[]) and state = 'receiving' and expired_at is null;
-
 -- name: which_own
 select id
 from upload
@@ -192,6 +187,7 @@ cross join lateral (
 ) as jobs
 where upload.expired_at is null
   and upload.state = 'complete'
+  and upload.damaged_at is null  -- kept to be looked at
   and upload.created_at <= now() - make_interval(secs => least($1::double precision, $2::double precision))
   and ($3::uuid[] is null or upload.id = any($3))
   and not exists (select from job where job.upload_id = upload.id and finished_at is null)
@@ -204,7 +200,7 @@ for update of upload skip locked;  -- stronger than what a job takes that is bei
 
 -- name: expire
 update upload
-set expired_at = now(), expired_reason = $2
+set expired_at = now(), expired_reason = $2, seal = case $2 when 'lost' then seal end  -- what was lost may be found
 where id = any($1::uuid[]) and expired_at is null
 returning id;
 
@@ -219,6 +215,7 @@ select id
 from upload
 where expired_at is null
   and state = 'complete'
+  and size_bytes > 0  -- nothing is kept of an empty file
   and created_at <= now() - make_interval(secs => $1)
   and ($2::uuid is null or id > $2)
 order by id

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from service.files.local import LocalFiles
+from service.files.port import Files
 from service.store import uploads
 from service.store.database import Database
 from service.store.locks import duty_lock
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 BATCH = 500
 
 
-async def run_once(database: Database, files: LocalFiles, *, keep_completed_s: float, keep_failed_s: float) -> int:
+async def run_once(database: Database, files: Files, *, keep_completed_s: float, keep_failed_s: float) -> int:
     """Expire what is due now; returns the number of uploads.
 
     An upload is due `keep_completed_s` after its last job, or `keep_failed_s` when any of them failed or was cancelled;
@@ -29,7 +29,7 @@ async def run_once(database: Database, files: LocalFiles, *, keep_completed_s: f
     total = 0
     while expired := await _mark(database, keep_completed_s, keep_failed_s):
         for upload_id in expired:
-            await files.remove(files.path(upload_id))
+            await files.remove(upload_id)
         log.info("uploads.expired", count=len(expired))
         total += len(expired)
     return total
