@@ -114,7 +114,7 @@ async def complete(
 
     `kind` is what `inspected` said if that was asked before. `parts` are the uploads that it was put together from; they
     are given up. Where its job was there before, by its idempotency or dedupe key, the file is noted if it `keeps_twin`,
-    else left to the caller. Raises InputError `digest_mismatch`, `unsupported_type`, `malware_found`: the caller gives
+    else left to the caller; then the upload is as it was before. Raises InputError `digest_mismatch`, `unsupported_type`, `malware_found`: the caller gives
     the file up; QuotaError, StateError, Transient.
     """
     prepared = _prepared(deps, request_from_json(upload.wanted))
@@ -142,8 +142,8 @@ async def complete(
         async with deps.database.transaction(caller.account_id) as db:
             return Arrived(await note(db))
     job, is_new = await _with_job(deps, caller, prepared, received, note)
-    if not is_new and not keeps_twin:
-        return Arrived(upload, job)
+    if not keeps_twin:
+        return Arrived(upload, job, is_new)
     async with deps.database.transaction(caller.account_id) as db:
         stored = await uploads.get(db, upload.id) if is_new else await note(db)
         return Arrived(stored, job, is_new)

@@ -11,7 +11,7 @@ from functools import wraps
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from service.actions import appends
@@ -96,7 +96,7 @@ async def create(request: Request) -> Response:
     if has_content:
         try:
             upload = await appends.add(deps, caller_of(request), upload.id, _addition(request, 0, upload.size_bytes))
-        except (InputError, StateError):
+        except (ClientDisconnect, InputError, StateError):
             await appends.give_up(deps, caller_of(request), upload.id)  # its client will not learn where it is
             raise
     return await _told(request, upload, 201, headers)

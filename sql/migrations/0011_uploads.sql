@@ -27,8 +27,8 @@ alter table upload
   );
 update upload
 set received_bytes = size_bytes;
-alter table upload add constraint complete_uploads_are_whole check (
-  state = 'receiving' or (size_bytes is not null and sha256 is not null and received_bytes = size_bytes)
+alter table upload add constraint complete_uploads_are_known check (
+  state = 'receiving' or (size_bytes is not null and sha256 is not null)
 );
 create index upload_unfinished on upload (expires_at) where state = 'receiving' and expired_at is null;
 create index upload_content on upload (account_id, sha256) where state = 'complete' and expired_at is null;
