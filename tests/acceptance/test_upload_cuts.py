@@ -38,6 +38,7 @@ async def ended_as(service: Service, place: str, content: bytes) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 async def test_a_small_upload_cut_at_any_byte_goes_on_from_there(service: Service) -> None:
     content = random.Random(4).randbytes(4096)
     for cut in range(1, len(content), STEP):
