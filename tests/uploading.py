@@ -29,9 +29,7 @@ async def tus_created(client: httpx.AsyncClient, size: int | None, path: str = "
     return str(answer.headers["Location"])
 
 
-async def tus_patched(
-    client: httpx.AsyncClient, place: str, at: int, content: bytes, **headers: str
-) -> httpx.Response:
+async def tus_patched(client: httpx.AsyncClient, place: str, at: int, content: bytes, **headers: str) -> httpx.Response:
     """The answer to bytes at an offset."""
     more = {name.replace("_", "-"): value for name, value in headers.items()}
     return await client.patch(place, headers=TUS_BYTES | {"Upload-Offset": str(at)} | more, content=content)
