@@ -27,6 +27,14 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(20 * 1024 * MIB, ge=1, description="Largest file that is accepted.")
     upload_idle_s: float = Field(30, gt=0, description="An upload that sends nothing for this long is dropped.")
     upload_threads: int = Field(4, ge=1, description="Threads that write uploads to disk.")
+    store_url: str = Field(
+        "",
+        description="Where complete files are kept, `s3://bucket/folder`, `gs://…`, `az://…`; empty: the data folder.",
+    )
+    store_options: dict[str, str] = Field(
+        {}, repr=False, description="Options of that store as JSON; what they lack comes from AWS_… variables and such."
+    )
+    store_timeout_s: float = Field(30, gt=0, description="A request to the store may take so long.")
     master_keys: str = Field(
         "",
         repr=False,

@@ -19,7 +19,7 @@ from service.files.local import LocalStore, untouched_for
 from service.files.masters import Masters, kept_keys, parsed
 from service.files.parts import PART, TAIL, Part, remove_part
 from service.files.port import Durable, File, Found, Received
-from service.files.stores import Store
+from service.files.stores import Store, storage_unavailable
 from service.files.threads import Threads
 
 DIGESTS = 1000
@@ -28,10 +28,19 @@ DIGESTS = 1000
 
 def open_files(settings: Settings) -> StoredFiles:
     """Files as the settings say. Raises OSError, ValueError: the master keys cannot be read."""
-    threads = Threads(settings.upload_threads)
-    folder = settings.files_dir
+    threads, folder = Threads(settings.upload_threads), settings.files_dir
     folder.mkdir(parents=True, exist_ok=True)
-    return StoredFiles(folder, LocalStore(folder, threads), masters_of(settings), threads, packs=settings.pack_files)
+    masters = masters_of(settings)
+    return StoredFiles(folder, _store_of(settings, threads), masters, threads, packs=settings.pack_files)
+
+
+def _store_of(settings: Settings, threads: Threads) -> Store:
+    if not settings.store_url:
+        return LocalStore(settings.files_dir, threads)
+    from service.files.objects import ObjectStore, remote  # heavy, and most installations have none
+
+    store = remote(settings.store_url, settings.store_options, settings.store_timeout_s)
+    return ObjectStore(store, settings.files_dir / "copies", threads)
 
 
 def masters_of(settings: Settings) -> Masters:
@@ -62,8 +71,10 @@ class StoredFiles:
                 growth = Growth(part, hashlib.sha256(), max_bytes, None, self._threads)
                 await growth.take(body)
                 return await self._complete(file, part, growth.digest)
-        except BaseException:
-            await self.remove(upload_id)
+        except BaseException as error:
+            await self._threads.run(remove_part, self._parts, upload_id)
+            if not isinstance(error, Transient):  # a store that refuses has nothing, and is not asked again
+                await self.remove(upload_id)
             raise
 
     async def append(
@@ -266,13 +277,3 @@ def faults(file: File | None = None) -> Iterator[None]:
         if error.errno is None:
             raise
         raise storage_unavailable() from error
-
-
-def storage_unavailable() -> Transient:
-    """The folder of files refuses."""
-    return Transient(
-        "storage_unavailable",
-        "The storage of files does not take or give anything at the moment.",
-        suggestion="Try again later. Operators: the log has the cause; MILLRACE_DATA_DIR must be writable.",
-        retry_after_s=30,
-    )
