@@ -35,6 +35,11 @@ class Settings(BaseSettings):
         {}, repr=False, description="Options of that store as JSON; what they lack comes from AWS_… variables and such."
     )
     store_timeout_s: float = Field(30, gt=0, description="A request to the store may take so long.")
+    sources: dict[str, dict[str, str]] = Field(
+        {}, repr=False, description="Buckets that files may be fetched from, each with its options, as JSON."
+    )
+    fetch_allow: str = Field("", description="Networks that are not public and may be fetched from all the same.")
+    fetch_timeout_s: float = Field(3600, gt=0, description="A file that is fetched has to be there within this time.")
     master_keys: str = Field(
         "",
         repr=False,
