@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from service import admin, lifecycle, logs
 from service.actions.submits import Submits
+from service.actions.transfers import Transfers
 from service.api.streams import Streams
 from service.app import create_app
 from service.bus import Bus
@@ -62,7 +63,9 @@ async def serve(settings: Settings, command: str) -> None:
         bus = Bus(redis)
         dispatch = Dispatch(redis, bus)
         stack.push_async_callback(dispatch.close)
-        deps = Deps(settings, database, files, bus, dispatch, Submits(database), discover())
+        transfers = Transfers(database)
+        stack.push_async_callback(transfers.close)
+        deps = Deps(settings, database, files, bus, dispatch, Submits(database), transfers, discover())
         streams = Streams(database, bus, settings.stream_poll_s)
 
         server = Server(create_app(deps, streams), lambda: announce(url_of(bound), key if command == "dev" else ""))

@@ -40,6 +40,34 @@ class Settings(BaseSettings):
     )
     fetch_allow: str = Field("", description="Networks that are not public and may be fetched from all the same.")
     fetch_timeout_s: float = Field(3600, gt=0, description="A file that is fetched has to be there within this time.")
+    upload_min_rate: int = Field(
+        1000,
+        ge=0,
+        description="An upload slower than so many bytes a second, on average after its first 30 s, is dropped.",
+    )
+    keep_unfinished_s: float = Field(
+        86400, gt=0, description="An upload that has not come in full is given up when nothing comes for so long."
+    )
+    free_bytes_floor: int = Field(
+        256 * MIB, ge=0, description="Uploads are refused that would leave less space than this on the disk."
+    )
+    allowed_types: str = Field(
+        "", description="Suffixes and kinds that may be uploaded, such as `.csv,text,zip`; empty allows all."
+    )
+    processor_max_bytes: dict[str, int] = Field(
+        default_factory=dict, description='Largest file for a processor, as JSON: `{"csv": 1000000}`.'
+    )
+    scan: str = Field(
+        "",
+        description="A command that reads a file from stdin, or a URL that it is posted to: is it clean?",
+    )
+    scan_timeout_s: float = Field(300, gt=0, description="A scan that takes longer has failed.")
+    account_bytes: int = Field(1024 * 1024 * MIB, ge=0, description="What an account's files may take together.")
+    account_open_uploads: int = Field(1000, ge=0, description="Uploads on their way that an account may have.")
+    account_daily_uploads: int = Field(1_000_000, ge=0, description="Uploads that an account may begin in a day (UTC).")
+    cors_origins: str = Field(
+        "", description="Origins whose pages may call this service, such as `https://app.example`, or `*`."
+    )
     master_keys: str = Field(
         "",
         repr=False,

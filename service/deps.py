@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from service.actions.submits import Submits
+from service.actions.transfers import Transfers
 from service.bus import Bus
 from service.config import Settings
 from service.dispatch import Dispatch
@@ -24,4 +25,5 @@ class Deps:
     bus: Bus
     dispatch: Dispatch
     submits: Submits
+    transfers: Transfers
     catalog: Mapping[str, Processor]

@@ -127,6 +127,20 @@ $$;
 
 ALTER FUNCTION millrace.check_job_transition() OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.check_upload_complete() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+begin
+  if exists (select from upload where id = new.upload_id and account_id = new.account_id and state = 'receiving') then
+    raise exception 'upload % is not complete', new.upload_id using errcode = 'MR003';
+  end if;
+  return new;
+end
+$$;
+
+ALTER FUNCTION millrace.check_upload_complete() OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.check_upload_kept() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'millrace', 'pg_temp'
@@ -184,6 +198,44 @@ $$;
 
 ALTER FUNCTION millrace.count_dependents() OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.count_upload() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+declare
+  more_bytes bigint := 0;
+  more_open integer := 0;
+  today date := (now() at time zone 'utc')::date;
+begin
+  if tg_op <> 'DELETE' then
+    more_bytes := held_bytes(new);
+    more_open := is_on_its_way(new);
+  end if;
+  if tg_op <> 'INSERT' then
+    more_bytes := more_bytes - held_bytes(old);
+    more_open := more_open - is_on_its_way(old);
+  end if;
+  if tg_op = 'INSERT' then
+    insert into upload_usage as usage (account_id, bytes, open, day, daily)
+    values (new.account_id, more_bytes, more_open, today, 1)
+    on conflict (account_id) do update set
+      bytes = usage.bytes + more_bytes,
+      open = usage.open + more_open,
+      day = today,
+      daily = case usage.day when today then usage.daily + 1 else 1 end;
+  elsif more_bytes <> 0 or more_open <> 0 then
+    update upload_usage
+    set bytes = bytes + more_bytes,
+        open = open + more_open,
+        daily = case when tg_op = 'DELETE' and day = (old.created_at at time zone 'utc')::date then daily - 1 else daily end
+    where account_id = old.account_id;
+  end if;
+  return null;
+end
+$$;
+
+ALTER FUNCTION millrace.count_upload() OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.event_shift() RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN 0;
@@ -223,6 +275,58 @@ CREATE FUNCTION millrace.full_limits(waiting_id uuid) RETURNS TABLE(kind text, n
 $$;
 
 ALTER FUNCTION millrace.full_limits(waiting_id uuid) OWNER TO millrace_worker;
+
+CREATE TABLE millrace.upload (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    name text NOT NULL,
+    size_bytes bigint,
+    sha256 bytea,
+    media_type text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expired_at timestamp with time zone,
+    expired_reason text,
+    state text DEFAULT 'complete'::text NOT NULL,
+    protocol text DEFAULT 'raw'::text NOT NULL,
+    received_bytes bigint DEFAULT 0 NOT NULL,
+    writer integer DEFAULT 0 NOT NULL,
+    is_open boolean DEFAULT false NOT NULL,
+    expires_at timestamp with time zone,
+    metadata text,
+    concat text,
+    digests jsonb,
+    wanted jsonb,
+    kind text,
+    duplicate_of uuid,
+    problem jsonb,
+    removed_at timestamp with time zone,
+    seal bytea,
+    damaged_at timestamp with time zone,
+    CONSTRAINT complete_uploads_are_known CHECK (((state = 'receiving'::text) OR ((size_bytes IS NOT NULL) AND (sha256 IS NOT NULL)))),
+    CONSTRAINT expired_uploads_say_why CHECK (((expired_at IS NULL) = (expired_reason IS NULL))),
+    CONSTRAINT upload_expired_reason_check CHECK ((expired_reason = ANY (ARRAY['retention'::text, 'lost'::text, 'unfinished'::text, 'deleted'::text, 'joined'::text, 'refused'::text]))),
+    CONSTRAINT upload_protocol_check CHECK ((protocol = ANY (ARRAY['raw'::text, 'multipart'::text, 'tus'::text, 'resumable'::text, 'job'::text, 'url'::text]))),
+    CONSTRAINT upload_sizes CHECK (((received_bytes >= 0) AND ((size_bytes IS NULL) OR ((size_bytes >= 0) AND (received_bytes <= size_bytes))))),
+    CONSTRAINT upload_state_check CHECK ((state = ANY (ARRAY['receiving'::text, 'complete'::text])))
+);
+
+ALTER TABLE millrace.upload OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.held_bytes(counted millrace.upload) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select case when counted.expired_at is null then coalesce(counted.size_bytes, counted.received_bytes) else 0 end
+$$;
+
+ALTER FUNCTION millrace.held_bytes(counted millrace.upload) OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.is_on_its_way(counted millrace.upload) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select (counted.state = 'receiving' and counted.expired_at is null)::integer
+$$;
+
+ALTER FUNCTION millrace.is_on_its_way(counted millrace.upload) OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.judge_flow() RETURNS trigger
     LANGUAGE plpgsql
@@ -420,6 +524,56 @@ $$;
 
 ALTER FUNCTION millrace.queue_position(waiting_id uuid) OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.upload_jobs(asked uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+  select coalesce(jsonb_agg(to_jsonb(used) order by used.id desc), '[]')
+  from (
+    select job.id, processor, dataset.name as dataset, state, outcome, job.created_at, finished_at
+    from job
+    left join dataset on dataset.id = job.dataset_id
+    where upload_id = asked and removed_at is null
+    order by job.id desc
+    limit 20
+  ) as used
+$$;
+
+ALTER FUNCTION millrace.upload_jobs(asked uuid) OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.upload_status(asked millrace.upload) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select case
+    when asked.problem is not null then 'failed'
+    when asked.state = 'receiving' and asked.expired_at is not null then 'abandoned'
+    when asked.state = 'receiving' then 'receiving'
+    when exists (select from job where upload_id = asked.id and finished_at is null) then 'processing'
+    else coalesce(
+      (
+        select case state when 'completed' then 'completed' else 'failed' end
+        from job
+        where upload_id = asked.id and removed_at is null
+        order by id desc
+        limit 1
+      ),
+      'uploaded'
+    )
+  end
+$$;
+
+ALTER FUNCTION millrace.upload_status(asked millrace.upload) OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.upload_writers(ids uuid[]) RETURNS TABLE(id uuid, writer integer)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+  select upload.id, upload.writer
+  from upload
+  where upload.id = any(ids) and state = 'receiving' and expired_at is null
+$$;
+
+ALTER FUNCTION millrace.upload_writers(ids uuid[]) OWNER TO millrace_worker;
+
 CREATE TABLE millrace.account (
     id uuid NOT NULL,
     name text NOT NULL,
@@ -427,6 +581,12 @@ CREATE TABLE millrace.account (
     weight smallint DEFAULT 1 NOT NULL,
     max_running integer,
     turn double precision DEFAULT 0 NOT NULL,
+    max_bytes bigint,
+    max_open_uploads integer,
+    max_daily_uploads integer,
+    CONSTRAINT account_max_bytes_check CHECK ((max_bytes >= 0)),
+    CONSTRAINT account_max_daily_uploads_check CHECK ((max_daily_uploads >= 0)),
+    CONSTRAINT account_max_open_uploads_check CHECK ((max_open_uploads >= 0)),
     CONSTRAINT account_max_running_check CHECK ((max_running >= 0)),
     CONSTRAINT account_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text)),
     CONSTRAINT account_weight_check CHECK (((weight >= 1) AND (weight <= 100)))
@@ -689,24 +849,29 @@ CREATE TABLE millrace.turn_clock (
 
 ALTER TABLE millrace.turn_clock OWNER TO millrace_worker;
 
-CREATE TABLE millrace.upload (
+CREATE TABLE millrace.upload_rule (
     id uuid NOT NULL,
     account_id uuid NOT NULL,
-    name text NOT NULL,
-    size_bytes bigint NOT NULL,
-    sha256 bytea NOT NULL,
-    media_type text,
+    type text NOT NULL,
+    processor text NOT NULL,
+    dataset text,
+    options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    priority smallint DEFAULT 5 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    expired_at timestamp with time zone,
-    expired_reason text,
-    seal bytea,
-    damaged_at timestamp with time zone,
-    CONSTRAINT expired_uploads_say_why CHECK (((expired_at IS NULL) = (expired_reason IS NULL))),
-    CONSTRAINT upload_expired_reason_check CHECK ((expired_reason = ANY (ARRAY['retention'::text, 'lost'::text]))),
-    CONSTRAINT upload_size_bytes_check CHECK ((size_bytes > 0))
+    CONSTRAINT upload_rule_priority_check CHECK (((priority >= 1) AND (priority <= 10)))
 );
 
-ALTER TABLE millrace.upload OWNER TO millrace_worker;
+ALTER TABLE millrace.upload_rule OWNER TO millrace_worker;
+
+CREATE TABLE millrace.upload_usage (
+    account_id uuid NOT NULL,
+    bytes bigint NOT NULL,
+    open integer NOT NULL,
+    day date NOT NULL,
+    daily integer NOT NULL
+);
+
+ALTER TABLE millrace.upload_usage OWNER TO millrace_worker;
 
 ALTER TABLE ONLY millrace.account
     ADD CONSTRAINT account_name_key UNIQUE (name);
@@ -807,6 +972,15 @@ ALTER TABLE ONLY millrace.upload
 ALTER TABLE ONLY millrace.upload
     ADD CONSTRAINT upload_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY millrace.upload_rule
+    ADD CONSTRAINT upload_rule_account_id_type_key UNIQUE (account_id, type);
+
+ALTER TABLE ONLY millrace.upload_rule
+    ADD CONSTRAINT upload_rule_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY millrace.upload_usage
+    ADD CONSTRAINT upload_usage_pkey PRIMARY KEY (account_id);
+
 CREATE INDEX dependency_needs ON millrace.dependency USING btree (needs_id);
 
 CREATE INDEX event_account ON millrace.event USING btree (account_id, tx, no);
@@ -841,9 +1015,13 @@ CREATE INDEX schedule_upload ON millrace.schedule USING btree (((job ->> 'upload
 
 CREATE INDEX upload_account ON millrace.upload USING btree (account_id, id DESC);
 
+CREATE INDEX upload_content ON millrace.upload USING btree (account_id, sha256) WHERE ((state = 'complete'::text) AND (expired_at IS NULL));
+
 CREATE INDEX upload_kept ON millrace.upload USING btree (id) INCLUDE (created_at) WHERE (expired_at IS NULL);
 
 CREATE INDEX upload_sealed ON millrace.upload USING btree (id) WHERE (seal IS NOT NULL);
+
+CREATE INDEX upload_unfinished ON millrace.upload USING btree (expires_at) WHERE ((state = 'receiving'::text) AND (expired_at IS NULL));
 
 CREATE TRIGGER event_place BEFORE INSERT ON millrace.event FOR EACH ROW EXECUTE FUNCTION millrace.place_event();
 
@@ -857,9 +1035,13 @@ CREATE CONSTRAINT TRIGGER job_moves_flow AFTER UPDATE OF state ON millrace.job D
 
 CREATE TRIGGER job_transition BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((old.state IS DISTINCT FROM new.state) AND (NOT ((old.state = 'queued'::text) AND (new.state = 'running'::text))) AND (NOT ((old.state = 'running'::text) AND (new.state = 'completed'::text))))) EXECUTE FUNCTION millrace.check_job_transition();
 
+CREATE TRIGGER job_upload_complete BEFORE INSERT ON millrace.job FOR EACH ROW WHEN (((new.upload_id IS NOT NULL) AND (new.finished_at IS NULL))) EXECUTE FUNCTION millrace.check_upload_complete();
+
 CREATE TRIGGER job_upload_kept BEFORE INSERT ON millrace.job FOR EACH ROW WHEN (((new.upload_id IS NOT NULL) AND (new.finished_at IS NULL))) EXECUTE FUNCTION millrace.check_upload_kept();
 
 CREATE TRIGGER job_upload_still_kept BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((new.upload_id IS NOT NULL) AND (old.finished_at IS NOT NULL) AND (new.finished_at IS NULL))) EXECUTE FUNCTION millrace.check_upload_kept();
+
+CREATE TRIGGER upload_counted AFTER INSERT OR DELETE OR UPDATE OF state, size_bytes, received_bytes, expired_at ON millrace.upload FOR EACH ROW EXECUTE FUNCTION millrace.count_upload();
 
 ALTER TABLE ONLY millrace.api_key
     ADD CONSTRAINT api_key_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
@@ -924,6 +1106,12 @@ ALTER TABLE ONLY millrace.schedule_slot
 ALTER TABLE ONLY millrace.upload
     ADD CONSTRAINT upload_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY millrace.upload_rule
+    ADD CONSTRAINT upload_rule_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY millrace.upload_usage
+    ADD CONSTRAINT upload_usage_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
+
 ALTER TABLE millrace.account ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.api_key ENABLE ROW LEVEL SECURITY;
@@ -982,6 +1170,10 @@ CREATE POLICY own_account ON millrace.schedule TO millrace_api USING ((account_i
 
 CREATE POLICY own_account ON millrace.upload TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
+CREATE POLICY own_account ON millrace.upload_rule TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_account ON millrace.upload_usage TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
 ALTER TABLE millrace.reject ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.running_limit ENABLE ROW LEVEL SECURITY;
@@ -996,6 +1188,10 @@ ALTER TABLE millrace.turn_clock ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.upload ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE millrace.upload_rule ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.upload_usage ENABLE ROW LEVEL SECURITY;
+
 GRANT USAGE ON SCHEMA datasets TO millrace_api;
 
 GRANT USAGE ON SCHEMA millrace TO millrace_api;
@@ -1007,10 +1203,16 @@ REVOKE ALL ON FUNCTION millrace.add_job_end(ended millrace.job, sign integer) FR
 REVOKE ALL ON FUNCTION millrace.authenticate(key_hash bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.authenticate(key_hash bytea) TO millrace_api;
 
+REVOKE ALL ON FUNCTION millrace.check_upload_complete() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION millrace.check_upload_kept() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION millrace.count_upload() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION millrace.full_limits(waiting_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.full_limits(waiting_id uuid) TO millrace_api;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE millrace.upload TO millrace_api;
 
 REVOKE ALL ON FUNCTION millrace.keep_event_order() FROM PUBLIC;
 
@@ -1021,6 +1223,9 @@ GRANT ALL ON FUNCTION millrace.queue_busy(named text) TO millrace_api;
 
 REVOKE ALL ON FUNCTION millrace.queue_position(waiting_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.queue_position(waiting_id uuid) TO millrace_api;
+
+REVOKE ALL ON FUNCTION millrace.upload_writers(ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION millrace.upload_writers(ids uuid[]) TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.account TO millrace_api;
 
@@ -1050,4 +1255,6 @@ GRANT SELECT ON TABLE millrace.reject TO millrace_api;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE millrace.schedule TO millrace_api;
 
-GRANT SELECT,INSERT,DELETE ON TABLE millrace.upload TO millrace_api;
+GRANT SELECT,INSERT,DELETE ON TABLE millrace.upload_rule TO millrace_api;
+
+GRANT SELECT ON TABLE millrace.upload_usage TO millrace_api;

@@ -28,7 +28,7 @@ async def source_of(tools: Tools, claim: Claim) -> AsyncGenerator[tuple[Mapping[
         upload = await uploads.of_account(db, claim.account_id, claim.upload_id)
     if upload.damaged_at is not None:
         raise damaged()
-    if upload.expired_at is not None:
+    if upload.expired_at is not None or upload.size_bytes is None:
         raise missing()
     try:
         async with tools.files.source(File(upload.id, upload.seal), upload.size_bytes) as source:

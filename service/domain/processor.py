@@ -176,7 +176,8 @@ class NoOptions(BaseModel):
 class Processor:
     """A registered processor. `name` is the word in URLs and must equal the module's name.
 
-    Either `chunks` reads a file into a dataset, or `run` works without a file.
+    Either `chunks` reads a file into a dataset, or `run` works without a file. `suffixes` are those that files for it
+    have, and `accepts` their kinds by first bytes, as `domain.filetype` names them; none means any.
     """
 
     name: str
@@ -187,6 +188,8 @@ class Processor:
     queue: str = "cpu"
     unit: str = "bytes"
     suffixes: tuple[str, ...] = field(default=())
+    accepts: tuple[str, ...] = field(default=())
+    max_bytes: int | None = None
     retry: Retry = DEFAULT_RETRY
 
     def __post_init__(self) -> None:

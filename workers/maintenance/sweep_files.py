@@ -35,7 +35,7 @@ async def run_once(database: Database, files: Files, *, grace_s: float = GRACE_S
                 return deleted
             owned = await _owned(db, batch)
         for found in batch:
-            if found.partial or found.upload_id not in owned:
+            if found.upload_id not in owned:
                 deleted += await files.remove(found.upload_id)
     return deleted
 
@@ -44,4 +44,4 @@ async def _owned(db: Connection, batch: Sequence[Found]) -> set[UUID]:
     whole = [found.upload_id for found in batch if not found.partial]
     for upload_id in await uploads.restore(db, whole):
         log.warning("upload.found_again", upload_id=str(upload_id))
-    return await uploads.which_own(db, whole)
+    return await uploads.which_own(db, [found.upload_id for found in batch])

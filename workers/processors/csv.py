@@ -36,4 +36,5 @@ processor = Processor(
     options=CsvOptions,
     queue="cpu",
     suffixes=(".csv", ".tsv", ".txt", ".tab"),
+    accepts=("text", "binary"),
 )

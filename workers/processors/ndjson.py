@@ -26,4 +26,5 @@ processor = Processor(
     options=NoOptions,
     queue="cpu",
     suffixes=(".ndjson", ".jsonl"),
+    accepts=("text", "binary"),
 )
