@@ -42,7 +42,7 @@ async def opened(url: str, settings: Settings) -> AsyncGenerator[Elsewhere, None
     Raises InputError `invalid_url`, `address_refused`, `fetch_refused`, `source_unknown`; TooLarge by what the other
     side says of its size; Transient `upstream_unavailable`. All of it has to come within the time that is set.
     """
-    kind = urlsplit(url).scheme if url.isascii() and "\n" not in url else ""
+    kind = url.partition("://")[0]
     deadline = asyncio.timeout(settings.fetch_timeout_s)
     try:
         async with deadline:
@@ -92,7 +92,7 @@ async def _in_bucket(url: str, settings: Settings) -> AsyncGenerator[Elsewhere, 
     except BaseError as error:
         raise guarded.unavailable(type(error).__name__) from error
     async with aclosing(_pieces(store, path, found["size"], found["e_tag"])) as content:
-        yield Elsewhere(_last_part(url), None, found["size"], content)
+        yield Elsewhere(path.rpartition("/")[2], None, found["size"], content)
 
 
 async def _pieces(store: Remote, path: str, size: int, tag: str | None) -> AsyncGenerator[bytes, None]:
@@ -114,8 +114,8 @@ async def _pieces(store: Remote, path: str, size: int, tag: str | None) -> Async
 
 def _source_of(url: str, sources: Mapping[str, Mapping[str, str]]) -> tuple[str, Mapping[str, str]]:
     """The longest configured beginning of an address. Raises InputError `source_unknown`, `invalid_url`."""
-    where = urlsplit(url)
-    if where.query or where.fragment or "" in where.path.split("/")[1:] or {".", ".."} & set(where.path.split("/")):
+    parts = url.split("/")[3:]
+    if not parts or {"", ".", ".."} & set(parts) or not url.isprintable() or {"?", "#"} & set(url):
         raise InputError("invalid_url", "This is not the address of a file in a bucket.")
     fitting = [prefix for prefix in sources if url.startswith(prefix.rstrip("/") + "/")]
     if not fitting:

@@ -9,7 +9,7 @@ from service.sources.addresses import may_fetch, networks_of, parsed
 PUBLIC = ["1.1.1.1", "8.8.8.8", "93.184.216.34", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00:1450:4001::1"]
 HIDDEN_PUBLIC = ["::ffff:8.8.8.8", "64:ff9b::8.8.8.8"]
 PRIVATE_4 = [
-    "0.0.0.0",
+    "0.0.0.0",  # noqa: S104
     "10.1.2.3",
     "100.64.0.1",
     "127.0.0.1",
