@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -71,10 +71,12 @@ class StoredFiles:
                 growth = Growth(part, hashlib.sha256(), max_bytes, None, self._threads)
                 await growth.take(body)
                 return await self._complete(file, part, growth.digest)
-        except BaseException as error:
-            await self._threads.run(remove_part, self._parts, upload_id)
-            if not isinstance(error, Transient):  # a store that refuses has nothing, and is not asked again
-                await self.remove(upload_id)
+        except Transient:
+            with suppress(OSError):
+                await self._threads.run(remove_part, self._parts, upload_id)
+            raise  # a store that refuses has nothing, and is not asked again
+        except BaseException:
+            await self.remove(upload_id)
             raise
 
     async def append(
