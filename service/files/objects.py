@@ -57,7 +57,7 @@ def remote(url: str, options: Mapping[str, str], timeout_s: float) -> Remote:
         )
         return found
     except BaseError as error:
-        raise ValueError(f"{url} is no object store: {error}") from error
+        raise ValueError(f"{url}: {str(error).splitlines()[0]}") from error
 
 
 class ObjectStore:

@@ -26,8 +26,12 @@ DIGESTS = 1000
 """So many uploads are hashed on where they stopped; another one is read again when it is complete."""
 
 
+class NotConfigured(Exception):
+    """Settings or the file of master keys do not do; the text says which and why."""
+
+
 def open_files(settings: Settings) -> StoredFiles:
-    """Files as the settings say. Raises OSError, ValueError: the master keys cannot be read."""
+    """Files as the settings say. Raises OSError, NotConfigured."""
     threads, folder = Threads(settings.upload_threads), settings.files_dir
     folder.mkdir(parents=True, exist_ok=True)
     masters = masters_of(settings)
@@ -39,13 +43,20 @@ def _store_of(settings: Settings, threads: Threads) -> Store:
         return LocalStore(settings.files_dir, threads)
     from service.files.objects import ObjectStore, remote  # heavy, and most installations have none
 
-    store = remote(settings.store_url, settings.store_options, settings.store_timeout_s)
+    try:
+        store = remote(settings.store_url, settings.store_options, settings.store_timeout_s)
+    except ValueError as error:
+        raise NotConfigured(f"MILLRACE_STORE_URL, MILLRACE_STORE_OPTIONS: {error}") from error
     return ObjectStore(store, settings.files_dir / "copies", threads)
 
 
 def masters_of(settings: Settings) -> Masters:
-    """The master keys that are set, or else those in the data folder. Raises OSError, ValueError."""
-    return Masters(parsed(settings.master_keys) if settings.master_keys else kept_keys(settings.keys_file))
+    """The master keys that are set, or else those in the data folder. Raises OSError, NotConfigured."""
+    try:
+        return Masters(parsed(settings.master_keys) if settings.master_keys else kept_keys(settings.keys_file))
+    except ValueError as error:
+        where = "MILLRACE_MASTER_KEYS" if settings.master_keys else settings.keys_file
+        raise NotConfigured(f"{where}: {error}.") from error
 
 
 class StoredFiles:
