@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -129,13 +129,24 @@ async def _append(deps: Deps, caller: Caller, upload: Upload, addition: Addition
     if addition.brings_bytes is not None and addition.at + addition.brings_bytes > most:
         raise too_large(most)
     await admission.check_space(deps, addition.brings_bytes)
-    content = headed(deps, upload, addition.content) if addition.at == 0 else addition.content
+    content = _moving(deps, upload.id, addition.content)
+    if addition.at == 0:
+        content = headed(deps, upload, content)
     file, durable = File(upload.id, upload.seal), _recorder(deps, caller, upload)
     if not addition.is_checked:
         return await deps.files.append(file, addition.at, content, max_bytes=most, durable=durable)
     offset = await deps.files.append(file, addition.at, content, max_bytes=most, provisional=True)
     await durable(offset)
     return offset
+
+
+async def _moving(deps: Deps, upload_id: UUID, content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    deps.transfers.waits(upload_id)
+    async for piece in content:
+        deps.transfers.works(upload_id)
+        yield piece
+        deps.transfers.waits(upload_id)
+    deps.transfers.works(upload_id)
 
 
 def _recorder(deps: Deps, caller: Caller, upload: Upload) -> Durable:

@@ -8,6 +8,7 @@ that a newer one has taken its turn breaks off.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -26,6 +27,12 @@ T = TypeVar("T")
 LOOK_EVERY_S = 0.5
 """A request learns so late of a newer one in another process, which waits for it."""
 
+QUIET_S = 0.2
+"""A request that nothing comes for so long has all that its client sent."""
+
+DRY_S = 1.5
+"""A newer request waits no longer than this for an older one for which more keeps coming."""
+
 
 class Transfers:
     """One per process."""
@@ -34,6 +41,7 @@ class Transfers:
         self._database = database
         self._writing: dict[UUID, asyncio.Task[object]] = {}
         self._writers: dict[UUID, int] = {}
+        self._waits: dict[UUID, float] = {}
         self._finishing: dict[UUID, asyncio.Task[Any]] = {}
         self._watch: asyncio.Task[None] | None = None
 
@@ -53,13 +61,23 @@ class Transfers:
             if self._writing.get(upload_id) is task:
                 del self._writing[upload_id]
                 self._writers.pop(upload_id, None)
+                self._waits.pop(upload_id, None)
 
     async def interrupt(self, upload_id: UUID) -> None:
         """End the request that adds to this upload now, if there is one, and wait until it has recorded what came."""
         while (task := self._writing.get(upload_id)) is not None and not task.done():
+            await self._run_dry(upload_id, task)
             task.cancel()
             await asyncio.wait([task])
             await asyncio.sleep(0)  # so that its `write` takes note
+
+    def waits(self, upload_id: UUID) -> None:
+        """The current request for this upload waits for its client from now on."""
+        self._waits[upload_id] = time.monotonic()
+
+    def works(self, upload_id: UUID) -> None:
+        """More has come for it, and is being written."""
+        self._waits.pop(upload_id, None)
 
     def has_turn(self, upload_id: UUID, writer: int) -> None:
         """The current request for this upload writes under this number: look out for a higher one."""
@@ -83,6 +101,14 @@ class Transfers:
         for task in list(self._finishing.values()):
             with suppress(Exception):
                 await task
+
+    async def _run_dry(self, upload_id: UUID, task: asyncio.Task[object]) -> None:
+        """Let a request take in what its client had sent before its line broke, while more of that keeps coming."""
+        give_up_at = time.monotonic() + DRY_S
+        while not task.done() and (now := time.monotonic()) < give_up_at:
+            if now - self._waits.get(upload_id, now) > QUIET_S:
+                return
+            await asyncio.wait([task], timeout=QUIET_S / 4)
 
     async def _look_out(self) -> None:
         while self._writers:

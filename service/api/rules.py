@@ -19,7 +19,7 @@ from service.store import rules
 FileType = Annotated[
     str,
     StringConstraints(
-        strip_whitespace=True, to_lower=True, max_length=127, pattern=r"^(\.[a-z0-9_-]+|[a-z0-9.+-]+/[a-z0-9.+-]+)$"
+        strip_whitespace=True, to_lower=True, max_length=127, pattern=r"(?i)^(\.[a-z0-9_-]+|[a-z0-9.+-]+/[a-z0-9.+-]+)$"
     ),
 ]
 
