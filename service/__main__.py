@@ -36,7 +36,7 @@ from service.deps import Deps
 from service.dispatch import Dispatch, open_redis
 from service.domain.errors import NotFound
 from service.embedded import EmbeddedError
-from service.files.opening import open_files
+from service.files.opening import NotConfigured, open_files
 from service.server import CannotStart, Server, bind, url_of
 from service.store import accounts, migrations
 from service.store.database import API_ROLE, WORKER_ROLE, open_database
@@ -125,13 +125,13 @@ async def migrate(settings: Settings) -> None:
 
 async def check(settings: Settings) -> None:
     """Try everything that serving needs."""
+    open_files(settings).close()
+    print(f"storage ok ({settings.store_url or settings.files_dir})")
     async with lifecycle.located(settings) as located, open_redis(located.redis_url) as redis:
         applied = await migrations.migrate(located.database_url)
         print(f"database ok ({len(applied)} migrations applied)")
         await redis.ping()
         print("redis ok")
-        open_files(settings).close()
-        print(f"storage ok ({settings.files_dir})")
 
 
 def main(arguments: list[str]) -> None:
@@ -155,7 +155,7 @@ def main(arguments: list[str]) -> None:
                 asyncio.run(serve(settings, command))
             case _:
                 asyncio.run(admin.run(settings, command, words))
-    except (EmbeddedError, CannotStart, admin.Usage, NotFound) as error:
+    except (EmbeddedError, CannotStart, NotConfigured, admin.Usage, NotFound) as error:
         sys.exit(str(error))
     except (OSError, asyncpg.PostgresError) as error:
         sys.exit(f"Cannot start: {error}. Check MILLRACE_DATABASE_URL and MILLRACE_REDIS_URL.")

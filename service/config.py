@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -27,6 +28,20 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(20 * 1024 * MIB, ge=1, description="Largest file that is accepted.")
     upload_idle_s: float = Field(30, gt=0, description="An upload that sends nothing for this long is dropped.")
     upload_threads: int = Field(4, ge=1, description="Threads that write uploads to disk.")
+    store_url: str = Field(
+        "",
+        pattern="^$|^(s3|gs|az)://[^/]",
+        description="Where complete files are kept, `s3://bucket/folder`, `gs://…`, `az://…`; empty: the data folder.",
+    )
+    store_options: dict[str, str] = Field(
+        {}, repr=False, description="Options of that store as JSON; what they lack comes from AWS_… variables and such."
+    )
+    store_timeout_s: float = Field(30, gt=0, description="A request to the store may take so long.")
+    sources: dict[str, dict[str, str]] = Field(
+        {}, repr=False, description="Buckets that files may be fetched from, each with its options, as JSON."
+    )
+    fetch_allow: str = Field("", description="Networks that are not public and may be fetched from all the same.")
+    fetch_timeout_s: float = Field(3600, gt=0, description="A file that is fetched has to be there within this time.")
     upload_min_rate: int = Field(
         1000,
         ge=0,
@@ -57,6 +72,7 @@ class Settings(BaseSettings):
     )
     master_keys: str = Field(
         "",
+        pattern=r"^$|^\s*[0-9a-fA-F]{64}(\s*,\s*[0-9a-fA-F]{64})*\s*$",
         repr=False,
         description="Keys that lock those of files, the current one first; empty keeps one in the file `master-keys`.",
     )
@@ -81,6 +97,13 @@ class Settings(BaseSettings):
 
     api_connections: int = Field(10, ge=2, description="PostgreSQL connections of one API process.")
     stream_poll_s: float = Field(1, gt=0, description="How often live streams look for events when Redis is silent.")
+
+    @field_validator("fetch_allow")
+    @classmethod
+    def _has_networks(cls, given: str) -> str:
+        for word in given.replace(",", " ").split():
+            ip_network(word)
+        return given
 
     @property
     def files_dir(self) -> Path:

@@ -1,4 +1,4 @@
-"""Resumable uploads as their clients make them: tus and the IETF's draft over httpx, and cut connections over sockets."""
+"""Resumable uploads as their clients make them: tus and the IETF's draft over httpx, cut connections over sockets."""
 
 from __future__ import annotations
 

@@ -10,13 +10,14 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from service.actions import contents
 from service.api import problems
+from service.api.auth import caller_of
 from service.api.digests import repr_digest
 from service.api.stored import found
 from service.deps import Deps
 from service.domain.errors import StateError
 from service.domain.upload import Upload
-from service.files.port import File
 from service.store.arrivals import gone
 
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.IGNORECASE)
@@ -52,7 +53,7 @@ async def content(request: Request) -> Response:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{upload.size_bytes}"
     if request.method == "HEAD" or start == stop:
         return Response(status_code=206 if is_part else 200, headers=headers)
-    pieces = deps.files.read(File(upload.id, upload.seal), upload.size_bytes, start, stop)
+    pieces = contents.content(deps, caller_of(request), upload, start, stop)
     first = await anext(pieces)  # before the status is sent, for it may be that the file cannot be read
     return StreamingResponse(_all(first, pieces), 206 if is_part else 200, headers=headers)
 

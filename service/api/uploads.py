@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from service.actions import admission, appends
 from service.actions import uploads as actions
 from service.actions.arrivals import Arrived
-from service.api import forms, resumable, tus, views, waiting
+from service.api import forms, remote, resumable, tus, views, waiting
 from service.api.auth import caller_of
 from service.api.digests import checked_by, digests_in
 from service.api.intake import content_of
@@ -27,7 +27,7 @@ from service.store import uploads
 
 
 async def create(request: Request) -> Response:
-    """POST /v1/uploads: the body is the file, or a form with files, or it begins a resumable upload."""
+    """POST /v1/uploads: the body is the file, a form with files, or `{url}`; or it begins a resumable upload."""
     if tus.speaks(request):
         return await tus.create(request)
     deps: Deps = request.app.state.deps
@@ -37,6 +37,8 @@ async def create(request: Request) -> Response:
         return _created_many(arrived)
     if resumable.speaks(request):
         return await resumable.create(request)
+    if asked := await remote.asked_for(request):
+        return await remote.fetch(request, asked)
     arrival = arrival_of(request, given)
     return created(await actions.upload(deps, caller_of(request), arrival, _content(request)))
 

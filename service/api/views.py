@@ -40,6 +40,7 @@ def upload(stored: Upload) -> Json:
         "expires_at": stored.expires_at and stored.expires_at.isoformat(),
         "expired_at": stored.expired_at and stored.expired_at.isoformat(),
         "expired_reason": stored.expired_reason,
+        "damaged_at": stored.damaged_at and stored.damaged_at.isoformat(),
         "links": {"self": path, "content": f"{path}/content"},
     }
 

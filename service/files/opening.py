@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -19,24 +19,44 @@ from service.files.local import LocalStore, untouched_for
 from service.files.masters import Masters, kept_keys, parsed
 from service.files.parts import PART, TAIL, Part, remove_part
 from service.files.port import Durable, File, Found, Received
-from service.files.stores import Store
+from service.files.stores import Store, storage_unavailable
 from service.files.threads import Threads
 
 DIGESTS = 1000
 """So many uploads are hashed on where they stopped; another one is read again when it is complete."""
 
 
+class NotConfigured(Exception):
+    """Settings or the file of master keys do not do; the text says which and why."""
+
+
 def open_files(settings: Settings) -> StoredFiles:
-    """Files as the settings say. Raises OSError, ValueError: the master keys cannot be read."""
-    threads = Threads(settings.upload_threads)
-    folder = settings.files_dir
+    """Files as the settings say. Raises OSError, NotConfigured."""
+    threads, folder = Threads(settings.upload_threads), settings.files_dir
     folder.mkdir(parents=True, exist_ok=True)
-    return StoredFiles(folder, LocalStore(folder, threads), masters_of(settings), threads, packs=settings.pack_files)
+    masters = masters_of(settings)
+    return StoredFiles(folder, _store_of(settings, threads), masters, threads, packs=settings.pack_files)
+
+
+def _store_of(settings: Settings, threads: Threads) -> Store:
+    if not settings.store_url:
+        return LocalStore(settings.files_dir, threads)
+    from service.files.objects import ObjectStore, remote  # heavy, and most installations have none
+
+    try:
+        store = remote(settings.store_url, settings.store_options, settings.store_timeout_s)
+    except ValueError as error:
+        raise NotConfigured(f"MILLRACE_STORE_URL, MILLRACE_STORE_OPTIONS: {error}") from error
+    return ObjectStore(store, settings.files_dir / "copies", threads)
 
 
 def masters_of(settings: Settings) -> Masters:
-    """The master keys that are set, or else those in the data folder. Raises OSError, ValueError."""
-    return Masters(parsed(settings.master_keys) if settings.master_keys else kept_keys(settings.keys_file))
+    """The master keys that are set, or else those in the data folder. Raises OSError, NotConfigured."""
+    try:
+        return Masters(parsed(settings.master_keys) if settings.master_keys else kept_keys(settings.keys_file))
+    except ValueError as error:
+        where = "MILLRACE_MASTER_KEYS" if settings.master_keys else settings.keys_file
+        raise NotConfigured(f"{where}: {error}.") from error
 
 
 class StoredFiles:
@@ -62,6 +82,10 @@ class StoredFiles:
                 growth = Growth(part, hashlib.sha256(), max_bytes, None, self._threads)
                 await growth.take(body)
                 return await self._complete(file, part, growth.digest)
+        except Transient:
+            with suppress(OSError):
+                await self._threads.run(remove_part, self._parts, upload_id)
+            raise  # a store that refuses has nothing, and is not asked again
         except BaseException:
             await self.remove(upload_id)
             raise
@@ -266,13 +290,3 @@ def faults(file: File | None = None) -> Iterator[None]:
         if error.errno is None:
             raise
         raise storage_unavailable() from error
-
-
-def storage_unavailable() -> Transient:
-    """The folder of files refuses."""
-    return Transient(
-        "storage_unavailable",
-        "The storage of files does not take or give anything at the moment.",
-        suggestion="Try again later. Operators: the log has the cause; MILLRACE_DATA_DIR must be writable.",
-        retry_after_s=30,
-    )

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
+from service.domain.errors import Transient
+
 MARK = ".millrace"
 """The name that says whose the store is. A mount that is missing has none."""
 
@@ -70,3 +72,13 @@ def mark_of(text: str) -> UUID:
         return UUID(text.strip())
     except ValueError:
         return UUID(int=0)
+
+
+def storage_unavailable() -> Transient:
+    """The place for files refuses."""
+    return Transient(
+        "storage_unavailable",
+        "The storage of files does not take or give anything at the moment.",
+        suggestion="Try again later. Operators: the log has the cause; see MILLRACE_DATA_DIR and MILLRACE_STORE_URL.",
+        retry_after_s=5,
+    )

@@ -15,9 +15,11 @@ import pytest
 from service.domain.errors import InputError, NotFound, StateError, TooLarge, Transient
 from service.files.local import LocalStore
 from service.files.masters import Masters
+from service.files.objects import ObjectStore, remote
 from service.files.opening import StoredFiles
 from service.files.port import File, Found
 from service.files.threads import Threads
+from tests.object_server import ObjectServer, object_server
 from workers.source import open_source
 
 MIB = 1024 * 1024
@@ -47,17 +49,37 @@ def pieces_of(data: bytes, size: int = 70_000) -> Iterator[bytes]:
     return (data[at : at + size] for at in range(0, len(data), size))
 
 
-def of(folder: Path, master: bytes = MASTER, *, packs: bool = False) -> StoredFiles:
+def of(folder: Path, *, packs: bool = False) -> StoredFiles:
     folder.mkdir(exist_ok=True)
     threads = Threads(4)
-    return StoredFiles(folder, LocalStore(folder, threads), Masters([master]), threads, packs=packs)
+    return StoredFiles(folder, LocalStore(folder, threads), Masters([MASTER]), threads, packs=packs)
 
 
-@pytest.fixture(params=["local", "packed"])
-async def files(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StoredFiles]:
-    made = of(tmp_path / "files", packs=request.param == "packed")
+@pytest.fixture(scope="module")
+async def objects(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ObjectServer]:
+    """A running S3 server."""
+    async with object_server(tmp_path_factory.mktemp("objects")) as started:
+        yield started
+
+
+@pytest.fixture(params=["local", "packed", "s3"])
+async def files(request: pytest.FixtureRequest, tmp_path: Path, objects: ObjectServer) -> AsyncIterator[StoredFiles]:
+    folder = tmp_path / "files"
+    if request.param == "s3":
+        made = in_bucket(folder, objects, await objects.bucket())
+    else:
+        made = of(folder, packs=request.param == "packed")
     yield made
     made.close()
+
+
+def in_bucket(
+    folder: Path, objects: ObjectServer, bucket: str, url: str | None = None, timeout_s: float = 10
+) -> StoredFiles:
+    folder.mkdir(exist_ok=True)
+    threads = Threads(4)
+    store = ObjectStore(remote(f"s3://{bucket}/files", objects.options(url), timeout_s), folder / "copies", threads)
+    return StoredFiles(folder, store, Masters([MASTER]), threads)
 
 
 async def all_of(files: StoredFiles, file: File, size: int, start: int = 0, stop: int | None = None) -> bytes:
@@ -113,7 +135,7 @@ async def test_a_body_that_is_refused_leaves_nothing(
         await files.receive(upload_id, body(*given), max_bytes)
     assert refused.value.code == code
     assert not await files.remove(upload_id)
-    assert list((tmp_path / "files").iterdir()) == []
+    assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []
 
 
 async def test_a_body_that_breaks_off_leaves_nothing_of_a_file_in_one_pass(files: StoredFiles) -> None:
@@ -311,17 +333,16 @@ async def test_no_byte_of_content_is_stored_in_the_clear(files: StoredFiles, tmp
     assert not any(secret[:8] in data for data in stored)
 
 
-async def test_a_file_opens_only_with_its_own_seal_and_master_key(files: StoredFiles, tmp_path: Path) -> None:
+async def test_a_file_opens_only_with_its_own_seal_and_master_key(files: StoredFiles) -> None:
     one, other = [(await files.receive(uuid4(), body(b"abc"), 10)).file for _ in range(2)]
     for wrong in (File(one.upload_id, other.seal), File(one.upload_id, one.seal[:-1]), File(one.upload_id, b"")):
         with pytest.raises(InputError) as refused:
             await all_of(files, wrong, 3)
         assert refused.value.code == "file_damaged"
-    stranger = of(tmp_path / "files", bytes(32))
+    stranger = StoredFiles(files._parts, files._store, Masters([bytes(32)]), files._threads)
     with pytest.raises(Transient) as unknown:
         await all_of(stranger, one, 3)
     assert unknown.value.code == "key_missing"
-    stranger.close()
 
 
 async def test_the_master_key_is_changed_without_touching_a_file(tmp_path: Path) -> None:
