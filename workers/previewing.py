@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from service.domain.dataset import Dataset, columns_to_json
@@ -17,6 +16,7 @@ from service.store import claims, datasets, uploads, widenings
 from service.store.claims import Claim, Settlement
 from workers import outcome
 from workers.committer import Interrupted
+from workers.inputs import Input
 from workers.previews import ROWS
 from workers.tools import Tools
 
@@ -26,7 +26,9 @@ SAMPLE_BYTES = 1024 * 1024
 REPORT_EVERY_S = 0.5
 
 
-async def preview(tools: Tools, claim: Claim, processor: Processor, order: Mapping[str, Any], path: Path) -> Settlement:
+async def preview(
+    tools: Tools, claim: Claim, processor: Processor, order: Mapping[str, Any], file: Input
+) -> Settlement:
     """Look at the file to its end, or at its beginning. Raises LeaseLost, Interrupted, or what the child raises."""
     asked = claim.input["preview"]
     dataset = await _dataset(tools, claim, asked["dataset"])
@@ -38,7 +40,7 @@ async def preview(tools: Tools, claim: Claim, processor: Processor, order: Mappi
         may_widen = columns is None and widened < widenings.MOST
         widens = {"types": list(types.values()), "steps": steps, "misfits": {}} if may_widen else None
         try:
-            seen = await _look(tools, claim, {**request, "widens": widens}, path, asked["scope"] == "sample")
+            seen = await _look(tools, claim, {**request, "widens": widens}, file, asked["scope"] == "sample")
             break
         except TooNarrow as found:
             widened += len(found.widenings)
@@ -54,9 +56,9 @@ async def preview(tools: Tools, claim: Claim, processor: Processor, order: Mappi
     return replace(outcome.DONE, output=_readable(output))
 
 
-async def _look(tools: Tools, claim: Claim, request: Mapping[str, Any], path: Path, is_sample: bool) -> Seen:
+async def _look(tools: Tools, claim: Claim, request: Mapping[str, Any], file: Input, is_sample: bool) -> Seen:
     seen = Seen()
-    async with tools.sandboxes.open(path, request, claim.retry.deadline_s) as child:
+    async with tools.sandboxes.open(file.source, request, claim.retry.deadline_s) as child:
         async for frame in child.frames():
             seen.add(frame.fields)
             if is_sample and seen.done >= SAMPLE_BYTES:
@@ -85,7 +87,7 @@ async def clear(tools: Tools, claim: Claim) -> None:
     async with tools.database.transaction() as db:
         forgotten = await uploads.forget(db, claim.job_id, claim.upload_id)
     if forgotten:
-        await tools.files.remove(tools.files.path(claim.upload_id))
+        await tools.files.remove(claim.upload_id)
 
 
 class Seen:

@@ -71,17 +71,17 @@ class Child:
 class Sandbox:
     """A running child. Iterate `frames`; where a chunk has rows, take its `payload` before the next frame."""
 
-    def __init__(self, child: Child, path: Path, deadline_s: float) -> None:
+    def __init__(self, child: Child, source: Mapping[str, object], deadline_s: float) -> None:
         self._process = child.process
         self._slots = child.slots
         self._reader = child.reader
-        self._path = path
+        self._source = source
         self._deadline_s = deadline_s
 
     def ask(self, request: Mapping[str, Any]) -> None:
         """Have it read its file as `request` says, once it has said all that it was asked for before."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({**request, "path": str(self._path.resolve())}).encode() + b"\n")
+        self._process.stdin.write(json.dumps({**request, "source": self._source}).encode() + b"\n")
 
     @property
     def pid(self) -> int:
@@ -155,15 +155,15 @@ class Sandboxes:
 
     @asynccontextmanager
     async def open(
-        self, path: Path, request: Mapping[str, Any], deadline_s: float | None = None
+        self, source: Mapping[str, object], request: Mapping[str, Any], deadline_s: float | None = None
     ) -> AsyncIterator[Sandbox]:
-        """A child that reads `path` as `request` says; it is gone when the block is left, however that happens.
+        """A child that reads `source` as `request` says; it is gone when the block is left, however that happens.
 
-        It may be silent for `deadline_s`, by default as long as the setting says.
+        `source` is what `Files.source` gave. It may be silent for `deadline_s`, by default as long as the setting says.
         """
         child = await self._take()
         try:
-            sandbox = Sandbox(child, path, deadline_s or self._settings.chunk_deadline_s)
+            sandbox = Sandbox(child, source, deadline_s or self._settings.chunk_deadline_s)
             sandbox.ask(request)
             yield sandbox
         finally:

@@ -115,7 +115,7 @@ async def submit(deps: Deps, caller: Caller, upload_id: UUID | None, request: Jo
     content = b"" if upload_id is None else upload_id.bytes
 
     async def write_job(db: Connection) -> UUID:
-        stored = None if upload_id is None else await uploads.get(db, upload_id)
+        stored = None if upload_id is None else await readable(db, upload_id)
         return await write(db, caller, prepared, job_id, stored, content)
 
     try:
@@ -153,8 +153,16 @@ async def submit_all(deps: Deps, caller: Caller, asked: Sequence[tuple[UUID | No
 
 
 async def _write_one(db: Connection, caller: Caller, prepared: Prepared, upload_id: UUID | None) -> Job:
-    stored = None if upload_id is None else await uploads.get(db, upload_id)
+    stored = None if upload_id is None else await readable(db, upload_id)
     return await jobs.get(db, await write(db, caller, prepared, new_id(), stored, b""))
+
+
+async def readable(db: Connection, upload_id: UUID) -> Upload:
+    """An upload that a job could read. Raises NotFound, InputError: it is empty."""
+    stored = await uploads.get(db, upload_id)
+    if stored.size_bytes == 0:
+        raise InputError("file_empty", "This upload is empty.", suggestion="Upload a file with content.")
+    return stored
 
 
 async def written(

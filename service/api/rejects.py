@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from service.actions.corrections import Mended, Value, correct
+from service.actions.uploads import Incoming
 from service.api import waiting
 from service.api.auth import caller_of
-from service.api.intake import body_of
+from service.api.intake import content_of
 from service.api.params import choice_of, json_of, limit_of, next_cursor, number_of, uuid_of
+from service.api.stored import arrival_of
 from service.deps import Deps
 from service.domain import correction
 from service.store import jobs, rejects
@@ -73,7 +75,8 @@ async def create(request: Request) -> JSONResponse:
         body = await json_of(request, CorrectionBody)
         job = await correct(deps, caller_of(request), job_id, [Mended(row.row, row.values) for row in body.rows])
     else:
-        sent = body_of(request, max_bytes=deps.settings.max_upload_bytes, idle_s=deps.settings.upload_idle_s)
+        arrival = replace(arrival_of(request, {}), heeds_rules=False)
+        sent = Incoming(arrival, content_of(request, deps.settings))
         job = await correct(deps, caller_of(request), job_id, sent)
     return await waiting.answer(request, job, 202, {"Location": f"/v1/jobs/{job.id}"})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,22 +15,51 @@ from service.domain.note import Note
 from service.domain.processor import Processor
 from service.domain.schedule import Schedule, template_to_json
 from service.domain.upload import Upload
+from service.store.rules import Rule
 
 Json = dict[str, Any]
 
 
 def upload(stored: Upload) -> Json:
-    """An upload as the API shows it."""
+    """An upload as the API shows it; `jobs` are the newest that used it."""
+    path = f"/v1/uploads/{stored.id}"
     return {
         "id": str(stored.id),
         "name": stored.name,
+        "state": stored.status,
         "size_bytes": stored.size_bytes,
-        "sha256": stored.sha256.hex(),
+        "received_bytes": stored.received_bytes,
+        "sha256": stored.sha256 and stored.sha256.hex(),
         "media_type": stored.media_type,
+        "kind": stored.kind,
+        "protocol": stored.protocol,
+        "duplicate_of": stored.duplicate_of and str(stored.duplicate_of),
+        "jobs": [_used_by(job) for job in stored.jobs],
+        "problem": stored.problem,
         "created_at": stored.created_at.isoformat(),
+        "expires_at": stored.expires_at and stored.expires_at.isoformat(),
         "expired_at": stored.expired_at and stored.expired_at.isoformat(),
         "expired_reason": stored.expired_reason,
-        "links": {"self": f"/v1/uploads/{stored.id}"},
+        "damaged_at": stored.damaged_at and stored.damaged_at.isoformat(),
+        "links": {"self": path, "content": f"{path}/content"},
+    }
+
+
+def _used_by(job: Mapping[str, Any]) -> Json:
+    return {**job, "links": {"self": f"/v1/jobs/{job['id']}"}}
+
+
+def rule(stored: Rule) -> Json:
+    """A rule as the API shows it."""
+    return {
+        "id": str(stored.id),
+        "type": stored.type,
+        "processor": stored.processor,
+        "dataset": stored.dataset,
+        "options": stored.options,
+        "priority": stored.priority,
+        "created_at": stored.created_at.isoformat(),
+        "links": {"self": f"/v1/rules/{stored.id}"},
     }
 
 
@@ -174,6 +203,8 @@ def processor(known: Processor) -> Json:
         "name": known.name,
         "title": known.title,
         "suffixes": known.suffixes,
+        "accepts": known.accepts,
+        "max_bytes": known.max_bytes,
         "queue": known.queue,
         "unit": known.unit,
         "options": known.options.model_json_schema(),

@@ -144,6 +144,7 @@ async def same_import(
     db: Connection, upload: Upload, processor: str, dataset_id: UUID, options: Mapping[str, Any]
 ) -> UUID | None:
     """The completed job that brought the content of another upload into that dataset in this way, if that stands."""
+    assert upload.sha256 is not None
     await db.execute(_SQL["lock_content"], f"{dataset_id} {upload.sha256.hex()}")
     found: UUID | None = await db.fetchval(
         _SQL["same_import"], upload.account_id, upload.sha256, upload.id, processor, dataset_id, options

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import StartService
 from tests.running import Service, imported, post_import, rows_of, settled
+from tests.sealed import content_of
 
 PEOPLE = (
     b"id,name,born,balance,note\n"
@@ -81,7 +82,7 @@ async def test_the_upload_is_kept_byte_for_byte_under_its_id(service: Service) -
     answer = await service.client.post("/v1/uploads", content=content)
     assert answer.status_code == 201
     stored = answer.json()
-    assert (service.folder / "files" / stored["id"]).read_bytes() == content
+    assert await content_of(service, stored["id"]) == content
     assert stored["size_bytes"] == len(content)
     assert stored["sha256"] == hashlib.sha256(content).hexdigest()
     assert (await service.client.get(answer.headers["Location"])).json() == stored
@@ -177,7 +178,7 @@ async def test_metadata_comes_back_as_it_was_given(service: Service) -> None:
 async def test_a_name_is_a_label_and_never_a_path(service: Service) -> None:
     answer = await service.client.post("/v1/uploads", params={"name": "../../etc/pass\u202ewd\x00.csv"}, content=b"x")
     assert answer.json()["name"] == "passwd.csv"
-    assert (service.folder / "files" / answer.json()["id"]).read_bytes() == b"x"
+    assert await content_of(service, answer.json()["id"]) == b"x"
 
 
 @pytest.mark.parametrize(
