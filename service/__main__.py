@@ -10,6 +10,8 @@ limit queue|processor|account NAME [NUMBER]
                 let at most NUMBER of its jobs run at a time on all workers together; without NUMBER, any number
 weight ACCOUNT NUMBER
                 give an account NUMBER turns (1-100) where others have one
+quota ACCOUNT bytes|open|daily [NUMBER]
+                let its uploads come to NUMBER bytes, so many on their way or begun in a day; without NUMBER, as set
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Resumable uploads as their clients make them: tus and the IETF's draft over httpx, and cut connections over sockets."""
+"""Resumable uploads as their clients make them: tus and the IETF's draft over httpx, cut connections over sockets."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ async def tus_created(client: httpx.AsyncClient, size: int | None, path: str = "
     return str(answer.headers["Location"])
 
 
-async def tus_patched(
-    client: httpx.AsyncClient, place: str, at: int, content: bytes, **headers: str
-) -> httpx.Response:
+async def tus_patched(client: httpx.AsyncClient, place: str, at: int, content: bytes, **headers: str) -> httpx.Response:
     """The answer to bytes at an offset."""
     more = {name.replace("_", "-"): value for name, value in headers.items()}
     return await client.patch(place, headers=TUS_BYTES | {"Upload-Offset": str(at)} | more, content=content)

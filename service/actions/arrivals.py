@@ -112,10 +112,10 @@ async def complete(
 ) -> Arrived:
     """Check a file that has come in full, then note it and start its job: both, or neither.
 
-    `kind` is what `inspected` said if that was asked before. `parts` are the uploads that it was put together from; they
-    are given up. Where its job was there before, by its idempotency or dedupe key, the file is noted if it `keeps_twin`,
-    else left to the caller; then the upload is as it was before. Raises InputError `digest_mismatch`, `unsupported_type`, `malware_found`: the caller gives
-    the file up; QuotaError, StateError, Transient.
+    `kind` is what `inspected` said if that was asked before. `parts` are the uploads that it was put together from;
+    they are given up. Where its job was there before, by its idempotency or dedupe key, the file is noted if it
+    `keeps_twin`, else left to the caller; then the upload is as it was before. Raises InputError `digest_mismatch`,
+    `unsupported_type`, `malware_found`: the caller gives the file up; QuotaError, StateError, Transient.
     """
     prepared = _prepared(deps, request_from_json(upload.wanted))
     kind = kind or await inspected(deps, upload, received)

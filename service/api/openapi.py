@@ -14,7 +14,7 @@ from service import __version__
 
 QUERY_PARAMETERS = {
     "/v1/imports": ("processor", "dataset", "priority", "metadata", "name"),
-    "/v1/uploads": ("name", "limit", "cursor"),
+    "/v1/uploads": ("name", "processor", "dataset", "priority", "state", "sha256", "limit", "cursor"),
     "/v1/jobs": ("state", "processor", "limit", "cursor"),
     "/v1/jobs/{id}/events": ("after",),
     "/v1/events": ("after", "type"),
@@ -32,6 +32,9 @@ QUERY_PARAMETERS = {
 }
 BODIES = {
     ("/v1/jobs", "POST"): "JobBody",
+    ("/v1/uploads/batch", "POST"): "UploadBatch",
+    ("/v1/uploads/{id}/process", "POST"): "AgainBody",
+    ("/v1/rules", "POST"): "RuleBody",
     ("/v1/flows", "POST"): "FlowBody",
     ("/v1/schedules", "POST"): "ScheduleBody",
     ("/v1/schedules/{id}", "PATCH"): "ScheduleChange",
@@ -51,10 +54,15 @@ async def document(request: Request) -> JSONResponse:
     """GET /openapi.json."""
     from service.api.flows import FlowBody  # the table of routes imports all of us
     from service.api.jobs import JobBody
+    from service.api.reprocess import AgainBody, UploadBatch
+    from service.api.rules import RuleBody
     from service.api.schedules import ScheduleBody, ScheduleChange
 
     _, schemas = models_json_schema(
-        [(body, "validation") for body in (JobBody, FlowBody, ScheduleBody, ScheduleChange)],
+        [
+            (body, "validation")
+            for body in (JobBody, FlowBody, ScheduleBody, ScheduleChange, UploadBatch, AgainBody, RuleBody)
+        ],
         ref_template="#/components/schemas/{model}",
     )
     paths: dict[str, Any] = {}
@@ -96,7 +104,7 @@ def _operation(path: str, method: str, route: Route) -> dict[str, Any]:
     if body := BODIES.get((path, method)):
         schema = {"$ref": f"#/components/schemas/{body}"}
         operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
-    elif method == "POST":
+    elif method in ("POST", "PUT", "PATCH"):
         operation["requestBody"] = {"content": {"application/octet-stream": {}}}
     return operation
 

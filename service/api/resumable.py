@@ -1,4 +1,4 @@
-"""Resumable uploads as the IETF drafts them (draft-ietf-httpbis-resumable-upload-11): Upload-Complete, Upload-Offset."""
+"""Resumable uploads as the IETF drafts them (draft-ietf-httpbis-resumable-upload-11): Upload-Complete and its kin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/v1/upload-rules: jobs that uploads of a type start by themselves."""
+"""/v1/rules: jobs that uploads of a type start by themselves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FileType = Annotated[
 
 
 class RuleBody(BaseModel):
-    """The body of POST /v1/upload-rules."""
+    """The body of POST /v1/rules."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,7 +37,7 @@ class RuleBody(BaseModel):
 
 
 async def create(request: Request) -> JSONResponse:
-    """POST /v1/upload-rules: uploads of a type start a job by themselves."""
+    """POST /v1/rules: uploads of a type start a job by themselves."""
     deps: Deps = request.app.state.deps
     caller, body = caller_of(request), await json_of(request, RuleBody)
     asked = JobRequest(body.processor, body.dataset, options=body.options, priority=body.priority)
@@ -45,18 +45,18 @@ async def create(request: Request) -> JSONResponse:
     check_upload(prepare(deps.catalog, asked).processor, rule_id)
     async with deps.database.transaction(caller.account_id) as db:
         rule = await rules.add(db, caller.account_id, rule_id, **body.model_dump())
-    return JSONResponse(views.rule(rule), 201, headers={"Location": f"/v1/upload-rules/{rule.id}"})
+    return JSONResponse(views.rule(rule), 201, headers={"Location": f"/v1/rules/{rule.id}"})
 
 
 async def index(request: Request) -> JSONResponse:
-    """GET /v1/upload-rules: oldest first."""
+    """GET /v1/rules: oldest first."""
     deps: Deps = request.app.state.deps
     async with deps.database.transaction(caller_of(request).account_id) as db:
         return JSONResponse({"rules": [views.rule(rule) for rule in await rules.all_of(db)]})
 
 
 async def delete(request: Request) -> Response:
-    """DELETE /v1/upload-rules/{id}."""
+    """DELETE /v1/rules/{id}."""
     deps: Deps = request.app.state.deps
     async with deps.database.transaction(caller_of(request).account_id) as db:
         await rules.remove(db, uuid_of(request, "rule"))

@@ -59,7 +59,7 @@ def rule(stored: Rule) -> Json:
         "options": stored.options,
         "priority": stored.priority,
         "created_at": stored.created_at.isoformat(),
-        "links": {"self": f"/v1/upload-rules/{stored.id}"},
+        "links": {"self": f"/v1/rules/{stored.id}"},
     }
 
 

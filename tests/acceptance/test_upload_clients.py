@@ -61,9 +61,7 @@ def modules() -> Path:
 
 async def run(*command: str | Path, cwd: Path | None = None) -> str:
     """Run a client; its output. Fails with what it said."""
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    process = await asyncio.create_subprocess_exec(*command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     async with asyncio.timeout(100):
         out, err = await process.communicate()
     assert process.returncode == 0, (out + err).decode()
@@ -124,9 +122,7 @@ async def test_tuspy_uploads_and_goes_on(service: Service, large: Path, checksum
     made = client.TusClient(f"{service.url}/v1/uploads", headers={"Authorization": f"Bearer {service.key}"})
 
     def upload() -> str:
-        begun = made.uploader(
-            str(large), chunk_size=MIB, metadata={"filename": "tuspy.bin"}, upload_checksum=checksum
-        )
+        begun = made.uploader(str(large), chunk_size=MIB, metadata={"filename": "tuspy.bin"}, upload_checksum=checksum)
         begun.upload(stop_at=3 * MIB)
         resumed = made.uploader(str(large), url=begun.url, chunk_size=2 * MIB, upload_checksum=checksum)
         assert resumed.offset == 3 * MIB
@@ -186,7 +182,9 @@ async def test_uppy_uploads_from_a_page_of_another_origin(
         shown = await is_stored(service, ended["urls"][0], FILE, "people.csv")
         assert (await settled(service.client, shown["jobs"][0]))["counts"]["inserted"] == 2
 
-        await page.goto(f"{origin}/uppy.html?{urlencode({'endpoint': f'{service.url}/v1/uploads', 'key': service.key})}")
+        await page.goto(
+            f"{origin}/uppy.html?{urlencode({'endpoint': f'{service.url}/v1/uploads', 'key': service.key})}"
+        )
         await page.set_input_files("#files", [large, people])
         ended = await page.evaluate("() => window.done")
         assert ended["failed"] == []

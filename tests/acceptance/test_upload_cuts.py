@@ -1,4 +1,4 @@
-"""An upload that is cut anywhere, by its line or by the death of the server, goes on and is the same file in the end."""
+"""An upload that is cut anywhere, by its line or by the server's death, goes on and is the same file in the end."""
 
 from __future__ import annotations
 
@@ -88,9 +88,7 @@ async def test_an_upload_goes_on_after_the_server_was_killed_in_the_middle(
     service = await start_service()
     content = random.Random(cut).randbytes(40 * MIB)
     place = await tus_created(service.client, len(content))
-    line = await wire(
-        service, "PATCH", place, TUS_BYTES | {"Upload-Offset": "0", "Content-Length": str(len(content))}
-    )
+    line = await wire(service, "PATCH", place, TUS_BYTES | {"Upload-Offset": "0", "Content-Length": str(len(content))})
     await line.send(content[:cut])
     if cut > 32 * MIB:
         part = service.folder / "files" / f"{place.rpartition('/')[2]}.part"
@@ -125,7 +123,9 @@ async def test_a_request_in_another_process_wins_as_well(start_service: StartSer
     log = service.folder / "other.log"
     other = await start("service other", ["-m", "service", "api"], service.settings, log)
     service.others.append(other)
-    url = (await eventually(lambda: "listening on" in other.output and other.output)).split("listening on ")[1].split()[0]
+    url = (
+        (await eventually(lambda: "listening on" in other.output and other.output)).split("listening on ")[1].split()[0]
+    )
     content = b"a,b\n" * 1000
     place = await tus_created(service.client, len(content))
     silent = await wire(
@@ -160,9 +160,7 @@ async def test_a_resumable_upload_whose_creation_was_cut_goes_on_where_the_inter
     service: Service,
 ) -> None:
     content = random.Random(8).randbytes(2 * MIB)
-    line = await wire(
-        service, "POST", "/v1/uploads", {"Upload-Complete": "?1", "Content-Length": str(len(content))}
-    )
+    line = await wire(service, "POST", "/v1/uploads", {"Upload-Complete": "?1", "Content-Length": str(len(content))})
     interim = await line.head()
     assert interim.startswith("HTTP/1.1 104 ")
     fields = dict(row.split(": ", 1) for row in interim.split("\r\n")[1:] if row)

@@ -8,11 +8,10 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from tests.conftest import StartService
-from tests.running import Service, eventually
+from tests.running import Service, eventually, start
 from tests.uploading import TUS, tus_created, tus_patched, usage_of, wire
 
 FILE = b"a,b\n1,x\n2,y\n"
@@ -20,13 +19,15 @@ IMPORT = "/v1/imports?processor=csv&dataset=admitted"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
 
-async def limited(service: Service, **limits: int) -> None:
-    db = await asyncpg.connect(service.database_url)
-    try:
-        for name, most in limits.items():
-            await db.execute(f"update millrace.account set {name} = $1 where name = 'dev'", most)
-    finally:
-        await db.close()
+async def limited(service: Service, **quotas: int) -> None:
+    """`python -m service quota dev KIND NUMBER` for each."""
+    for kind, most in quotas.items():
+        words = ["-m", "service", "quota", "dev", kind, str(most)]
+        command = await start("service quota", words, service.settings, service.folder / f"quota-{kind}.log")
+        try:
+            assert await command.ended() == 0, command.output
+        finally:
+            await command.discard()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ async def test_a_processor_has_a_limit_of_its_own(start_service: StartService) -
 
 async def test_a_quota_of_bytes_is_reserved_before_they_come(start_service: StartService) -> None:
     service = await start_service("api")
-    await limited(service, max_bytes=1000)
+    await limited(service, bytes=1000)
     place = await tus_created(service.client, 900)
     refused = await service.client.post("/v1/uploads", headers=TUS | {"Upload-Length": "101"})
     assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
@@ -105,7 +106,7 @@ async def test_a_quota_of_bytes_is_reserved_before_they_come(start_service: Star
 
 async def test_a_body_of_unknown_length_counts_too(start_service: StartService) -> None:
     service = await start_service("api")
-    await limited(service, max_bytes=100)
+    await limited(service, bytes=100)
 
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(3):
@@ -118,7 +119,7 @@ async def test_a_body_of_unknown_length_counts_too(start_service: StartService) 
 
 async def test_an_account_has_so_many_uploads_open_and_a_day(start_service: StartService) -> None:
     service = await start_service("api")
-    await limited(service, max_open_uploads=2, max_daily_uploads=3)
+    await limited(service, open=2, daily=3)
     places = [await tus_created(service.client, 10) for _ in range(2)]
     assert (await service.client.post("/v1/uploads", headers=TUS | {"Upload-Length": "1"})).status_code == 429
     await service.client.delete(places[0], headers=TUS)
@@ -131,7 +132,7 @@ async def test_an_account_has_so_many_uploads_open_and_a_day(start_service: Star
 
 async def test_a_quota_holds_against_many_at_once(start_service: StartService) -> None:
     service = await start_service("api")
-    await limited(service, max_bytes=500)
+    await limited(service, bytes=500)
     headers = TUS | {"Upload-Length": "100"}
     answers = await asyncio.gather(*(service.client.post("/v1/uploads", headers=headers) for _ in range(20)))
     assert sorted(answer.status_code for answer in answers) == [201] * 5 + [429] * 15

@@ -176,13 +176,13 @@ async def test_the_same_content_is_recognised(service: Service) -> None:
 
 async def test_a_rule_starts_a_job_for_its_type(service: Service) -> None:
     rule = {"type": ".TAB", "processor": "csv", "dataset": "ruled", "options": {"delimiter": "\t"}, "priority": 6}
-    made = await service.client.post("/v1/upload-rules", json=rule)
+    made = await service.client.post("/v1/rules", json=rule)
     assert made.status_code == 201, made.text
-    assert (await service.client.get("/v1/upload-rules")).json()["rules"] == [made.json()]
+    assert (await service.client.get("/v1/rules")).json()["rules"] == [made.json()]
     upload = await uploaded(service, b"a\tb\n1\tx\n", "/v1/uploads?name=Data.tab")
     job = await settled(service.client, upload["jobs"][0])
     assert (job["state"], job["dataset"], job["priority"]) == ("completed", "ruled", 6)
-    assert (await service.client.post("/v1/upload-rules", json=rule)).status_code == 409
+    assert (await service.client.post("/v1/rules", json=rule)).status_code == 409
     async with await service.account("unruled") as other:
         assert (await other.post("/v1/uploads?name=d.tab", content=FILE)).json()["jobs"] == []
         assert (await other.delete(made.headers["Location"])).status_code == 404
@@ -192,7 +192,7 @@ async def test_a_rule_starts_a_job_for_its_type(service: Service) -> None:
 
 async def test_a_rule_goes_by_media_type_where_no_suffix_has_one(service: Service) -> None:
     rule = {"type": "application/x-lines", "processor": "ndjson", "dataset": "by_media_type"}
-    made = await service.client.post("/v1/upload-rules", json=rule)
+    made = await service.client.post("/v1/rules", json=rule)
     headers = {"Content-Type": "application/x-lines; charset=utf-8"}
     upload = (await service.client.post("/v1/uploads", content=b'{"a": 1}\n', headers=headers)).json()
     assert (await settled(service.client, upload["jobs"][0]))["dataset"] == "by_media_type"
@@ -210,7 +210,7 @@ async def test_a_rule_goes_by_media_type_where_no_suffix_has_one(service: Servic
     ],
 )
 async def test_a_rule_that_could_never_work_is_refused(service: Service, rule: Json) -> None:
-    assert (await service.client.post("/v1/upload-rules", json=rule)).status_code == 422
+    assert (await service.client.post("/v1/rules", json=rule)).status_code == 422
 
 
 async def test_a_file_may_be_put_under_its_name(service: Service) -> None:

@@ -165,9 +165,7 @@ async def test_the_files_digest_is_told(service: Service) -> None:
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
 @pytest.mark.parametrize("field", ["Content-Digest", "Repr-Digest"])
 @pytest.mark.parametrize("protocol", ["raw", "resumable"])
-async def test_digests_are_held_against_what_comes(
-    service: Service, algorithm: str, field: str, protocol: str
-) -> None:
+async def test_digests_are_held_against_what_comes(service: Service, algorithm: str, field: str, protocol: str) -> None:
     said = {"Upload-Complete": "?1"} if protocol == "resumable" else {}
     right = await service.client.post("/v1/uploads", headers=said | {field: digest(FILE, algorithm)}, content=FILE)
     assert right.status_code == 201, right.text
