@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     allowed_types: str = Field(
         "", description="Suffixes and kinds that may be uploaded, such as `.csv,text,zip`; empty allows all."
     )
+    max_unpacked_bytes: int = Field(100 * 1024 * MIB, ge=1, description="What a zip may come to when it is unpacked.")
     processor_max_bytes: dict[str, int] = Field(
         default_factory=dict, description='Largest file for a processor, as JSON: `{"csv": 1000000}`.'
     )

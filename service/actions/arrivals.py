@@ -13,6 +13,7 @@ from uuid import UUID
 
 from service.actions import admission
 from service.actions.jobs import JobRequest, Prepared, Replayed, check_upload, prepare, write, written
+from service.actions.unpacked import check_unpacked
 from service.deps import Deps
 from service.domain.errors import InputError
 from service.domain.filetype import HEAD_BYTES, kind_of
@@ -155,6 +156,7 @@ async def inspected(deps: Deps, upload: Upload, received: Received) -> str:
     kind = kind_of(await _head(deps, received))
     admission.check_type(deps, upload.name, kind, processor)
     await _check_digests(deps, upload, received)
+    await check_unpacked(deps, received, kind)
     await admission.scan(deps, received.file, received.size_bytes, upload.name)
     return kind
 

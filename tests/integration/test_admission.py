@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import sys
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -72,11 +74,29 @@ async def test_first_bytes_are_looked_at_however_they_come(service: Service) -> 
 async def test_only_allowed_types_come_in(start_service: StartService) -> None:
     service = await start_service("api", allowed_types=".csv, zip")
     assert (await service.client.post("/v1/uploads?name=a.csv", content=FILE)).status_code == 201
-    assert (await service.client.post("/v1/uploads?name=a.zip", content=b"PK\x03\x04" + bytes(9))).status_code == 201
+    assert (await service.client.post("/v1/uploads?name=a.zip", content=zipped(10))).status_code == 201
     assert (await service.client.post("/v1/uploads?name=a.png", content=PNG)).status_code == 415
     assert (await service.client.post("/v1/uploads?name=a.zip", content=PNG)).status_code == 415
     assert (await service.client.post("/v1/uploads", content=PNG)).status_code == 415
     assert len(service.files) == 2
+
+
+def zipped(*sizes: int) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for number, size in enumerate(sizes):
+            file.writestr(f"{number}.csv", bytes(size))
+    return archive.getvalue()
+
+
+async def test_an_archive_that_would_burst_is_refused(start_service: StartService) -> None:
+    service = await start_service("api", max_unpacked_bytes=1_000_000)
+    bomb = zipped(600_000, 600_000)
+    assert len(bomb) < 10_000
+    answer = await service.client.post("/v1/uploads", content=bomb)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert (await service.client.post("/v1/uploads", content=zipped(600_000, 300_000))).status_code == 201
+    assert len(service.files) == 1
 
 
 async def test_a_processor_has_a_limit_of_its_own(start_service: StartService) -> None:
