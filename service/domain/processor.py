@@ -267,7 +267,7 @@ class Processor:
 
     Either `chunks` reads a file into a dataset, or `run` works without a file. `suffixes` are those that files for it
     have, and `accepts` their kinds by first bytes, as `domain.filetype` names them; none means any. One whose file
-    can be read from several places at once has `cuts` as well: such places behind the work's cursor, about so many bytes
+    can be read from several places at once has `cuts` as well: such places behind the cursor, about so many bytes
     apart, in order. Work on the part before a place then gets a source that ends there.
     """
 
