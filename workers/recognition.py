@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.domain.processor import ColumnType
+from service.domain.processor import Column, ColumnType
 from workers import formats
+from workers.casting import cast
 from workers.columns import infer
 from workers.dates import ISO, Order, iso_of
 from workers.evidence import Evidence
@@ -48,6 +49,7 @@ _MARKS: tuple[tuple[str, str], ...] = (
     (".", ","), (",", "."), (",", " "), (",", "\xa0"), (",", "\u202f"), (".", "'"), (".", "’"), (".", " "),
     (".", "\xa0"), (",", "'"), (",", ""),
 )  # fmt: skip
+_DAY = Column("", ColumnType.DATE)
 _UNCLEAR = r"^[-+]?[1-9][0-9]{0,2}[.,][0-9]{3}$"
 _DATE = re.compile(r"([0-9]{1,4})([/. -])([0-9]{1,2})\2([0-9]{1,4})(?=$|[ T,])")
 _NAMED = re.compile(r"[0-9A-Za-z]{1,9}[ .-]{1,2}[0-9A-Za-z]{1,9}[ .,-]{1,2}[0-9]{4}")
@@ -210,4 +212,6 @@ def _cleaned(strings: pa.Array, written: Format, kind: ColumnType | None = None)
     cells = pc.ascii_trim(cells, characters=" \t")
     if written.dates:
         cells = pc.if_else(pc.match_substring_regex(cells, ISO), cells, pa.scalar(None, pa.string()))
+        _, unreal = cast(pc.utf8_slice_codeunits(cells, 0, 10), _DAY)
+        cells = pc.if_else(pa.array(unreal), pa.scalar(None, pa.string()), cells)
     return cells
