@@ -70,7 +70,7 @@ def is_within(array: pa.Array, column: Column) -> bool:
     return outside is None or not pc.any(outside).as_py()
 
 
-def reason(column: Column, text: str) -> Reason:
+def reason(column: Column, text: str, written: Format = PLAIN) -> Reason:
     """Why this text is no value of the column: code, message, suggestion."""
     if "\0" in text:
         return (
@@ -78,6 +78,16 @@ def reason(column: Column, text: str) -> Reason:
             f"{column.name} contains a NUL character.",
             "Remove the NUL characters; PostgreSQL text cannot hold them.",
         )
+    if written != PLAIN:
+        cells, wrong = plain(pa.array([text], pa.string()), column.type, written)
+        if wrong[0]:
+            example = f"1{written.thousands}234{written.decimal}5"
+            return (
+                "not_a_number",
+                f"{column.name} is not written as the other numbers of its column.",
+                f"Write it like {example}, or name the marks with the options decimal and thousands.",
+            )
+        text = cells[0].as_py() or text
     return _REASONS[column.type](column, text.strip(" \t"))
 
 

@@ -43,7 +43,7 @@ def main(build: Path, copy: Callable[[Path, int], str] | None = None, names: tup
     try:
         python = installed()
         for name in names:
-            verdicts[name] = [peer(python, name, folder / dirty.name, dirty) for dirty in found]
+            verdicts[name] = peer(python, name, folder, found)
     except Missing as error:
         print(f"peers are left out: {error}")
     if copy is not None:
@@ -76,13 +76,19 @@ def ours(dirty: Dirty) -> Verdict:
     return verdict_of(dirty, header, table)
 
 
-def peer(python: str, name: str, path: Path, dirty: Dirty) -> Verdict:
-    """What another reader makes of it."""
-    try:
-        done = subprocess.run([python, SCRIPTS / "readers.py", name, path], capture_output=True, timeout=60, check=True)
-        header, *rows = json.loads(done.stdout)
-    except (subprocess.SubprocessError, ValueError):
+def peer(python: str, name: str, folder: Path, found: list[Dirty]) -> list[Verdict]:
+    """What another reader makes of the files."""
+    command = [python, SCRIPTS / "readers.py", name, *(folder / dirty.name for dirty in found)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=900)
+    tables = [json.loads(line) for line in done.stdout.splitlines()]
+    tables += [None] * (len(found) - len(tables))
+    return [_judged(dirty, table) for dirty, table in zip(found, tables, strict=True)]
+
+
+def _judged(dirty: Dirty, table: list[list[Any]] | None) -> Verdict:
+    if not table:
         return "refused"
+    header, *rows = table
     if dirty.header is None and list(map(str, header)) == dirty.raw[0]:
         header, rows = column_names([""] * len(header)), [header, *rows]
     return verdict_of(dirty, header, rows)
