@@ -20,6 +20,7 @@ QUERY_PARAMETERS = {
     "/v1/events": ("after", "type"),
     "/v1/jobs/{id}/rejects": ("state", "format", "limit", "cursor"),
     "/v1/previews": ("processor", "dataset", "scope", "cut", "name"),
+    "/v1/jobs/{id}/notes": ("limit", "cursor"),
     "/v1/jobs/{id}/attempts": ("limit", "cursor"),
     "/v1/schedules": ("limit", "cursor"),
     "/v1/flows": ("state", "limit", "cursor"),
@@ -29,6 +30,7 @@ QUERY_PARAMETERS = {
     "/v1/datasets": ("limit", "cursor"),
     "/v1/datasets/{name}/rows": ("where", "sort", "job", "columns", "limit", "cursor"),
     "/v1/datasets/{name}/export": ("format", "where", "job", "columns", "formulas"),
+    "/v1/datasets/{name}/diff": ("with", "keys", "limit", "cursor"),
     "/v1/stats": ("from", "to", "by"),
 }
 BODIES = {
@@ -38,6 +40,7 @@ BODIES = {
     ("/v1/flows", "POST"): "FlowBody",
     ("/v1/schedules", "POST"): "ScheduleBody",
     ("/v1/schedules/{id}", "PATCH"): "ScheduleChange",
+    ("/v1/datasets/{name}/swap", "POST"): "SwapBody",
 }
 WAITING = {
     ("/v1/imports", "POST"),
@@ -59,11 +62,12 @@ async def document(request: Request) -> JSONResponse:
     from service.api.previews import PreviewBody
     from service.api.rejects import CorrectionBody
     from service.api.schedules import ScheduleBody, ScheduleChange
+    from service.api.versions import SwapBody
 
     _, schemas = models_json_schema(
         [
             (body, "validation")
-            for body in (JobBody, CorrectionBody, PreviewBody, FlowBody, ScheduleBody, ScheduleChange)
+            for body in (JobBody, CorrectionBody, PreviewBody, FlowBody, ScheduleBody, ScheduleChange, SwapBody)
         ],
         ref_template="#/components/schemas/{model}",
     )

@@ -12,7 +12,7 @@ from service.domain.processor import Column, ColumnType
 from service.store.database import API_ROLE, Connection
 from service.store.queries import load
 
-_SQL = load("merge")
+_SQL = load("merge", "templates")
 
 SCHEMA = "datasets"
 
@@ -86,6 +86,7 @@ async def add_key(db: Connection, table: str, keys: Sequence[str]) -> None:
     await db.execute(f"create index {lineage} on {name} (_job, _row)", timeout=INDEX_TIMEOUT_S)
     was = qualified(images(table))
     await db.execute(_SQL["create_images"].format(was=was, table=name))
+    await db.execute(f"alter table {was} enable row level security")  # nobody reads it but workers
     await db.execute(f"create index {quoted(_part(table, 'was_by'))} on {was} (_by, _by_row)")
     await db.execute(f"create index {quoted(_part(table, 'was_job'))} on {was} (_job, _row)")
 
