@@ -17,14 +17,14 @@ from uuid import UUID
 from service.domain.dataset import Dataset, table_name
 from service.domain.errors import InputError, Occupied, Transient
 from service.domain.note import Note, NoteCode
-from service.domain.processor import RAW_LIMIT, Column, Fault, Processor, Reject
+from service.domain.processor import RAW_LIMIT, Column, Processor, Reject
 from service.domain.row_options import RowOptions
 from service.store import checks, claims, datasets, landings, merges, rejects, tables, undos
-from service.store.checks import Broken, Rule
 from service.store.claims import Claim
 from service.store.database import Connection, Database
 from service.store.landings import KeptTable, Stand
 from service.store.merges import Merged, Refused
+from workers.rules import Rules, cell_of
 
 MOST_REPEATS = 1_000
 """Notes of one chunk on rows that met another of their own file."""
@@ -63,9 +63,8 @@ class Landing:
     def __init__(self, claim: Claim, options: RowOptions, table: str, keys: tuple[str, ...] | None) -> None:
         self.claim = claim
         self.table = table
-        self._unique = [column.name for column in options.columns if column.unique]
-        self._references = {c.name: c.references for c in options.columns if c.references is not None}
-        self.is_ordered = bool(options.keys or keys or self._unique)
+        self._rules = Rules(claim.account_id, options)
+        self.is_ordered = bool(options.keys or keys or self._rules.unique)
         """Whether chunks must land in the order of the file: which row met which would hang on it otherwise."""
         self.is_any_order = not self.is_ordered and options.mode == "append"
         """Whether several may land at the same time, and in any order."""
@@ -85,9 +84,7 @@ class Landing:
                 await self._make_own_table(db, dataset, columns)
             else:
                 await self._shape_dataset(db, dataset, columns)
-            await self._rules(db, columns)
-            for column in self._unique:
-                await checks.add_lookup(db, self.table, column)
+            await self._rules.prepare(db, self.table, columns)
 
     async def bring(
         self, db: Connection, columns: Sequence[Column], payload: AsyncIterator[bytes], rows: int
@@ -102,7 +99,7 @@ class Landing:
         table, keys = await datasets.landing_place(db, self.claim.dataset_id)
         if self._options.mode == "replace":
             table, keys = self.table, self._own_keys(keys)
-        if keys is None and not self._unique and not self._references:
+        if keys is None and not self._rules:
             await tables.copy_rows(db, table, columns, payload)
             return None
         await merges.stage(db, table, columns, payload)
@@ -117,8 +114,7 @@ class Landing:
         assert self.claim.dataset_id is not None
         _, keys = await datasets.merging_place(db, self.claim.dataset_id)
         keys = self._own_keys(keys)
-        broken = await self._take_broken(db, staged, columns, keys or ())
-        refused = [_broken(one, brought, self._options) for one in broken]
+        refused = await self._rules.refuse(db, staged, columns, keys or (), brought)
         if keys is None:
             await checks.insert(db, staged, columns)
             return Landed(inserted=rows - len(refused), rejects=refused)
@@ -137,31 +133,6 @@ class Landing:
         await landings.add_notes(db, self.claim, notes, merged.repeated)
         landed = _landed(merged, brought)
         return replace(landed, rejects=[*refused, *landed.rejects])
-
-    async def _take_broken(
-        self, db: Connection, table: str, columns: Sequence[Column], keys: Sequence[str]
-    ) -> Sequence[Broken]:
-        if not self._unique and not self._references:
-            return ()
-        rules, types = await self._rules(db, columns)
-        return await checks.take_broken(db, table, rules, keys, types)
-
-    async def _rules(self, db: Connection, columns: Sequence[Column]) -> tuple[list[Rule], dict[str, bool]]:
-        """What must hold of values beside others; of a reference, whether its types are the same. Raises InputError."""
-        own = {column.name: column for column in columns}
-        rules, types = [Rule(name) for name in self._unique], {}
-        for name, reference in self._references.items():
-            other = await datasets.of_account(db, self.claim.account_id, reference.dataset)
-            known = {column.name: column for column in other.columns or ()}
-            if reference.column not in known:
-                raise InputError(
-                    "unknown_column",
-                    f"Dataset {other.name} has no column {reference.column!r}, which {name} refers to.",
-                    suggestion=f"Use one of: {', '.join(known)[:500] or 'none, it is empty'}.",
-                )
-            rules.append(Rule(name, other.table_name, reference.column))
-            types[name] = known[reference.column].type is own[name].type
-        return rules, types
 
     def _own_keys(self, keys: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if self._options.mode == "replace" and self._options.keys:
@@ -318,44 +289,7 @@ def _landed(merged: Merged, brought: Sequence[str] | None) -> Landed:
 def _reject(refused: Refused, brought: Sequence[str] | None) -> Reject:
     values = json.loads(refused.values, parse_float=str, parse_int=str)
     names = brought or [name for name in values if name not in ("_row", "_job")]
-    cells = tuple(_cell(values[name]) for name in names)
+    cells = tuple(cell_of(values[name]) for name in names)
     message, suggestion = REFUSALS[refused.why]
     raw = json.dumps(dict(zip(names, cells, strict=True)), ensure_ascii=False)[:RAW_LIMIT]
     return Reject(refused.row, 0, None, refused.why, message, suggestion, raw, cells=cells)
-
-
-def _broken(broken: Broken, brought: Sequence[str] | None, options: RowOptions) -> Reject:
-    """A row that does not hold beside others. Its text is gone by now; its values are shown."""
-    values = json.loads(broken.values, parse_float=str, parse_int=str)
-    names = brought or [name for name in values if name not in ("_row", "_job")]
-    shown = {name: _cell(values[name]) for name in names}
-    faults = tuple(
-        Fault(rule.column, *(_duplicate if rule.is_unique else _unknown)(rule.column)) for rule in broken.rules
-    )
-    first = faults[0]
-    return Reject(
-        broken.row, 0, first.column, first.code, first.message, first.suggestion,
-        json.dumps(shown, ensure_ascii=False)[:RAW_LIMIT], faults if len(faults) > 1 else (),
-        tuple(shown.values()) if _is_as_written(options) else None,
-    )  # fmt: skip
-
-
-def _is_as_written(options: RowOptions) -> bool:
-    """Whether the dataset's columns are those of the file, so that a row can be shown as its fields."""
-    if options.others == "drop" or options.drop:
-        return False
-    return not any(c.split or c.replace or c.case or c.default or c.constant for c in options.columns)
-
-
-def _duplicate(name: str) -> tuple[str, str, str]:
-    return ("duplicate_value", f"Another row has the same {name}.", "Remove the row, or correct the value.")
-
-
-def _unknown(name: str) -> tuple[str, str, str]:
-    return ("unknown_reference", f"Nothing has this {name}.", "Correct the value, or import what it refers to first.")
-
-
-def _cell(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
