@@ -19,11 +19,12 @@ from service.domain.errors import InputError, Occupied, Transient
 from service.domain.note import Note, NoteCode
 from service.domain.processor import RAW_LIMIT, Column, Processor, Reject
 from service.domain.row_options import RowOptions
-from service.store import claims, datasets, landings, merges, rejects, tables, undos
+from service.store import checks, claims, datasets, landings, merges, rejects, tables, undos
 from service.store.claims import Claim
 from service.store.database import Connection, Database
 from service.store.landings import KeptTable, Stand
 from service.store.merges import Merged, Refused
+from workers.rules import Rules, cell_of
 
 MOST_REPEATS = 1_000
 """Notes of one chunk on rows that met another of their own file."""
@@ -62,7 +63,8 @@ class Landing:
     def __init__(self, claim: Claim, options: RowOptions, table: str, keys: tuple[str, ...] | None) -> None:
         self.claim = claim
         self.table = table
-        self.is_ordered = bool(options.keys or keys)
+        self._rules = Rules(claim.account_id, options)
+        self.is_ordered = bool(options.keys or keys or self._rules.unique)
         """Whether chunks must land in the order of the file: which row met which would hang on it otherwise."""
         self.is_any_order = not self.is_ordered and options.mode == "append"
         """Whether several may land at the same time, and in any order."""
@@ -82,6 +84,7 @@ class Landing:
                 await self._make_own_table(db, dataset, columns)
             else:
                 await self._shape_dataset(db, dataset, columns)
+            await self._rules.prepare(db, self.table, columns)
 
     async def bring(
         self, db: Connection, columns: Sequence[Column], payload: AsyncIterator[bytes], rows: int
@@ -96,7 +99,7 @@ class Landing:
         table, keys = await datasets.landing_place(db, self.claim.dataset_id)
         if self._options.mode == "replace":
             table, keys = self.table, self._own_keys(keys)
-        if keys is None:
+        if keys is None and not self._rules:
             await tables.copy_rows(db, table, columns, payload)
             return None
         await merges.stage(db, table, columns, payload)
@@ -110,20 +113,26 @@ class Landing:
             return Landed(inserted=rows)
         assert self.claim.dataset_id is not None
         _, keys = await datasets.merging_place(db, self.claim.dataset_id)
+        keys = self._own_keys(keys)
+        refused = await self._rules.refuse(db, staged, columns, keys or (), brought)
+        if keys is None:
+            await checks.insert(db, staged, columns)
+            return Landed(inserted=rows - len(refused), rejects=refused)
         is_append = self._options.mode == "append"
         merged = await merges.merge(
             db,
             staged,
             self.claim.job_id,
             columns,
-            self._own_keys(keys) or (),
+            keys,
             brought or [column.name for column in columns],
             None if is_append else self._options.on_conflict,
             MOST_REPEATS,
         )
         notes = [Note(r.row, NoteCode.DUPLICATE_IN_FILE, None, r.other_row, r.keys) for r in merged.repeats]
         await landings.add_notes(db, self.claim, notes, merged.repeated)
-        return _landed(merged, brought)
+        landed = _landed(merged, brought)
+        return replace(landed, rejects=[*refused, *landed.rejects])
 
     def _own_keys(self, keys: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if self._options.mode == "replace" and self._options.keys:
@@ -280,13 +289,7 @@ def _landed(merged: Merged, brought: Sequence[str] | None) -> Landed:
 def _reject(refused: Refused, brought: Sequence[str] | None) -> Reject:
     values = json.loads(refused.values, parse_float=str, parse_int=str)
     names = brought or [name for name in values if name not in ("_row", "_job")]
-    cells = tuple(_cell(values[name]) for name in names)
+    cells = tuple(cell_of(values[name]) for name in names)
     message, suggestion = REFUSALS[refused.why]
     raw = json.dumps(dict(zip(names, cells, strict=True)), ensure_ascii=False)[:RAW_LIMIT]
     return Reject(refused.row, 0, None, refused.why, message, suggestion, raw, cells=cells)
-
-
-def _cell(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
