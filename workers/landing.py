@@ -28,6 +28,8 @@ from service.store.merges import Merged, Refused
 MOST_REPEATS = 1_000
 """Notes of one chunk on rows that met another of their own file."""
 
+MOST_PATIENCE_S = 15.0
+
 REFUSALS = {
     "key_missing": (
         "The row has no value in a key column, so nothing says which row it is.",
@@ -253,6 +255,11 @@ async def _refuse_again(db: Connection, claim: Claim, first_id: UUID, stand: Sta
     await rejects.move_counts(db, first_id, counts, sign=-1)
 
 
+def patience_s(claim: Claim) -> float:
+    """How long to wait for another job before looking again: longer each time, for it may be paused."""
+    return min(MOST_PATIENCE_S, claim.epoch / 2)
+
+
 async def _await_turn(db: Connection, claim: Claim, options: RowOptions) -> None:
     assert claim.dataset_id is not None
     for job_id, replaces in await landings.writers(db, claim.dataset_id, claim.job_id):
@@ -261,6 +268,7 @@ async def _await_turn(db: Connection, claim: Claim, options: RowOptions) -> None
                 "dataset_busy",
                 f"Job {job_id} is {'replacing' if replaces else 'writing into'} this dataset; this one waits.",
                 suggestion=f"Wait, or cancel job {job_id}.",
+                retry_after_s=patience_s(claim),
             )
 
 
