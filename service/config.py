@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     child_cpu_s: int = Field(3600, ge=1, description="CPU time of a processor's child.")
 
     api_connections: int = Field(10, ge=2, description="PostgreSQL connections of one API process.")
+    query_s: float = Field(10, gt=0, description="Longest time that finding one page of rows may take.")
     stream_poll_s: float = Field(1, gt=0, description="How often live streams look for events when Redis is silent.")
 
     @property

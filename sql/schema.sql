@@ -67,6 +67,7 @@ CREATE TABLE millrace.job (
     undone_by uuid,
     undone_at timestamp with time zone,
     undo_expired_at timestamp with time zone,
+    corrects_id uuid,
     widened jsonb DEFAULT '[]'::jsonb NOT NULL,
     CONSTRAINT every_row_is_accounted_for CHECK ((read = (((inserted + updated) + skipped) + rejected))),
     CONSTRAINT failures_say_why CHECK (((state <> 'failed'::text) OR (problem IS NOT NULL))),
@@ -444,6 +445,12 @@ $$;
 
 ALTER FUNCTION millrace.show_all_rows() OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.spreadsheet_safe(given text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN CASE WHEN ((given ~ '^''*[=+@\t\r-]'::text) AND (given !~ '^[+-]([0-9]+([.,''][0-9]+)*|[.,][0-9]+)([eE][+-]?[0-9]+)?%?$'::text)) THEN (''''::text || given) ELSE given END;
+
+ALTER FUNCTION millrace.spreadsheet_safe(given text) OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.stop_writing() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -537,6 +544,14 @@ ALTER TABLE millrace.event ALTER COLUMN no ADD GENERATED ALWAYS AS IDENTITY (
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE millrace.file_header (
+    job_id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    names text[] NOT NULL
+);
+
+ALTER TABLE millrace.file_header OWNER TO millrace_worker;
 
 CREATE TABLE millrace.flow (
     id uuid NOT NULL,
@@ -710,7 +725,13 @@ CREATE TABLE millrace.reject (
     code text NOT NULL,
     message text NOT NULL,
     suggestion text NOT NULL,
-    raw text NOT NULL
+    raw text NOT NULL,
+    faults jsonb DEFAULT '[]'::jsonb NOT NULL,
+    cells text[],
+    cut boolean DEFAULT false NOT NULL,
+    closed_by uuid,
+    closed_at timestamp with time zone,
+    CONSTRAINT closed_rejects_say_when CHECK (((closed_by IS NULL) = (closed_at IS NULL)))
 );
 
 ALTER TABLE millrace.reject OWNER TO millrace_worker;
@@ -822,6 +843,9 @@ ALTER TABLE ONLY millrace.dependency
 ALTER TABLE ONLY millrace.event
     ADD CONSTRAINT event_pkey PRIMARY KEY (job_id, seq);
 
+ALTER TABLE ONLY millrace.file_header
+    ADD CONSTRAINT file_header_pkey PRIMARY KEY (job_id);
+
 ALTER TABLE ONLY millrace.flow_event
     ADD CONSTRAINT flow_event_pkey PRIMARY KEY (flow_id, seq);
 
@@ -909,6 +933,8 @@ CREATE INDEX flow_event_account ON millrace.flow_event USING btree (account_id, 
 
 CREATE INDEX job_account ON millrace.job USING btree (account_id, id DESC);
 
+CREATE INDEX job_corrects ON millrace.job USING btree (corrects_id) WHERE (corrects_id IS NOT NULL);
+
 CREATE INDEX job_dataset ON millrace.job USING btree (dataset_id) WHERE (dataset_id IS NOT NULL);
 
 CREATE UNIQUE INDEX job_dedupe ON millrace.job USING btree (account_id, dedupe_key) WHERE ((dedupe_key IS NOT NULL) AND (state <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])));
@@ -931,6 +957,8 @@ CREATE INDEX job_writing ON millrace.job USING btree (dataset_id) WHERE is_writi
 
 CREATE INDEX kept_table_job ON millrace.kept_table USING btree (job_id);
 
+CREATE INDEX reject_closed_by ON millrace.reject USING btree (closed_by) WHERE (closed_by IS NOT NULL);
+
 CREATE INDEX schedule_account ON millrace.schedule USING btree (account_id, id DESC);
 
 CREATE INDEX schedule_due ON millrace.schedule USING btree (next_run_at) WHERE (next_run_at IS NOT NULL);
@@ -940,6 +968,8 @@ CREATE INDEX schedule_last_job ON millrace.schedule USING btree (last_job_id) WH
 CREATE INDEX schedule_upload ON millrace.schedule USING btree (((job ->> 'upload_id'::text)));
 
 CREATE INDEX upload_account ON millrace.upload USING btree (account_id, id DESC);
+
+CREATE INDEX upload_content ON millrace.upload USING btree (account_id, sha256);
 
 CREATE INDEX upload_kept ON millrace.upload USING btree (id) INCLUDE (created_at) WHERE (expired_at IS NULL);
 
@@ -981,6 +1011,9 @@ ALTER TABLE ONLY millrace.dependency
 ALTER TABLE ONLY millrace.event
     ADD CONSTRAINT event_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY millrace.file_header
+    ADD CONSTRAINT file_header_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY millrace.flow
     ADD CONSTRAINT flow_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
 
@@ -992,6 +1025,9 @@ ALTER TABLE ONLY millrace.idempotency
 
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY millrace.job
+    ADD CONSTRAINT job_corrects_id_account_id_fkey FOREIGN KEY (corrects_id, account_id) REFERENCES millrace.job(id, account_id);
 
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_dataset_id_account_id_fkey FOREIGN KEY (dataset_id, account_id) REFERENCES millrace.dataset(id, account_id);
@@ -1024,6 +1060,9 @@ ALTER TABLE ONLY millrace.note
     ADD CONSTRAINT note_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY millrace.reject
+    ADD CONSTRAINT reject_closed_by_account_id_fkey FOREIGN KEY (closed_by, account_id) REFERENCES millrace.job(id, account_id);
+
+ALTER TABLE ONLY millrace.reject
     ADD CONSTRAINT reject_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY millrace.schedule
@@ -1049,6 +1088,8 @@ ALTER TABLE millrace.dataset ENABLE ROW LEVEL SECURITY;
 ALTER TABLE millrace.dependency ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.event ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.file_header ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.flow ENABLE ROW LEVEL SECURITY;
 
@@ -1081,6 +1122,8 @@ CREATE POLICY own_account ON millrace.dataset TO millrace_api USING ((account_id
 CREATE POLICY own_account ON millrace.dependency TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_account ON millrace.event TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_account ON millrace.file_header TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_account ON millrace.flow TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
@@ -1148,6 +1191,8 @@ GRANT ALL ON FUNCTION millrace.queue_position(waiting_id uuid) TO millrace_api;
 
 REVOKE ALL ON FUNCTION millrace.show_all_rows() FROM PUBLIC;
 
+GRANT ALL ON FUNCTION millrace.spreadsheet_safe(given text) TO millrace_api;
+
 GRANT SELECT ON TABLE millrace.account TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.attempt TO millrace_api;
@@ -1159,6 +1204,8 @@ GRANT SELECT,INSERT ON TABLE millrace.dependency TO millrace_api;
 GRANT SELECT,INSERT ON TABLE millrace.event TO millrace_api;
 
 GRANT USAGE ON SEQUENCE millrace.event_no_seq TO millrace_api;
+
+GRANT SELECT ON TABLE millrace.file_header TO millrace_api;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE millrace.flow TO millrace_api;
 

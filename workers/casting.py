@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from service.domain.processor import Column, ColumnType
 from workers.columns import PRECISION, arrow_type
-from workers.formats import PLAIN, Format
+from workers.formats import PLAIN, Format, plain
 
 Mask = npt.NDArray[np.bool_]
 Reason = tuple[str, str, str]
@@ -54,6 +54,10 @@ _IS_HEX = np.isin(np.arange(256), list(b"0123456789abcdefABCDEF"))
 
 def cast(strings: pa.Array, column: Column, written: Format = PLAIN) -> tuple[pa.Array, Mask]:
     """Typed values, null where a cell is bad, and which cells are bad. Empty is null in all but text columns."""
+    if written != PLAIN:
+        strings, wrong = plain(strings, column.type, written)
+        array, bad = cast(strings, column)
+        return array, bad | wrong
     cells = _cells(strings, column.type)
     array = _within(_typed(cells, column), cells, column)
     bad = _flags(array.is_null()) & _flags(cells.is_valid()) if array.null_count else np.zeros(len(array), bool)

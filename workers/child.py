@@ -93,6 +93,8 @@ async def run(
     processor: Processor, request: Mapping[str, Any], encode: Callable[[Chunk, UUID], Iterator[bytes]], outbox: Outbox
 ) -> None:
     """Send every chunk of the processor, encoded; or, if asked for, the places where its input can be cut."""
+    from workers import corrections, previews
+
     columns = request["columns"]
     with Path(request["path"]).open("rb", buffering=0) as file:  # a raw file reads like a buffered one
         work = Work(
@@ -103,6 +105,7 @@ async def run(
             columns=None if columns is None else columns_from_json(columns),
             chunk_bytes=request["chunk_bytes"],
             widens=_widens(request["widens"]),
+            explains="preview" in request,
         )
         if request["cut_bytes"] is not None:
             assert processor.cuts is not None
@@ -110,8 +113,12 @@ async def run(
                 outbox.put([head("cut", offset=cut.offset, row=cut.row, cursor=cut.cursor)])
             return
         assert processor.chunks is not None
-        async for chunk in processor.chunks(work):
-            outbox.put(outbox.frame(chunk, encode(chunk, UUID(request["job_id"]))))
+        first = request.get("correction")
+        async for chunk in processor.chunks(work) if first is None else corrections.chunks(work, first):
+            if work.explains:
+                outbox.put(previews.frame(chunk))
+            else:
+                outbox.put(outbox.frame(chunk, encode(chunk, UUID(request["job_id"]))))
             if hasattr(os, "posix_fadvise") and request["stop"] is None:
                 # What was read makes room for what the database writes.
                 os.posix_fadvise(file.fileno(), 0, chunk.done, os.POSIX_FADV_DONTNEED)

@@ -19,6 +19,7 @@ import asyncpg
 from service.domain.dataset import columns_from_json
 from service.domain.job import Control
 from service.domain.processor import Fault, Reject
+from service.domain.tolerance import Tolerance
 from service.store import claims, ranges, rejects, tables
 from service.store.claims import Claim
 from service.store.database import Connection
@@ -66,6 +67,8 @@ class Committer:
         self._pace = pace
         self._taken = taken
         self._landing: Landing | None = None
+        self._tolerance = Tolerance.of(claim.options)
+        self._has_told = taken is not None  # what the file calls its columns
         self._unsummarized = 0
         self.divide_before = 0
         """Where `Divided` may still be raised, in the processor's units: when the chunk in hand ends before."""
@@ -104,12 +107,19 @@ class Committer:
             landed = await landing.land(db, columns, fields["brings"], staged, fields["inserted"])
             refused = [*(reject_of(r) for r in fields["rejects"]), *landed.rejects]
             await rejects.add(db, claim.job_id, claim.account_id, refused)
+            if fields["header"] and not self._has_told:
+                self._has_told = True
+                await rejects.tell_header(db, claim.job_id, claim.account_id, fields["header"])
             counts = (fields["read"], landed.inserted, landed.updated, landed.skipped, len(refused))
             control = await self._advance(db, fields, counts)
             divided = fields["done"] < self.divide_before and await self._is_to_be_divided(db)
+            limited = refused and self._tolerance != Tolerance()
+            counted = await claims.rows_so_far(db, claim) if limited else None
         await self._tools.bus.notify(claim.changed)
         if control is not None:
             raise Interrupted
+        if counted is not None:
+            self._tolerance.check(*counted)
         if divided:
             raise Divided
         self._unsummarized += 1

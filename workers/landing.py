@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from service.domain.dataset import Dataset, table_name
 from service.domain.errors import InputError, Occupied, Transient
 from service.domain.note import Note, NoteCode
 from service.domain.processor import RAW_LIMIT, Column, Processor, Reject
 from service.domain.row_options import RowOptions
-from service.store import claims, datasets, landings, merges, tables, undos
+from service.store import claims, datasets, landings, merges, rejects, tables, undos
 from service.store.claims import Claim
 from service.store.database import Connection, Database
 from service.store.landings import KeptTable, Stand
@@ -221,6 +222,8 @@ async def take_back(db: Connection, claim: Claim) -> None:
     if claim.dataset_id is not None:
         await datasets.lock(db, claim.dataset_id)  # before the job, as everybody does
     stand = await landings.stand(db, claim)
+    if claim.corrects_id is not None:
+        await _refuse_again(db, claim, claim.corrects_id, stand)
     await claims.reset(db, claim)
     loading = await landings.kept_table(db, claim.job_id, "loading", "dropped")
     if loading is not None:
@@ -234,6 +237,15 @@ async def take_back(db: Connection, claim: Claim) -> None:
             )
         await undos.take_back(db, table, claim.job_id)
     await landings.forget(db, claim.job_id)
+
+
+async def _refuse_again(db: Connection, claim: Claim, first_id: UUID, stand: Stand) -> None:
+    """The rows that a correction brought into another job's are rejects of that one once more."""
+    counts = await rejects.brought_in(db, claim.job_id)
+    for row in await rejects.reopen(db, claim.job_id):
+        if stand.landed_in is not None:
+            await undos.rows(db, stand.landed_in, first_id, row - 1, row)
+    await rejects.move_counts(db, first_id, counts, sign=-1)
 
 
 def patience_s(claim: Claim) -> float:

@@ -139,8 +139,10 @@ def behind(block: Block, place: Place, last: Chunk | None) -> Place:
 def unreadable(block: Block, place: Place) -> Part:
     """The one reject of a block with a fault."""
     message, suggestion = _FAULTS[str(block.fault)]
-    raw = kept(block.data.rstrip(b"\r\n"))
-    reject = Reject(place.row, place.line, None, str(block.fault), message, suggestion, raw)
+    record = block.data.rstrip(b"\r\n")
+    reject = Reject(
+        place.row, place.line, None, str(block.fault), message, suggestion, kept(record), cut=is_cut(record)
+    )
     return Part(1, len(block.data), {}, (reject,))
 
 
@@ -155,11 +157,17 @@ def readable(text: str) -> str:
 
 
 def rejected(
-    row: int, line: int, faults: Sequence[Fault], raw: str, cells: tuple[str | None, ...] | None = None
+    row: int, line: int, faults: Sequence[Fault], record: bytes, cells: tuple[str | None, ...] | None = None
 ) -> Reject:
     """A refused row, told by the first of its faults; all of them where there are several."""
-    first, several = faults[0], tuple(faults) if len(faults) > 1 else ()
-    return Reject(row, line, first.column, first.code, first.message, first.suggestion, raw, several, cells)
+    first, several, cut = faults[0], tuple(faults) if len(faults) > 1 else (), is_cut(record)
+    told = (first.column, first.code, first.message, first.suggestion)
+    return Reject(row, line, *told, kept(record), several, None if cut else cells, cut)
+
+
+def is_cut(data: bytes) -> bool:
+    """Whether `kept` shows only its beginning."""
+    return len(data) > 4 * RAW_LIMIT or (len(data) > RAW_LIMIT and len(data.decode(errors="replace")) > RAW_LIMIT)
 
 
 def dumped(columns: tuple[Column, ...]) -> str:

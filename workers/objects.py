@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import repeat
-from typing import NoReturn
+from typing import BinaryIO, NoReturn, cast
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +17,15 @@ from service.domain.processor import Chunk, Column, ColumnType, Cursor, Cut, Fau
 from service.domain.row_options import RowOptions
 from workers import numbering
 from workers.columns import COLUMN_LIMIT, column_names, infer
-from workers.detection import start_of_text
+from workers.explaining import explained
+from workers.heading import start_of_text
 from workers.mapping import Names
-from workers.numbering import CUT_BYTES, Part, Place, kept
+from workers.numbering import CUT_BYTES, Part, Place, readable
 from workers.planning import Sampled, plan
+from workers.reading import Reading, opened
 from workers.records import Block, blocks, count, line_count, pieces, records
 from workers.shaping import Shape
+from workers.sources import reading_of
 from workers.widening import Watch
 
 
@@ -54,25 +57,30 @@ def read(work: Work, options: RowOptions) -> Iterator[Chunk]:
 
     Raises TooNarrow.
     """
+    how = Reading.loaded(str(work.cursor["reading"])) if work.cursor else reading_of(work.source, legacy=False)[0]
+    text = opened(work.source, how)
+    work = replace(work, source=cast(BinaryIO, text))
     if work.cursor:
         place, layout = numbering.place_of(work.cursor), _resumed(work, options, work.cursor)
     else:
         place = Place(start_of_text(work.source), 1, 1)
         layout = _opened(work, options, place.offset)
-    extra = {"columns": numbering.dumped(layout.shape.columns), "file": layout.file.dumped()}
+    extra = {"reading": how.dumped(), "columns": numbering.dumped(layout.shape.columns), "file": layout.file.dumped()}
     watch = None if work.widens is None else Watch(work.widens)
     header, brings = layout.file.written, layout.shape.names
+    evidence = explained(layout.file, layout.shape, reading=how) if work.explains else None
     for block in blocks(work.source, place.offset, None, numbering.sizes(place, work.chunk_bytes)):
         last = None
         parts = _parts(block, place, layout, watch)
         for last in numbering.chunks(block, place, parts, layout.dataset, extra):
-            yield replace(last, header=header, brings=brings)
+            yield replace(last, done=text.done(last.done), header=header, brings=brings, evidence=evidence)
+            evidence = None
         place = numbering.behind(block, place, last)
 
 
 def cuts(work: Work, every: int) -> Iterator[Cut]:
     """Where the file behind the work's cursor can be cut."""
-    if work.cursor:
+    if work.cursor and Reading.loaded(str(work.cursor["reading"])).is_plain:
         place = numbering.place_of(work.cursor)
         found = blocks(work.source, place.offset, None, repeat(min(CUT_BYTES, every)))
         yield from numbering.cuts(found, place, every, lambda data: count(data, None), work.cursor)
@@ -135,15 +143,22 @@ def _part(piece: bytes, layout: Layout, first_row: int, first_line: int, end: in
     cells = {}
     for at in bad.nonzero()[0].tolist():
         faults[places[at]] = shaped.faults(at)
-        cells[places[at]] = tuple(_text(rows[at].get(name), ColumnType.TEXT) for name in layout.file.names)
+        cells[places[at]] = _cells(rows[at], layout)
     good = pa.array(~bad)
     rejects = tuple(
         numbering.rejected(
-            first_row + index, first_line + int(found.lines[index]), faults[index], kept(lines[index]), cells.get(index)
+            first_row + index, first_line + int(found.lines[index]), faults[index], lines[index], cells.get(index)
         )
         for index in sorted(faults)
     )
     return Part(len(found), end, {name: array.filter(good) for name, array in shaped.arrays.items()}, rejects)
+
+
+def _cells(row: Row, layout: Layout) -> tuple[str | None, ...]:
+    """The values of a refused row as text, in the order of the file's columns."""
+    named = zip(layout.file.names, layout.shape.readings, strict=True)
+    texts = (_text(row.get(name), ColumnType.TEXT if column is None else column.type) for name, (column, _) in named)
+    return tuple(None if text is None else readable(text) for text in texts)
 
 
 def _texts(rows: list[Row], layout: Layout) -> list[pa.Array | None]:

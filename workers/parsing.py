@@ -19,8 +19,9 @@ from workers.casting import FALSE_WORDS, TRUE_WORDS, Mask, cast, is_within
 from workers.columns import arrow_type
 from workers.dialect import Dialect
 from workers.formats import PLAIN, Format
-from workers.numbering import Part, kept, readable, rejected
-from workers.records import Records, records
+from workers.numbering import Part, readable, rejected
+from workers.records import Records, has_escapes, records
+from workers.rewriting import fitting, plain
 from workers.shaping import Reading, Shape, Shaped
 from workers.widening import Watch
 
@@ -41,6 +42,8 @@ _NATIVE = frozenset(
 )
 """Read by pyarrow itself. Not numeric: its CSV reader wraps a number of 38 digits around without an error."""
 _INTEGERS = frozenset({ColumnType.INTEGER, ColumnType.BIGINT})
+_AS_TEXT = Format(nulls=("",))
+"""The plain way, but cast here and not by Arrow."""
 _ZERO_X = int.from_bytes(b"0X", "little")
 _UPPER = int.from_bytes(b"\xff\xdf", "little")
 
@@ -53,25 +56,49 @@ def typed(data: bytes, dialect: Dialect, shape: Shape) -> Part | None:
         return None
     try:
         arrays = _read(data, dialect, [_native(*reading) for reading in readings])
-    except pa.ArrowInvalid:
-        return None
+    except pa.ArrowInvalid as error:
+        if (again := _again(data, dialect, readings, str(error))) is None:
+            return None
+        arrays, readings = again
     rows = next(len(array) for array in arrays if array is not None)
     done = _finished(arrays, readings)
     named = None if done is None else shape.finished(done, rows)
     return None if named is None else Part(rows, len(data), named)
 
 
+def _again(
+    data: bytes, dialect: Dialect, readings: tuple[Reading, ...], error: str
+) -> tuple[list[pa.Array], tuple[Reading, ...]] | None:
+    """A second try where all that is wrong may be records that can be evened, or quoted emptiness in numbers."""
+    if "columns, got" in error:
+        even, data = fitting(data, records(data, dialect), dialect, len(readings))
+        if not even.all():
+            return None
+    elif dialect.quote and 2 * dialect.quote.encode() in data:
+        # Arrow takes "" for nothing in all columns or in none; casting tells text from the others.
+        readings = tuple(
+            (column, written if column is None or column.type is ColumnType.TEXT or written != PLAIN else _AS_TEXT)
+            for column, written in readings
+        )
+    else:
+        return None
+    try:
+        return _read(data, dialect, [_native(*reading) for reading in readings]), readings
+    except pa.ArrowInvalid:
+        return None
+
+
 def strings(
     data: bytes, dialect: Dialect, width: int, used: Sequence[bool] | None = None
 ) -> tuple[Records, Mask, list[pa.Array], Mask]:
-    """The block's records, which of them have `width` fields, those fields as text, and which of those are not UTF-8.
+    """The block's records, which of them can be cut into `width` fields, those as text, and which are not UTF-8.
 
     A cell that is not UTF-8 is null; in a column that is not `used` it makes no row bad.
     """
     found = records(data, dialect)
-    even = found.widths == width
+    even, fit = fitting(data, found, dialect, width)
     count = int(even.sum())
-    raw = _read(data, dialect, [pa.binary()] * width) if count else [pa.array([], pa.binary())] * width
+    raw = _read(fit, dialect, [pa.binary()] * width) if count else [pa.array([], pa.binary())] * width
     if len(raw[0]) != count:
         raise RuntimeError(f"pyarrow found {len(raw[0])} rows where {count} records are")
     undecodable = np.zeros(count, bool)
@@ -138,7 +165,7 @@ class _Faults:
         place = int(self.at[index])
         faults, cells = self._why(index, place, record), self._cells(place, record)
         row, line = self.first_row + index, self.first_line + int(self.found.lines[index])
-        return rejected(row, line, faults, kept(record), cells)
+        return rejected(row, line, faults, record, cells)
 
     def _why(self, index: int, place: int, record: bytes) -> tuple[Fault, ...]:
         if place < 0:
@@ -213,6 +240,7 @@ def _finished(arrays: list[pa.Array | None], readings: tuple[Reading, ...]) -> l
 
 def _read(data: bytes, dialect: Dialect, types: Sequence[pa.DataType | None]) -> list[pa.Array]:
     """The block's columns as these types; None where none is wanted, but for one, so that rows can be counted."""
+    data = plain(data, dialect)
     # Without a line end pyarrow may take a line break in the last quoted field for the end of its block.
     whole = data if data.endswith((b"\n", b"\r")) else data + b"\n"
     names = [str(position) for position in range(len(types))]
@@ -224,8 +252,8 @@ def _read(data: bytes, dialect: Dialect, types: Sequence[pa.DataType | None]) ->
         parse_options=csv.ParseOptions(
             delimiter=dialect.delimiter,
             quote_char=dialect.quote if dialect.quote and dialect.quote.encode() in whole else False,
+            escape_char=dialect.escape if has_escapes(whole, dialect) else False,
             newlines_in_values=False,
-            invalid_row_handler=_skip if types[0] == pa.binary() else None,
         ),
         convert_options=csv.ConvertOptions(
             column_types=wanted,
@@ -238,7 +266,16 @@ def _read(data: bytes, dialect: Dialect, types: Sequence[pa.DataType | None]) ->
         ),
     )
     found = dict(zip(wanted, table.columns, strict=True))
-    return [_joined(found[name]) if name in found else None for name in names]
+    return [_respelled(_joined(found[name]), dialect) if name in found else None for name in names]
+
+
+def _respelled(array: pa.Array, dialect: Dialect) -> pa.Array:
+    """Text with the delimiter in it as the file spells it."""
+    if dialect.spelling is None or array.type not in (pa.string(), pa.binary()):
+        return array
+    if array.type == pa.string():
+        return pc.replace_substring(array, dialect.delimiter, dialect.spelling)
+    return pc.replace_substring(array, dialect.delimiter.encode(), dialect.spelling.encode())
 
 
 def _joined(column: pa.ChunkedArray) -> pa.Array:
@@ -249,10 +286,6 @@ def _has_hexadecimal(data: bytes) -> bool:
     """Whether 0x or 0X is anywhere, which Arrow takes for a number. Two bytes at a time, three times as fast as re."""
     pairs = (np.frombuffer(data, "<u2", (len(data) - start) // 2, start) for start in (0, 1) if len(data) > start + 1)
     return any(bool(((pair & _UPPER) == _ZERO_X).any()) for pair in pairs)
-
-
-def _skip(row: csv.InvalidRow) -> str:
-    return "skip"
 
 
 def _decoded(cells: pa.Array) -> tuple[pa.Array, Mask]:
@@ -291,4 +324,8 @@ def _not_utf8(raw: bytes) -> tuple[str, str, str]:
         where = "in a field"
     except UnicodeDecodeError as error:
         where = f"at byte {error.start + 1} of the row"
-    return ("invalid_utf8", f"The text is not UTF-8 {where}.", "Save the file as UTF-8 and send it again.")
+    return (
+        "invalid_utf8",
+        f"The text has bytes that its encoding does not know {where}.",
+        "Name the file's encoding with the option encoding, or save it as UTF-8.",
+    )

@@ -27,7 +27,7 @@ MAX_SCALE = 18
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Text of some rows, by the file's columns; and, for files whose values have types, what these come to."""
+    """Text of some rows, by column of the file, in the plain way; where values have types, what these come to."""
 
     texts: Sequence[pa.Array]
     types: Sequence[Column] = ()
@@ -64,7 +64,7 @@ def plan(
         if target.name in settled:
             fields.append(_field(target, settled[target.name], entry))
         else:
-            inferred = _inferred(target, texts, entry)
+            inferred = _inferred(target, texts)
             fields.append(_field(target, inferred.column, entry, inferred))
     return Shape(len(file.names), tuple(fields))
 
@@ -72,7 +72,7 @@ def plan(
 def _field(target: Target, column: Column, written: Format, evidence: Inferred | None = None) -> Field:
     spec = target.spec
     widens = spec.type is None and target.source is not None
-    field = Field(column, target.source, spec, written, checks(column, spec), widens, evidence)
+    field = Field(column, target.source, spec, written.of(column.type), checks(column, spec), widens, evidence)
     for word, text in (("constant", spec.constant), ("default", spec.default)):
         if text is not None:
             _check_word(word, text, field)
@@ -93,7 +93,7 @@ def _is_open(spec: ColumnSpec) -> bool:
     return spec.type is None or (spec.type is ColumnType.NUMERIC and spec.scale is None)
 
 
-def _inferred(target: Target, sampled: Sampled, written: Format) -> Inferred:
+def _inferred(target: Target, sampled: Sampled) -> Inferred:
     spec = target.spec
     if spec.type is not None and not _is_open(spec):
         return Inferred(Column(target.name, spec.type, spec.scale), 0, 0)
@@ -103,7 +103,7 @@ def _inferred(target: Target, sampled: Sampled, written: Format) -> Inferred:
     text = text_of(spec, given, len(given))
     if spec.type is ColumnType.NUMERIC:
         return Inferred(Column(target.name, spec.type, _scale(text)), 0, 0)
-    judged = judge(target.name, text, written)
+    judged = judge(target.name, text)  # the sample is in the plain way already
     if sampled.types and not changes(spec):
         return replace(judged, column=replace(sampled.types[target.source], name=target.name))
     return judged

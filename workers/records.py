@@ -6,18 +6,21 @@ ordinary character. Works on positions of quotes and line breaks, never byte by 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from functools import cache
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from service.domain.processor import RAW_LIMIT
 from workers.dialect import Dialect
 
 RECORD_LIMIT = 16 * 1024 * 1024
 """The longest record that is read; what is longer is skipped, so that memory stays flat."""
-KEPT_BYTES = 8_000
+KEPT_BYTES = 4 * RAW_LIMIT + 1
 """How much of an unreadable record is kept for its reject: 2,000 characters of at most four bytes."""
 
 Fault = Literal["unclosed_quote", "record_too_large"]
@@ -27,6 +30,14 @@ _NEWLINE, _RETURN = b"\n\r"
 _NONE: Positions = np.empty(0, np.int64)
 _WINDOW = 64 * 1024
 _TRIES = 16
+
+
+class Source(Protocol):
+    """Bytes that can be read from any place on."""
+
+    def seek(self, offset: int, /) -> int: ...
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +56,29 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The records of a block, blank lines left out: byte ranges, lines before each, and number of fields."""
+    """The records of a block, blank lines and comments left out: byte ranges, lines before each, number of fields.
+
+    `marks` are the places of all delimiters between fields, `first` is the index of each record's first one.
+    """
 
     starts: Positions
     ends: Positions
     lines: Positions
     widths: Positions
+    marks: Positions
+    first: Positions
 
     def __len__(self) -> int:
         return len(self.starts)
 
+    def only(self, chosen: Positions) -> Records:
+        """Some of the records."""
+        each = (self.starts[chosen], self.ends[chosen], self.lines[chosen], self.widths[chosen])
+        return Records(*each, self.marks, self.first[chosen])
+
 
 def blocks(
-    source: BinaryIO, offset: int, dialect: Dialect | None, sizes: Iterable[int], limit: int = RECORD_LIMIT
+    source: Source, offset: int, dialect: Dialect | None, sizes: Iterable[int], limit: int = RECORD_LIMIT
 ) -> Iterator[Block]:
     """The file from `offset`, which must be where a record starts, in blocks of about these many bytes.
 
@@ -98,8 +119,12 @@ def boundary(data: bytes, dialect: Dialect | None, at_end: bool = False) -> int:
 
 
 def quoted(data: bytes, dialect: Dialect | None) -> tuple[Positions, Positions]:
-    """First and last quote of each stretch inside which nothing is special. An unclosed one ends at len(data)."""
-    if dialect is None or dialect.quote is None or (quote := dialect.quote.encode()) not in data:
+    """First and last byte of each stretch inside which nothing is special. An unclosed quote ends at len(data)."""
+    if dialect is None:
+        return _NONE, _NONE
+    if has_escapes(data, dialect) or has_remarks(data, dialect):
+        return _scanned(data, dialect)
+    if dialect.quote is None or (quote := dialect.quote.encode()) not in data:
         return _NONE, _NONE
     octets = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(octets == quote[0])
@@ -129,11 +154,27 @@ def records(data: bytes, dialect: Dialect | None) -> Records:
     starts = np.concatenate(([0], stops[:-1] + 1)) if len(stops) else _NONE
     ends = stops - _has_return(octets, stops, starts)
     full = ends > starts
+    if dialect and has_remarks(data, dialect):
+        full &= octets[np.minimum(starts, len(data) - 1)] != ord(dialect.comment or "")
     starts, ends = starts[full], ends[full]
     marks = np.flatnonzero(octets == ord(dialect.delimiter)) if dialect else _NONE
     marks = marks[~_inside(marks, opens, closes)]
-    widths = np.searchsorted(marks, ends) - np.searchsorted(marks, starts) + 1
-    return Records(starts, ends, np.searchsorted(breaks, starts), widths)
+    first = np.searchsorted(marks, starts)
+    widths = np.searchsorted(marks, ends) - first + 1
+    return Records(starts, ends, np.searchsorted(breaks, starts), widths, marks, first)
+
+
+def has_escapes(data: bytes, dialect: Dialect) -> bool:
+    """Whether anything may be escaped."""
+    return dialect.escape is not None and dialect.escape.encode() in data
+
+
+def has_remarks(data: bytes, dialect: Dialect) -> bool:
+    """Whether a line begins as a comment does, be it inside quotes."""
+    if dialect.comment is None:
+        return False
+    mark = dialect.comment.encode()
+    return data.startswith(mark) or b"\n" + mark in data or b"\r" + mark in data
 
 
 def count(data: bytes, dialect: Dialect | None) -> int:
@@ -153,7 +194,7 @@ def line_count(data: bytes) -> int:
     return count
 
 
-def _next(source: BinaryIO, offset: int, dialect: Dialect | None, size: int, limit: int) -> Block | None:
+def _next(source: Source, offset: int, dialect: Dialect | None, size: int, limit: int) -> Block | None:
     while True:
         source.seek(offset)
         data = source.read(size)
@@ -169,7 +210,7 @@ def _next(source: BinaryIO, offset: int, dialect: Dialect | None, size: int, lim
         size = min(size * 2, limit)
 
 
-def _unreadable(source: BinaryIO, offset: int, data: bytes, dialect: Dialect | None, at_end: bool) -> Block:
+def _unreadable(source: Source, offset: int, data: bytes, dialect: Dialect | None, at_end: bool) -> Block:
     """One record that does not end in time. Only the line that opened the quote is given up, if it has an end.
 
     This cannot be made quadratic: between an unclosed quote and the end of `data` stand only even runs of quotes, and
@@ -184,7 +225,7 @@ def _unreadable(source: BinaryIO, offset: int, data: bytes, dialect: Dialect | N
     return _too_large(source, offset, data)
 
 
-def _too_large(source: BinaryIO, offset: int, data: bytes) -> Block:
+def _too_large(source: Source, offset: int, data: bytes) -> Block:
     lines, end = line_count(data), offset + len(data)
     source.seek(end)
     while window := source.read(_WINDOW):
@@ -241,11 +282,41 @@ def _walked(
     return quotes[first[opening]], quotes[first[closing]] + lengths[closing] - 1
 
 
+def _scanned(data: bytes, dialect: Dialect) -> tuple[Positions, Positions]:
+    """Quoted stretches, escaped characters and comments from left to right, for text that may have all of them."""
+    opens, closes = [], []
+    for found in _scanner(dialect).finditer(data):
+        start, end = found.span()
+        opens.append(start)
+        closes.append(len(data) if found["open"] is not None and not found["shut"] else end - 1)
+    return np.array(opens, np.int64), np.array(closes, np.int64)
+
+
+@cache
+def _scanner(dialect: Dialect) -> re.Pattern[bytes]:
+    delimiter, quote, escape, comment = (
+        re.escape(mark.encode()) if mark else b""
+        for mark in (dialect.delimiter, dialect.quote, dialect.escape, dialect.comment)
+    )
+    line, parts = rb"(?:\A|(?<=[\n\r]))", [rb"(?P<open>)(?P<shut>)(?!)"]
+    if escape:
+        # Behind an escaped character no field and no line starts.
+        ordinary = quote + comment
+        parts.append(escape + rb"(?:\r\n|.)" + (rb"[" + ordinary + rb"]*+" if ordinary else b""))
+    if comment:
+        parts.append(line + comment + rb"[^\n\r]*")
+    if quote:
+        inner = [rb"[^" + quote + escape + rb"]++", quote * 2, *([escape + rb"."] if escape else [])]
+        field = rb"(?:\A|(?<=[\n\r" + delimiter + rb"]))"
+        parts[0] = field + rb"(?P<open>" + quote + rb")(?:" + rb"|".join(inner) + rb")*+(?P<shut>" + quote + rb")?"
+    return re.compile(rb"|".join(parts), re.DOTALL)
+
+
 def _inside(positions: Positions, opens: Positions, closes: Positions) -> npt.NDArray[np.bool_]:
     if len(opens) == 0:
         return np.zeros(len(positions), bool)
     around = np.searchsorted(opens, positions) - 1
-    return (around >= 0) & (positions < closes[around])
+    return (around >= 0) & (positions <= closes[around])
 
 
 def _breaks(octets: npt.NDArray[np.uint8], with_returns: bool) -> Positions:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
 from service.domain.errors import InputError, Transient
 from service.domain.job import Control, State
-from service.domain.processor import Processor, TooNarrow
+from service.domain.processor import PREVIEWS, Processor, TooNarrow
+from service.domain.tolerance import Tolerance
 from service.store import claims
 from service.store.claims import Claim, LeaseLost, Settlement
 from service.store.database import CLASHED, UNREACHABLE
-from workers import landing, outcome, references, requests, retyping, sharing
+from workers import correcting, landing, outcome, previewing, references, requests, retyping, sharing
 from workers.committer import Committer, Divided, Interrupted, Pace
+from workers.landing import Landing
 from workers.tasks import work
 from workers.tools import Tools
 
@@ -48,6 +51,8 @@ class Run:
             except (Interrupted, asyncio.CancelledError):
                 settlement = await wished(self._tools, claim)
             await settle(self._tools, claim, settlement)
+            if claim.queue == PREVIEWS:
+                await previewing.clear(self._tools, claim)
         except (LeaseLost, Transient, *UNREACHABLE) as error:
             # With the database away the lease runs out, and another worker goes on.
             log.warning("job.not_settled", job_id=str(claim.job_id), epoch=claim.epoch, error=repr(error))
@@ -65,6 +70,8 @@ async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
         processor = processor_of(tools, claim)
         if processor.run is not None:
             return await work(tools, claim, processor)
+        if claim.queue == PREVIEWS:
+            return await look(tools, claim, processor)
         await read_file(tools, claim, processor, pace)
     except (LeaseLost, Interrupted):
         raise
@@ -104,28 +111,61 @@ def processor_of(tools: Tools, claim: Claim) -> Processor:
     return processor
 
 
+async def look(tools: Tools, claim: Claim, processor: Processor) -> Settlement:
+    """Do a preview."""
+    path = path_of(tools, claim)
+    order = requests.chunks(claim, path, tools.settings)
+    return await previewing.preview(tools, claim, processor, order, path)
+
+
+def path_of(tools: Tools, claim: Claim) -> Path:
+    """Where the job's file is. Raises InputError."""
+    path = None if claim.upload_id is None else tools.files.path(claim.upload_id)
+    if path is None or not path.exists():
+        raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
+    return path
+
+
 async def read_file(tools: Tools, claim: Claim, processor: Processor, pace: Pace) -> None:
     """Read on from the job's checkpoint to the end of its input: in order, or in ranges where others read as well."""
-    assert claim.upload_id is not None
-    path = tools.files.path(claim.upload_id)
-    if not path.exists():
-        raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
+    path = path_of(tools, claim)
+    await check_rejects(tools, claim, is_all=False)  # of the attempts before
     place = await landing.begin(tools.database, claim, landing.options_of(processor, claim))
     claim = place.claim
+    if claim.corrects_id is not None:
+        order = requests.chunks(claim, path, tools.settings) | await correcting.order(tools, claim)
+        async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
+            await correcting.commit_all(tools, claim, child)
+        return
+    if await sharing.has_ranges(tools, claim) or await read_in_order(tools, processor, place, path, pace):
+        await sharing.lead(tools, place, path, pace)
+    await check_rejects(tools, claim, is_all=True)
+
+
+async def read_in_order(tools: Tools, processor: Processor, place: Landing, path: Path, pace: Pace) -> bool:
+    """Read one chunk after the other, to the end or until others would read as well; whether it is that."""
+    claim = place.claim
+    committer = Committer(tools, claim, pace)
+    committer.divide_before = sharing.divide_before(tools, processor, place, path)
     widens = await retyping.permission(tools.database, claim)
-    if not await sharing.has_ranges(tools, claim):
-        committer = Committer(tools, claim, pace)
-        committer.divide_before = sharing.divide_before(tools, processor, place, path)
-        order = requests.chunks(claim, path, tools.settings, widens=widens)
-        try:
-            async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
-                await committer.commit_all(child, place)
-                await committer.summarize()
-            return
-        except Divided:
-            await sharing.divide(tools, claim)
-            widens = await retyping.permission(tools.database, claim)
-    await sharing.lead(tools, place, path, pace, widens)
+    order = requests.chunks(claim, path, tools.settings, widens=widens)
+    try:
+        async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
+            await committer.commit_all(child, place)
+            await committer.summarize()
+    except Divided:
+        await sharing.divide(tools, claim)
+        return True
+    return False
+
+
+async def check_rejects(tools: Tools, claim: Claim, *, is_all: bool) -> None:
+    """Stop a job that has refused more rows than its options allow. Raises InputError, LeaseLost."""
+    if (tolerance := Tolerance.of(claim.options)) == Tolerance():
+        return
+    async with tools.database.connection() as db:
+        read, rejected = await claims.rows_so_far(db, claim)
+    tolerance.check(read, rejected, is_all=is_all)
 
 
 async def settle(tools: Tools, claim: Claim, settlement: Settlement) -> None:

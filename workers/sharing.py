@@ -59,8 +59,9 @@ async def divide(tools: Tools, claim: Claim) -> None:
         await ranges.begin(db, claim)
 
 
-async def lead(tools: Tools, landing: Landing, path: Path, pace: Pace, widens: Mapping[str, Any] | None) -> None:
+async def lead(tools: Tools, landing: Landing, path: Path, pace: Pace) -> None:
     """Cut the file and read it to its end, with whoever helps. Raises LeaseLost, Interrupted, or a reader's failure."""
+    widens = await retyping.permission(tools.database, landing.claim)
     crew = Crew(tools, landing, path, pace, widens)
     try:
         async with asyncio.TaskGroup() as group:

@@ -23,13 +23,13 @@ class JobStores:
         self._tools = tools
         self._claim = claim
 
-    async def rows(self, dataset: str, wanted: ExportFormat) -> AsyncGenerator[Piece, None]:
+    async def rows(self, dataset: str, wanted: ExportFormat, *, as_is: bool) -> AsyncGenerator[Piece, None]:
         """The rows of a dataset as of one moment. Raises NotFound, InputError: it has no columns yet."""
         async with self._tools.database.connection() as db:
             found = await datasets.of_account(db, self._claim.account_id, dataset)
         if found.columns is None:
             raise InputError("dataset_empty", "This dataset has no columns yet.", suggestion="Import into it first.")
-        async with aclosing(exports.pieces(self._tools.database, None, found, wanted)) as pieces:
+        async with aclosing(exports.pieces(self._tools.database, None, found, wanted, as_is=as_is)) as pieces:
             async for piece in pieces:
                 yield piece
 

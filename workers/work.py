@@ -7,6 +7,7 @@ import asyncio
 from service.bus import CONTROLS, Bus
 from service.config import Settings
 from service.dispatch import Dispatch, open_redis
+from service.domain.processor import PREVIEWS
 from service.files.local import LocalFiles
 from service.store.database import WORKER_ROLE, open_database
 from workers.duties import DUTIES
@@ -27,7 +28,7 @@ SPARE_CONNECTIONS = 3
 async def work(settings: Settings) -> None:
     """Take and run jobs until cancelled. The database must be migrated."""
     processors = discover()
-    queues = sorted({processor.queue for processor in processors.values()})
+    queues = sorted({processor.queue for processor in processors.values()} | {PREVIEWS})
     async with (
         open_database(
             settings.database_url,

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from service.api import views
 from service.api.auth import caller_of
-from service.api.params import limit_of, next_cursor
+from service.api.params import choice_of, limit_of, next_cursor
 from service.deps import Deps
 from service.domain.dataset import Dataset
 from service.domain.errors import InputError
-from service.domain.processor import MEDIA_TYPES, ExportFormat
+from service.domain.processor import MEDIA_TYPES, ExportFormat, Piece
+from service.domain.row_filter import Wanted, wanted
 from service.store import datasets, exports
 from service.store import rows as stored_rows
 
@@ -38,42 +38,62 @@ async def show(request: Request) -> JSONResponse:
 
 
 async def rows(request: Request) -> Response:
-    """GET /v1/datasets/{name}/rows?cursor=&limit=."""
+    """GET /v1/datasets/{name}/rows?where=&sort=&job=&columns=&cursor=&limit=."""
     deps: Deps = request.app.state.deps
     limit, cursor = limit_of(request), request.query_params.get("cursor")
     async with deps.database.transaction(caller_of(request).account_id) as db:
         dataset = await datasets.get(db, request.path_params["name"])
-        page = await stored_rows.page(db, dataset, cursor=cursor, limit=limit)
+        page = await stored_rows.page(
+            db, dataset, cursor=cursor, limit=limit, wanted=_wanted(request, dataset), timeout_s=deps.settings.query_s
+        )
     # PostgreSQL wrote the rows as JSON; taking them apart here would lose digits of numeric.
     following = "null" if page.cursor is None else f'"{page.cursor}"'
     return Response(f'{{"rows":[{",".join(page.rows)}],"next_cursor":{following}}}', media_type="application/json")
 
 
 async def export(request: Request) -> Response:
-    """GET /v1/datasets/{name}/export?format=csv|ndjson: streamed, as of now."""
+    """GET /v1/datasets/{name}/export?format=csv|ndjson|parquet&where=&job=&columns=&formulas=: streamed, as of now."""
     deps: Deps = request.app.state.deps
     account_id = caller_of(request).account_id
-    wanted = _format(request)
+    form, as_is = _format(request), choice_of(request, "formulas", "neutralise", "keep") == "keep"
+    if "sort" in request.query_params:
+        raise InputError(
+            "invalid_sort", "An export is in the order of its jobs and rows.", suggestion="Leave sort out."
+        )
     async with deps.database.transaction(account_id) as db:
         dataset = await datasets.get(db, request.path_params["name"])
     if dataset.columns is None:
         raise InputError("dataset_empty", "This dataset has no columns yet.", suggestion="Wait for its first rows.")
+    pieces = exports.pieces(deps.database, account_id, dataset, form, _wanted(request, dataset), as_is=as_is)
     return StreamingResponse(
-        _bytes(deps, account_id, dataset, wanted),
-        media_type=MEDIA_TYPES[wanted],
-        headers={"Content-Disposition": f'attachment; filename="{dataset.name}.{wanted}"'},
+        _bytes(pieces),
+        media_type=MEDIA_TYPES[form],
+        headers={"Content-Disposition": f'attachment; filename="{dataset.name}.{form}"'},
+    )
+
+
+def _wanted(request: Request, dataset: Dataset) -> Wanted:
+    given = request.query_params
+    return wanted(
+        dataset.columns or (),
+        where=given.getlist("where"),
+        sort=given.get("sort"),
+        names=given.get("columns"),
+        job=given.get("job"),
     )
 
 
 def _format(request: Request) -> ExportFormat:
-    match wanted := request.query_params.get("format", "csv"):
-        case "csv" | "ndjson":
-            return wanted
-    raise InputError("unknown_format", f"There is no export as {wanted!r}.", suggestion="Use format=csv or ndjson.")
+    match form := request.query_params.get("format", "csv"):
+        case "csv" | "ndjson" | "parquet":
+            return form
+    raise InputError(
+        "unknown_format", f"There is no export as {form!r}.", suggestion="Use format=csv, ndjson or parquet."
+    )
 
 
-async def _bytes(deps: Deps, account_id: UUID, dataset: Dataset, wanted: ExportFormat) -> AsyncIterator[bytes]:
-    async with aclosing(exports.pieces(deps.database, account_id, dataset, wanted)) as pieces:
+async def _bytes(found: AsyncGenerator[Piece, None]) -> AsyncIterator[bytes]:
+    async with aclosing(found) as pieces:
         async for piece in pieces:
             if piece.content:
                 yield piece.content

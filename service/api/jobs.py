@@ -1,8 +1,7 @@
-"""/v1/jobs: queue, look, list, rejects."""
+"""/v1/jobs: queue, look, list."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,12 +12,12 @@ from starlette.responses import JSONResponse
 from service.actions import jobs as actions
 from service.api import views, waiting
 from service.api.auth import caller_of
-from service.api.params import cursor_id, limit_of, next_cursor, number_of, one_or_many, uuid_of, word_of
+from service.api.params import cursor_id, limit_of, next_cursor, one_or_many, uuid_of, word_of
 from service.deps import Deps
 from service.domain.errors import InputError, NotFound
 from service.domain.flow import MAX_NEEDS
 from service.domain.job import Job, RunIf, State
-from service.store import jobs, rejects
+from service.store import jobs
 
 MOST_AT_ONCE = 1_000
 """Jobs in one request."""
@@ -98,27 +97,20 @@ async def show_in_queue(request: Request) -> JSONResponse:
 
 
 async def index(request: Request) -> JSONResponse:
-    """GET /v1/jobs?state=&processor=&cursor=&limit=: newest first."""
+    """GET /v1/jobs?state=&processor=&queue=&cursor=&limit=: newest first; previews only with queue=preview."""
     deps: Deps = request.app.state.deps
     limit, before, state = limit_of(request), cursor_id(request), _state(request)
     async with deps.database.transaction(caller_of(request).account_id) as db:
         found = await jobs.page(
-            db, before=before, state=state, processor=request.query_params.get("processor"), limit=limit
+            db,
+            before=before,
+            state=state,
+            processor=request.query_params.get("processor"),
+            queue=request.query_params.get("queue"),
+            limit=limit,
         )
     following = next_cursor(found, limit, lambda item: item.id)
     return JSONResponse({"jobs": [views.job(j) for j in found], "next_cursor": following})
-
-
-async def rejected(request: Request) -> JSONResponse:
-    """GET /v1/jobs/{id}/rejects: in row order."""
-    deps: Deps = request.app.state.deps
-    job_id, limit = uuid_of(request, "job"), limit_of(request)
-    after = number_of(request, "cursor", default=0, low=0, high=2**63 - 1)
-    async with deps.database.transaction(caller_of(request).account_id) as db:
-        await jobs.get(db, job_id)
-        found = await rejects.page(db, job_id, after_row=after, limit=limit)
-    following = next_cursor(found, limit, lambda item: item.row)
-    return JSONResponse({"rejects": [asdict(r) for r in found], "next_cursor": following})
 
 
 async def _job(request: Request) -> Job:

@@ -15,10 +15,11 @@ from service import __version__
 QUERY_PARAMETERS = {
     "/v1/imports": ("processor", "dataset", "priority", "metadata", "name"),
     "/v1/uploads": ("name", "limit", "cursor"),
-    "/v1/jobs": ("state", "processor", "limit", "cursor"),
+    "/v1/jobs": ("state", "processor", "queue", "limit", "cursor"),
     "/v1/jobs/{id}/events": ("after",),
     "/v1/events": ("after", "type"),
-    "/v1/jobs/{id}/rejects": ("limit", "cursor"),
+    "/v1/jobs/{id}/rejects": ("state", "format", "limit", "cursor"),
+    "/v1/previews": ("processor", "dataset", "scope", "cut", "name"),
     "/v1/jobs/{id}/notes": ("limit", "cursor"),
     "/v1/jobs/{id}/attempts": ("limit", "cursor"),
     "/v1/schedules": ("limit", "cursor"),
@@ -27,13 +28,15 @@ QUERY_PARAMETERS = {
     "/v1/flows/{id}/retry": ("from",),
     "/v1/flows/{id}/events": ("after",),
     "/v1/datasets": ("limit", "cursor"),
-    "/v1/datasets/{name}/rows": ("limit", "cursor"),
-    "/v1/datasets/{name}/export": ("format",),
+    "/v1/datasets/{name}/rows": ("where", "sort", "job", "columns", "limit", "cursor"),
+    "/v1/datasets/{name}/export": ("format", "where", "job", "columns", "formulas"),
     "/v1/datasets/{name}/diff": ("with", "keys", "limit", "cursor"),
     "/v1/stats": ("from", "to", "by"),
 }
 BODIES = {
     ("/v1/jobs", "POST"): "JobBody",
+    ("/v1/jobs/{id}/rejects", "POST"): "CorrectionBody",
+    ("/v1/previews", "POST"): "PreviewBody",
     ("/v1/flows", "POST"): "FlowBody",
     ("/v1/schedules", "POST"): "ScheduleBody",
     ("/v1/schedules/{id}", "PATCH"): "ScheduleChange",
@@ -43,6 +46,8 @@ WAITING = {
     ("/v1/imports", "POST"),
     ("/v1/jobs", "POST"),
     ("/v1/jobs/{id}", "GET"),
+    ("/v1/jobs/{id}/rejects", "POST"),
+    ("/v1/previews", "POST"),
     ("/v1/queues/{queue}/jobs/{id}", "GET"),
 }
 """Operations that heed `Prefer: wait=N`."""
@@ -54,11 +59,16 @@ async def document(request: Request) -> JSONResponse:
     """GET /openapi.json."""
     from service.api.flows import FlowBody  # the table of routes imports all of us
     from service.api.jobs import JobBody
+    from service.api.previews import PreviewBody
+    from service.api.rejects import CorrectionBody
     from service.api.schedules import ScheduleBody, ScheduleChange
     from service.api.versions import SwapBody
 
     _, schemas = models_json_schema(
-        [(body, "validation") for body in (JobBody, FlowBody, ScheduleBody, ScheduleChange, SwapBody)],
+        [
+            (body, "validation")
+            for body in (JobBody, CorrectionBody, PreviewBody, FlowBody, ScheduleBody, ScheduleChange, SwapBody)
+        ],
         ref_template="#/components/schemas/{model}",
     )
     paths: dict[str, Any] = {}

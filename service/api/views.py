@@ -41,6 +41,8 @@ def job(stored: Job) -> Json:
     links = {"self": path, "events": f"{path}/events", "rejects": f"{path}/rejects", "notes": f"{path}/notes"}
     if stored.dataset:
         links |= {"dataset": f"/v1/datasets/{stored.dataset}", "undo": f"{path}/undo"}
+    if stored.corrects_id:
+        links["corrects"] = f"/v1/jobs/{stored.corrects_id}"
     return {
         "id": str(stored.id),
         "processor": stored.processor,
@@ -59,6 +61,7 @@ def job(stored: Job) -> Json:
         "run_if": stored.run_if,
         "flow_id": None if stored.flow_id is None else str(stored.flow_id),
         "step": stored.step,
+        "corrects": None if stored.corrects_id is None else str(stored.corrects_id),
         "metadata": stored.metadata,
         "progress": progress(stored.progress, eta.of(stored)),
         "counts": asdict(stored.counts),

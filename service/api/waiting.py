@@ -34,7 +34,7 @@ async def answer(request: Request, job: Job, status: int, headers: dict[str, str
     wait_s = preferred_wait_s(request)
     if wait_s is not None:
         headers["Preference-Applied"] = f"wait={wait_s}"
-        job = await _ended(request, job, wait_s)
+        job = await ended(request, job, wait_s)
         status = 200 if job.state in FINAL else status
     return JSONResponse(views.job(job), status, headers=headers)
 
@@ -48,7 +48,8 @@ def preferred_wait_s(request: Request) -> int | None:
     return None
 
 
-async def _ended(request: Request, job: Job, wait_s: int) -> Job:
+async def ended(request: Request, job: Job, wait_s: int) -> Job:
+    """The job once it has ended, or as it is after that time, or when its client has left."""
     if job.state in FINAL or wait_s == 0:
         return job
     deps: Deps = request.app.state.deps

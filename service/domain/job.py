@@ -117,7 +117,8 @@ class Progress:
 class Job:
     """A job as stored. `waits_for` is the number of jobs that have yet to end before it.
 
-    `noted` rows have a note. `undone_by` takes its rows back, or has done so at `undone_at`.
+    `corrects_id` is the job whose rejects it brings in, corrected. `noted` rows have a note. `undone_by` takes its rows
+    back, or has done so at `undone_at`.
     """
 
     id: UUID
@@ -149,6 +150,7 @@ class Job:
     waits_for: int = 0
     run_if: RunIf = RunIf.COMPLETED
     is_required: bool = True
+    corrects_id: UUID | None = None
     noted: int = 0
     undone_by: UUID | None = None
     undone_at: datetime | None = None

@@ -28,6 +28,10 @@ Cursor = Mapping[str, int | str | None]
 """A processor's own resume position, as JSON. The runner stores it and never looks inside."""
 
 
+PREVIEWS = "preview"
+"""The queue of jobs that only look at a file: they have slots of their own, so that no long import holds them up."""
+
+
 class ColumnType(StrEnum):
     """The types of dataset columns, by their PostgreSQL names (`double` is `double precision`)."""
 
@@ -69,8 +73,8 @@ class Reject:
 
     `row` counts records from 1, the header left out; `line` is the physical line it starts on, from 1, everything
     counted. `column`, `code`, `message` and `suggestion` are those of its first fault; `faults` holds all of them where
-    there are several. `raw` is the original text, cut to RAW_LIMIT characters. `cells` are its fields in the order of
-    the file's own columns, where it could be cut into fields.
+    there are several. `raw` is the original text; `cut` says that it was cut to RAW_LIMIT characters. `cells` are its
+    fields in the order of the file's own columns, where it could be cut into fields.
     """
 
     row: int
@@ -82,9 +86,11 @@ class Reject:
     raw: str
     faults: tuple[Fault, ...] = ()
     cells: tuple[str | None, ...] | None = None
+    cut: bool = False
 
 
-RAW_LIMIT = 2_000
+RAW_LIMIT = 65_536
+"""Enough to correct a row and send it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +100,10 @@ class Chunk:
     The rows read are numbered `first_row … first_row + read - 1`. `batch` holds the accepted ones in input order,
     so that `batch.num_rows + len(rejects) == read`; their numbers are those no reject claims. `batch` has one field
     per entry of `columns`, typed as `workers.columns.arrow_type` says; it may have no rows. `columns` is the same in
-    every chunk of a job. `done` is how far into `Work.total` the cursor stands. `header` is what the file itself calls
-    its columns, in their order, where it has any. `brings` are those of `columns` that the file has values for, the
-    same in every chunk, None for all: an upsert leaves the others as they are.
+    every chunk of a job. `done` is how far into `Work.total` the cursor stands. `header` is what the file calls its
+    columns, or what they are called here where it does not, in their order; the first chunk of a file has it at least.
+    `brings` are those of `columns` that the file has values for, the same in every chunk, None for all: an upsert
+    leaves the others as they are. `evidence` is how the file was understood, and why, where that was asked for.
     """
 
     columns: tuple[Column, ...]
@@ -108,6 +115,7 @@ class Chunk:
     rejects: tuple[Reject, ...] = ()
     header: tuple[str, ...] | None = None
     brings: tuple[str, ...] | None = None
+    evidence: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +159,8 @@ class Work:
 
     `columns` is None until the dataset has a shape: then infer one from the first chunk. Otherwise yield exactly
     these columns in this order. `chunk_bytes` is how much input one chunk should take. With `widens`, the processor may
-    raise TooNarrow, and is then called anew; None where the dataset's types stay.
+    raise TooNarrow, and is then called anew; None where the dataset's types stay. `explains` asks for evidence in the
+    first chunk.
     """
 
     source: BinaryIO
@@ -161,6 +170,7 @@ class Work:
     columns: tuple[Column, ...] | None
     chunk_bytes: int
     widens: Widens | None = None
+    explains: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +185,13 @@ class Cut:
     cursor: Cursor
 
 
-ExportFormat = Literal["csv", "ndjson"]
+ExportFormat = Literal["csv", "ndjson", "parquet"]
 
-MEDIA_TYPES: Mapping[ExportFormat, str] = {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}
+MEDIA_TYPES: Mapping[ExportFormat, str] = {
+    "csv": "text/csv; charset=utf-8",
+    "ndjson": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +214,11 @@ class Saved:
 class Stores(Protocol):
     """The datasets and uploads of a job's own account."""
 
-    def rows(self, dataset: str, wanted: ExportFormat) -> AsyncGenerator[Piece, None]:
-        """The rows of a dataset as of one moment. Raises NotFound, InputError: it has no columns yet."""
+    def rows(self, dataset: str, wanted: ExportFormat, *, as_is: bool) -> AsyncGenerator[Piece, None]:
+        """The rows of a dataset as of one moment; CSV without formulas unless `as_is`.
+
+        Raises NotFound, InputError: it has no columns yet.
+        """
 
     async def save(self, name: str, media_type: str, content: AsyncIterable[bytes]) -> Saved:
         """Store content as a new upload. Raises InputError: it is empty, or too large; Transient: no space."""

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from service.domain.column_spec import ColumnName, ColumnSpec
 from service.domain.processor import ColumnType
+from service.domain.tolerance import MaxRejects
 
 MOST_COLUMNS = 1_590
 """PostgreSQL allows 1,600 columns in a table; the rest is kept for lineage."""
@@ -48,6 +49,9 @@ class RowOptions(BaseModel):
         {}, description="New names of the file's columns, by how the header writes them or the name they would get."
     )
     drop: list[str] = Field([], description="Columns of the file that are left out.")
+    max_rejects: MaxRejects | None = Field(
+        None, description='Stop once more rows than this are refused: a number, or a share of the rows such as "5%".'
+    )
 
     @model_validator(mode="before")
     @classmethod

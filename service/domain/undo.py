@@ -32,12 +32,19 @@ class Undoable:
     undone_by: UUID | None
     undo_is_live: bool
     undo_expired_at: datetime | None
+    corrects_id: UUID | None = None
 
 
 def refusal(job: Undoable, undo_id: UUID | None = None) -> StateError | None:
     """Why the job cannot be undone now, None if it can; `undo_id` is the undo that asks, if it exists by now."""
     if job.state not in FINAL:
         return StateError("conflict", f"This job is {job.state.value}.", suggestion="Cancel it first.")
+    if job.corrects_id is not None:
+        return StateError(
+            "cannot_undo",
+            f"This job has corrected rows of job {job.corrects_id}, which are that job's now.",
+            suggestion=f"POST /v1/jobs/{job.corrects_id}/undo",
+        )
     if job.undone_at is not None:
         return StateError("already_undone", f"Job {job.undone_by} has undone this one.")
     if job.undo_is_live and job.undone_by != undo_id:

@@ -49,6 +49,8 @@ class Claim:
     control: Control | None
     table_name: str | None
     columns: tuple[Column, ...] | None
+    queue: str
+    corrects_id: UUID | None
 
     @property
     def changed(self) -> Changed:
@@ -109,6 +111,14 @@ async def advance(
     if row is None:
         raise LeaseLost
     return _control(row)
+
+
+async def rows_so_far(db: Connection, claim: Claim) -> tuple[int, int]:
+    """The rows that a job which we run has read, and refused of them. Raises LeaseLost."""
+    row = await db.fetchrow(_SQL["rows_so_far"], claim.job_id, claim.epoch)
+    if row is None:
+        raise LeaseLost
+    return row["read"], row["rejected"]
 
 
 async def report(

@@ -126,4 +126,11 @@ async def _as_it_was(_db: asyncpg.Connection) -> None:
 
 
 async def _speak_json(db: asyncpg.Connection) -> None:
-    await db.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+    # Binary, as COPY needs it: a version, 1, and the text.
+    await db.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: b"\1" + json.dumps(value).encode(),
+        decoder=lambda data: json.loads(data[1:]),
+        format="binary",
+    )

@@ -44,6 +44,7 @@ class NewJob:
     step: str | None = None
     is_required: bool = True
     is_needed: bool = False
+    corrects_id: UUID | None = None
 
 
 async def submit(db: Connection, job: NewJob) -> UUID:
@@ -54,6 +55,8 @@ async def submit(db: Connection, job: NewJob) -> UUID:
     told = {"processor": job.processor, "priority": job.priority, "metadata": job.metadata}
     if job.flow_id is not None:
         told |= {"flow_id": str(job.flow_id), "step": job.step}
+    if job.corrects_id is not None:
+        told |= {"corrects": str(job.corrects_id)}
     with file_needed():
         created: UUID | None = await db.fetchval(
             _SQL["submit"],
@@ -82,6 +85,7 @@ async def submit(db: Connection, job: NewJob) -> UUID:
             job.step,
             job.is_required,
             job.is_needed,
+            job.corrects_id,
         )
     live: UUID | None = created or await db.fetchval(_SQL["live"], job.account_id, job.dedupe_key)
     if live is None:
@@ -135,11 +139,26 @@ async def lock_flow(db: Connection, flow_id: UUID) -> None:
     await db.execute(_SQL["lock_flow"], flow_id)
 
 
+async def same_import(
+    db: Connection, account_id: UUID, sha256: bytes, processor: str, dataset_id: UUID, options: Mapping[str, Any]
+) -> UUID | None:
+    """The completed job that brought this very content into that dataset in this way, if its result still stands."""
+    await db.execute(_SQL["lock_content"], f"{dataset_id} {sha256.hex()}")
+    found: UUID | None = await db.fetchval(_SQL["same_import"], account_id, sha256, processor, dataset_id, options)
+    return found
+
+
 async def page(
-    db: Connection, *, before: UUID | None, state: State | None, processor: str | None, limit: int
+    db: Connection,
+    *,
+    before: UUID | None,
+    state: State | None,
+    processor: str | None,
+    limit: int,
+    queue: str | None = None,
 ) -> list[Job]:
-    """Newest first, from the one before `before`."""
-    rows = await db.fetch(_SQL["list"], before, state, processor, limit)
+    """Newest first, from the one before `before`. Previews are only among them if that `queue` is asked for."""
+    rows = await db.fetch(_SQL["list"], before, state, processor, limit, queue)
     return [_job(row) for row in rows]
 
 
@@ -250,6 +269,7 @@ def _job(row: Record) -> Job:
         waits_for=row["waits_for"],
         run_if=RunIf(row["run_if"]),
         is_required=row["is_required"],
+        corrects_id=row["corrects_id"],
         noted=row["noted"],
         undone_by=row["undone_by"],
         undone_at=row["undone_at"],

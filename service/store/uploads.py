@@ -86,6 +86,11 @@ async def expire_stale(db: Connection, *, keep_completed_s: float, keep_failed_s
     return await expire(db, stale, "retention")
 
 
+async def forget(db: Connection, job_id: UUID, upload_id: UUID) -> bool:
+    """Delete the upload of a job that has ended and is the only one to have used it; False if that is not so."""
+    return await db.fetchval(_SQL["forget"], job_id, upload_id) is not None
+
+
 async def expire(db: Connection, ids: Sequence[UUID], reason: Literal["retention", "lost"]) -> list[UUID]:
     """Mark uploads as without a file; returns those that were not yet."""
     return [row["id"] for row in await db.fetch(_SQL["expire"], ids, reason)]

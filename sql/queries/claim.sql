@@ -138,6 +138,7 @@ select
   claimed.id, claimed.account_id, claimed.epoch, claimed.attempt, claimed.max_attempts, claimed.processor,
   claimed.upload_id, claimed.dataset_id, claimed.input, claimed.options, claimed.cursor, claimed.read,
   claimed.control, claimed.first_wait_s, claimed.longest_wait_s, claimed.deadline_s, claimed.flow_id,
+  claimed.queue, claimed.corrects_id,
   dataset.table_name, dataset.columns
 from claimed
 join free using (id)
@@ -201,6 +202,11 @@ select id, account_id, event_seq, 'job.progressed', jsonb_build_object(
 )
 from moved
 returning (select control from moved);
+
+-- name: rows_so_far
+select read, rejected
+from job
+where id = $1 and epoch = $2 and state = 'running';
 
 -- name: report
 with moved as (

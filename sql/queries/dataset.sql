@@ -56,6 +56,7 @@ where job.dataset_id = $1
   and job.inserted + job.updated > 0
   and coalesce(job.landed_in, dataset.table_name) = dataset.table_name  -- a replace fills another one, until it is shown
   and job.undone_at is null
+  and job.corrects_id is null  -- its rows are those of the job that it corrects
   and ($2::uuid is null or job.id >= $2)
 order by job.id;
 

@@ -3,12 +3,12 @@ with created as (
   insert into job (
     id, account_id, processor, queue, state, priority, upload_id, dataset_id, options, metadata,
     unit, total, phase, event_seq, run_at, dedupe_key, input, max_attempts, first_wait_s, longest_wait_s, deadline_s,
-    waits_for, run_if, flow_id, step, is_required, is_needed
+    waits_for, run_if, flow_id, step, is_required, is_needed, corrects_id
   )
   select
     $1, $2, $3, $4, case when $13 > now() or $20 > 0 then 'pending' else 'queued' end, $5, $6, $7, $8, $9,
     $10, $11, 'waiting', 1, greatest($13, now()), $14, $15, $16, $17, $18, $19,
-    $20, $21, $22, $23, $24, $25
+    $20, $21, $22, $23, $24, $25, $26
   on conflict (account_id, dedupe_key) where dedupe_key is not null and state not in ('completed', 'failed', 'cancelled') do nothing
   returning id, account_id
 )
@@ -91,6 +91,7 @@ where job.removed_at is null
   and ($1::uuid is null or job.id < $1)
   and ($2::text is null or job.state = $2)
   and ($3::text is null or job.processor = $3)
+  and case when $5::text is null then job.queue <> 'preview' else job.queue = $5 end
 order by job.id desc
 limit $4;
 
@@ -101,6 +102,7 @@ left join dataset on dataset.id = job.dataset_id
 where job.account_id = $1
   and job.removed_at is null
   and job.finished_at is null
+  and job.queue <> 'preview'
 order by job.id desc
 limit $2;
 
@@ -232,5 +234,29 @@ from job
 where removed_at is null
   and ($1::text is null or state = $1)
   and ($2::text is null or processor = $2)
+  and queue <> 'preview'
 order by id
 limit $3;
+
+-- name: lock_content
+select pg_advisory_xact_lock(1296651341, hashtext($1::text));  -- who imports one content twice waits for himself
+
+-- name: same_import
+select job.id
+from upload
+join job on job.upload_id = upload.id
+join dataset on dataset.id = job.dataset_id
+where upload.account_id = $1 and upload.sha256 = $2
+  and job.processor = $3 and job.dataset_id = $4 and job.options = $5
+  and job.state = 'completed' and job.corrects_id is null and job.removed_at is null
+  and job.landed_in = dataset.table_name and job.undone_by is null  -- its rows are there
+  and (  -- what replaces or updates rows is only done already if nothing came after it
+    coalesce(job.options ->> 'mode', 'append') = 'append'
+    or not exists (
+      select
+      from job as later
+      where later.dataset_id = job.dataset_id and later.id > job.id and later.landed_in is not null
+    )
+  )
+order by job.id desc
+limit 1;

@@ -165,6 +165,7 @@ select
   job.id, job.account_id, job.epoch, job.attempt, job.max_attempts, job.processor,
   job.upload_id, job.dataset_id, job.input, job.options, job.cursor, job.read,
   job.control, job.first_wait_s, job.longest_wait_s, job.deadline_s, job.flow_id,
+  job.queue, job.corrects_id,
   dataset.table_name, dataset.columns
 from job_range
 join job on job.id = job_range.job_id

@@ -17,7 +17,7 @@ select
   job.id, job.state, job.dataset_id, job.read, job.inserted + job.updated as stored, job.landed_in,
   dataset.table_name, dataset.removed_at is not null as is_removed, job.undone_at, job.undone_by,
   coalesce(undoing.state not in ('completed', 'failed', 'cancelled'), false) as undo_is_live,
-  job.undo_expired_at,
+  job.undo_expired_at, job.corrects_id,
   (select name from kept_table where kept_table.job_id = job.id and kind = 'former') as former,
   array(
     select later.id

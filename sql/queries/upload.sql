@@ -66,3 +66,15 @@ where expired_at is null
   and ($2::uuid is null or id > $2)
 order by id
 limit $3;
+
+-- name: forget
+with let_go as (
+  update job
+  set upload_id = null
+  where id = $1 and upload_id = $2 and finished_at is not null
+    and not exists (select from job as other where other.upload_id = $2 and other.id <> $1)
+  returning id
+)
+delete from upload
+where id = $2 and exists (select from let_go)
+returning id;

@@ -64,9 +64,9 @@ def test_a_file_without_rows_is_refused() -> None:
     assert [code(data) for data in (b"", b"\xef\xbb\xbf", b"\n \r\n\n")] == ["file_empty"] * 3
 
 
-def test_other_encodings_are_refused() -> None:
-    texts = ["a,b\n1,2\n".encode("utf-16"), "a,b\n".encode("utf-32"), "a,größe\n1,2\n".encode("latin-1")]
-    assert [code(data) for data in texts] == ["unsupported_encoding"] * 3
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "latin-1", "cp850", "mac-roman"])
+def test_other_encodings_are_found(encoding: str) -> None:
+    assert shape(run("größe,b\n1,2\n".encode(encoding))) == [("größe", "integer"), ("b", "integer")]
 
 
 def test_a_header_alone_gives_the_dataset_its_shape() -> None:
@@ -82,7 +82,7 @@ def test_the_delimiter_is_found(delimiter: str) -> None:
 
 
 def test_decimal_commas_do_not_pass_for_delimiters() -> None:
-    assert rows(run(b"1,5;2,5\n3,5;4,5\n"))[0] == ["1,5", "2,5"]
+    assert rows(run(b"1,5;2,5\n3,5;4,5\n")) == [[1.5, 2.5], [3.5, 4.5]]
 
 
 def test_one_column_is_enough() -> None:
@@ -131,11 +131,13 @@ def test_numbers_of_bad_rows_are_exact_behind_line_ends_in_quotes() -> None:
     assert rows(chunks) == [[1, "a\r\nb\r\nc"], [4, "ok"]]
 
 
-def test_latin_1_cells_are_rejected_and_the_rest_goes_in() -> None:
-    chunks = run("id,t\n1,größe\n2,ok\n".encode("latin-1"))
+def test_cells_that_are_not_in_the_encoding_are_rejected_and_the_rest_goes_in() -> None:
+    data = "id,t\n1,größe\n2,ok\n".encode("latin-1")
+    chunks = run(data, encoding="utf-8")
     assert rejects(chunks) == [(1, 2, None, "invalid_utf8")]
     assert rows(chunks) == [[2, "ok"]]
     assert "\ufffd" in chunks[0].rejects[0].raw
+    assert rows(run(data)) == [[1, "größe"], [2, "ok"]]
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)
@@ -159,11 +161,19 @@ def test_a_file_of_only_bad_rows_comes_in_bounded_chunks() -> None:
         assert run(data, chunks[0].columns, cursor=chunks[number - 1].cursor) == chunks[number:]
 
 
+def test_a_reject_of_a_very_long_row_says_that_it_is_cut() -> None:
+    data = b"n,t\nx," + b"y" * RAW_LIMIT + b"\nx,short\n"
+    (chunk,) = run(data, (Column("n", INTEGER), Column("t", TEXT)))
+    long, short = chunk.rejects
+    assert (len(long.raw), long.cut, long.cells) == (RAW_LIMIT, True, None)
+    assert (short.raw, short.cut, short.cells) == ("x,short", False, ("x", "short"))
+
+
 def test_rejects_with_much_text_come_in_bounded_chunks() -> None:
     data = b"n,t\n" + (b"x," + b"y" * 5_000 + b"\n") * 1_200
     chunks = run(data, (Column("n", INTEGER), Column("t", TEXT)))
     assert len(chunks) > 1
-    assert all(len(reject.raw) == RAW_LIMIT for chunk in chunks for reject in chunk.rejects)
+    assert all(len(reject.raw) == 5_002 and not reject.cut for chunk in chunks for reject in chunk.rejects)
     assert sum(chunk.read for chunk in chunks) == 1_200
 
 

@@ -1,28 +1,105 @@
-"""CSV and its relatives (tab, semicolon, pipe) into typed rows; the reading itself is in `workers.delimited`."""
+"""Delimited text of any dialect and encoding into typed rows; the reading itself is in `workers.delimited`."""
 
 from __future__ import annotations
 
+import codecs
+import json
 from collections.abc import AsyncIterator, Iterator
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from service.domain.processor import Chunk, Cut, Processor, Work
 from service.domain.row_options import RowOptions
 
 
+def _unescaped(text: Any) -> Any:
+    r"""`tab` and `\t` as people type them into a URL."""
+    return {"tab": "\t", "\\t": "\t", "space": " "}.get(text, text) if isinstance(text, str) else text
+
+
+def _one_sign(text: str) -> str:
+    if len(text) > 1 or (text and (not text.isascii() or text.isalnum() or text in "\r\n\0")):
+        raise ValueError("must be one ASCII character that is no letter or digit, or empty for none")
+    return text
+
+
+def _delimiting(text: str) -> str:
+    if any(c in '\r\n\0"' or c.isalnum() for c in text):
+        raise ValueError("must have no letter, digit, quote or line end")
+    return text
+
+
+def _python_name(text: str) -> str:
+    try:
+        codec = codecs.lookup(text)
+        "".encode(codec.name)  # not those between texts, or between bytes
+    except (LookupError, TypeError, ValueError):
+        codec = None
+    if codec is None or codec.name in {
+        "idna",
+        "punycode",
+        "undefined",
+        "unicode_escape",
+        "raw_unicode_escape",
+        "utf-7",
+    }:
+        raise ValueError(f"{text[:40]!r} is no encoding; use a name such as utf-8, cp1252, iso-8859-2, shift_jis")
+    return "utf-8" if codec.name in ("ascii", "utf-8-sig") else codec.name
+
+
+def _words(given: Any) -> Any:
+    """A list, JSON of one, or words between commas."""
+    if not isinstance(given, str):
+        return given
+    return json.loads(given) if given.startswith("[") else given.split(",")
+
+
+Sign = Annotated[str, AfterValidator(_one_sign)]
+
+
 class CsvOptions(RowOptions):
     """None means: look at the file."""
 
-    delimiter: Literal[",", ";", "\t", "|"] | None = None
-    header: bool | None = None
+    encoding: Annotated[str, AfterValidator(_python_name)] | None = None
+    member: str | None = None
+    delimiter: (
+        Annotated[str, BeforeValidator(_unescaped), Field(min_length=1, max_length=8), AfterValidator(_delimiting)]
+        | None
+    ) = None
+    quote: Sign | None = None
+    escape: Sign | None = None
+    comment: Sign | None = None
+    header: bool | Annotated[int, Field(ge=0, le=20)] | None = None
+    skip_rows: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    ragged: Literal["reject", "pad"] = "reject"
+    nulls: Annotated[list[str], BeforeValidator(_words), Field(max_length=100)] | None = None
+    decimal: Literal[".", ","] | None = None
+    thousands: Literal["", ",", ".", " ", "'", "’", "\xa0", "\u202f"] | None = None
+    date_order: Literal["dmy", "mdy", "ymd"] | None = None
 
 
 async def chunks(work: Work) -> AsyncIterator[Chunk]:
-    """Blocks of whole records as typed batches. Raises InputError for a file that is no delimited UTF-8 text."""
+    """Blocks of whole records as typed batches. Raises InputError for a file that is no delimited text."""
     # Only the child process that reads a file pays for pyarrow; the API imports this module for its options.
     from workers.delimited import read
+    from workers.opening import Given
+    from workers.recognition import Wishes
 
-    options = CsvOptions.model_validate(work.options.model_dump())
-    for chunk in read(work, options, options.delimiter, options.header):
+    asked = CsvOptions.model_validate(work.options.model_dump())
+    signs = {"delimiter": asked.delimiter, "quote": asked.quote, "escape": asked.escape, "comment": asked.comment}
+    given = Given(
+        encoding=asked.encoding,
+        member=asked.member,
+        dialect={name: sign or None for name, sign in signs.items() if sign is not None},
+        ragged=asked.ragged,
+        header=asked.header,
+        skip_rows=asked.skip_rows,
+        wishes=Wishes(
+            None if asked.nulls is None else tuple(asked.nulls), asked.decimal, asked.thousands, asked.date_order
+        ),
+    )
+    for chunk in read(work, asked, given):
         yield chunk
 
 
@@ -40,5 +117,5 @@ processor = Processor(
     cuts=cuts,
     options=CsvOptions,
     queue="cpu",
-    suffixes=(".csv", ".tsv", ".txt", ".tab"),
+    suffixes=(".csv", ".tsv", ".txt", ".tab", ".psv", ".gz", ".zip", ".zst", ".bz2", ".xz"),
 )

@@ -1,10 +1,11 @@
-"""Writes a dataset's rows into a new upload, as CSV or one JSON object a line."""
+"""Writes a dataset's rows into a new upload, as CSV, one JSON object a line, or Parquet."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -21,6 +22,7 @@ class Wanted(BaseModel):
 
     dataset: str
     format: ExportFormat = "csv"
+    formulas: Literal["neutralise", "keep"] = "neutralise"
 
 
 async def run(task: Task) -> AsyncGenerator[Report, None]:
@@ -31,7 +33,7 @@ async def run(task: Task) -> AsyncGenerator[Report, None]:
     wanted = _wanted(task)
     if task.cursor is None:
         gone, told = [0], 0
-        pieces = task.stores.rows(wanted.dataset, wanted.format)
+        pieces = task.stores.rows(wanted.dataset, wanted.format, as_is=wanted.formulas == "keep")
         name = f"{wanted.dataset}.{wanted.format}"
         saving = asyncio.create_task(task.stores.save(name, MEDIA_TYPES[wanted.format], _content(pieces, gone)))
         try:

@@ -1,0 +1,148 @@
+"""CSV rows into Parquet: `python -m service.parquet`, a child of its own, so that no event loop waits for Arrow.
+
+It gets the columns as one line of JSON on standard input, then CSV as PostgreSQL's COPY writes it, with a header; it
+answers with the file on standard output, row group by row group, in flat memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from service.domain.dataset import LINEAGE, columns_from_json, columns_to_json
+from service.domain.errors import Transient
+from service.domain.processor import Column, ColumnType, Piece
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+GROUP_BYTES = 16 * 1024 * 1024
+"""A row group is written once its columns take this much in memory."""
+BLOCK_BYTES = 1024 * 1024
+PRECISION = 38
+
+_CODE = str(Path(__file__).resolve().parent.parent)
+
+
+async def written(text: AsyncGenerator[Piece, None], columns: Sequence[Column]) -> AsyncGenerator[Piece, None]:
+    """Rows that come as CSV, as a Parquet file in pieces. Raises what `text` raises, Transient if the child dies."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "service.parquet",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={"PATH": os.defpath, "PYTHONPATH": _CODE, "LANG": "C.UTF-8", "ARROW_DEFAULT_MEMORY_POOL": "system"},
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    counted = [0]
+    feeding = asyncio.create_task(_feed(child, text, columns, counted))
+    try:
+        while content := await child.stdout.read(BLOCK_BYTES):
+            rows, counted[0] = counted[0], 0
+            yield Piece(content, rows)
+        await feeding
+        if await child.wait() != 0:
+            raise Transient("busy", "The Parquet file could not be written.", suggestion="Try it again.")
+        if counted[0]:
+            yield Piece(b"", counted[0])
+    finally:
+        feeding.cancel()
+        _end(child)
+        await asyncio.wait([feeding])
+        await child.wait()
+
+
+async def _feed(
+    child: asyncio.subprocess.Process, text: AsyncGenerator[Piece, None], columns: Sequence[Column], counted: list[int]
+) -> None:
+    assert child.stdin is not None
+    try:
+        child.stdin.write(json.dumps(columns_to_json(columns)).encode() + b"\n")
+        async with aclosing(text):
+            async for piece in text:
+                counted[0] += piece.rows
+                child.stdin.write(piece.content)
+                await child.stdin.drain()
+        child.stdin.close()
+    except (BrokenPipeError, ConnectionResetError):
+        return  # its exit code tells
+    except BaseException:
+        _end(child)  # half is never shown as whole
+        raise
+
+
+def _end(child: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):
+        child.kill()
+
+
+def main() -> None:
+    """Read until the end, then complete the file."""
+    import pyarrow as pa
+    from pyarrow import csv
+    from pyarrow import parquet as pq
+
+    source = sys.stdin.buffer
+    columns = columns_from_json(json.loads(source.readline()))
+    kinds = {column.name: _arrow(column) for column in columns}
+    schema = pa.schema(list(kinds.items()))
+    with pq.ParquetWriter(pa.PythonFile(sys.stdout.buffer, mode="w"), schema, compression="zstd") as out:
+        if not columns:
+            return
+        batches = csv.open_csv(
+            source,
+            read_options=csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=csv.ConvertOptions(
+                column_types=kinds,
+                null_values=[""],
+                true_values=["t"],
+                false_values=["f"],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+        for group in _groups(batches):
+            out.write_table(pa.Table.from_batches(group, schema))
+
+
+def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    group, size = list["pa.RecordBatch"](), 0
+    for batch in batches:
+        group.append(batch)
+        size += batch.nbytes
+        if size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _arrow(column: Column) -> pa.DataType:
+    import pyarrow as pa
+
+    if column.name in LINEAGE:
+        return pa.int64() if column.name == "_row" else pa.string()
+    kinds = {
+        ColumnType.INTEGER: pa.int32(),
+        ColumnType.BIGINT: pa.int64(),
+        ColumnType.DOUBLE: pa.float64(),
+        ColumnType.NUMERIC: pa.decimal128(PRECISION, column.scale or 0),
+        ColumnType.BOOLEAN: pa.bool_(),
+        ColumnType.DATE: pa.date32(),
+        ColumnType.TIMESTAMP: pa.timestamp("us"),
+        ColumnType.TIMESTAMPTZ: pa.timestamp("us", tz="UTC"),
+    }
+    return kinds.get(column.type, pa.string())  # uuid and jsonb as PostgreSQL writes them
+
+
+if __name__ == "__main__":
+    main()
