@@ -1,6 +1,6 @@
 """`make bench`: the whole service beside `psql \\copy`, alternating in one run on one server. Asserts nothing.
 
-python -m tests.bench [imports] [memory] [pickup] [claim] [control] [idle]
+python -m tests.bench [imports] [kinds] [loaders] [memory] [pickup] [claim] [control] [idle]
 python -m tests.bench queues [PEER…]       beside other job queues, which this installs into build/bench-peers
 """
 
@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.bench import generate, queue, queues
+from tests.bench import imports as files
 from tests.bench.measuring import Usage, watched
 
 ROWS = int(os.environ.get("BENCH_ROWS", "2000000"))
@@ -153,9 +154,31 @@ def imports(bench: Bench) -> None:
     print(f"  peak RSS                     {peaks(ours)}\n")
 
 
+def kinds(bench: Bench) -> None:
+    """Files of several kinds beside the server's own loader; BENCH_KINDS names some."""
+
+    def imported(path: Path, dataset: str) -> tuple[float, dict[str, Usage]]:
+        done = import_file(bench, path, dataset)
+        return done.wall_s, done.usage
+
+    chosen = os.environ.get("BENCH_KINDS", " ".join(files.KINDS)).split()
+    files.table(made, imported, lambda path, dataset: copy_file(bench, path, dataset), chosen)
+
+
+def loaders(bench: Bench) -> None:
+    """The mixed file through other loaders, a quarter of it: some are slow."""
+    path = made("mixed", ROWS // 4)
+    ours = import_file(bench, path, "loaders")
+    copy_s, _ = copy_file(bench, path, "loaders")
+    print(f"{ROWS // 4:,} rows of 10 columns, {path.stat().st_size / 1e6:.0f} MB")
+    url = f"postgresql://millrace@/millrace?host={bench.data.resolve() / 'postgres'}"
+    files.loaders(path.resolve(), url, bench.sql, "peer", ours.wall_s, copy_s)
+
+
 def memory(bench: Bench) -> None:
-    """Peak memory while importing about 100 MB and about 1 GB."""
-    for rows in (ROWS // 4, ROWS * 5 // 2):
+    """Peak memory while importing about 100 MB and about 1 GB, or as many rows as BENCH_MEMORY_ROWS says."""
+    sizes = map(int, os.environ.get("BENCH_MEMORY_ROWS", f"{ROWS // 4} {ROWS * 3}").split())
+    for rows in sizes:
         path = made("mixed", rows)
         print(
             f"peak RSS, {path.stat().st_size / 1e6:5.0f} MB file   "
@@ -191,7 +214,7 @@ def made(kind: str, rows: int) -> Path:
     """A generated file, kept for the next run."""
     path = BUILD / f"{kind}-{rows}.csv"
     if not path.exists():
-        getattr(generate, kind)(path, rows)
+        generate.mixed(path, rows, bad_share=0.01) if kind == "bad" else getattr(generate, kind)(path, rows)
     return path
 
 
@@ -212,6 +235,8 @@ def control(bench: Bench) -> None:
 
 PARTS = {
     "imports": imports,
+    "kinds": kinds,
+    "loaders": loaders,
     "memory": memory,
     "pickup": pickup,
     "claim": queue.claim,
