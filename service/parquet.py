@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 GROUP_BYTES = 16 * 1024 * 1024
 """A row group is written once its columns take this much in memory."""
-BLOCK_BYTES = 1024 * 1024
+BLOCK_BYTES = 33 * 1024 * 1024
+"""What is parsed at a time. A row must fit into it; the longest that is imported does, even with all quotes doubled."""
+READ_BYTES = 256 * 1024
 PRECISION = 38
 
 _CODE = str(Path(__file__).resolve().parent.parent)
@@ -45,7 +47,7 @@ async def written(text: AsyncGenerator[Piece, None], columns: Sequence[Column]) 
     counted = [0]
     feeding = asyncio.create_task(_feed(child, text, columns, counted))
     try:
-        while content := await child.stdout.read(BLOCK_BYTES):
+        while content := await child.stdout.read(READ_BYTES):
             rows, counted[0] = counted[0], 0
             yield Piece(content, rows)
         await feeding
@@ -100,7 +102,7 @@ def main() -> None:
         batches = csv.open_csv(
             source,
             read_options=csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
-            parse_options=csv.ParseOptions(newlines_in_values=True),
+            parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),  # one may be a null
             convert_options=csv.ConvertOptions(
                 column_types=kinds,
                 null_values=[""],

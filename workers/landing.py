@@ -123,7 +123,11 @@ class Landing:
         )
         notes = [Note(r.row, NoteCode.DUPLICATE_IN_FILE, None, r.other_row, r.keys) for r in merged.repeats]
         await landings.add_notes(db, self.claim, notes, merged.repeated)
-        return landed(merged, brought)
+        done = landed(merged, brought)
+        if self._options.columns or self._options.drop or self._options.others == "drop":
+            # The dataset's columns are not the file's, so their values are not its fields.
+            return replace(done, rejects=[replace(reject, cells=None) for reject in done.rejects])
+        return done
 
     def _own_keys(self, keys: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if self._options.mode == "replace" and self._options.keys:
