@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import httpx
@@ -85,7 +86,7 @@ async def test_the_counts_equal_those_of_the_import(service: Service, folder: st
     options = expected.get("options", {})
     upload_id = await uploaded(service.client, path.read_bytes(), path.name)
     asked = {"upload_id": upload_id, "processor": folder, "options": options}
-    dataset = f"as_{folder}_{path.stem.replace('-', '_')}"[:48].lower()
+    dataset = re.sub(r"[^a-z0-9]+", "_", f"as_{folder}_{path.name}".lower())[:48]
     answer = await service.client.post("/v1/previews", json=asked | {"scope": "file", "dataset": dataset}, timeout=60)
     queued = await service.client.post("/v1/jobs", json=asked | {"dataset": dataset})
     job = await settled(service.client, queued.json())
