@@ -69,7 +69,7 @@ def event_of(entry: Entry) -> Event:
     title = None if not entry.what.text or entry.what.text in (url, entry.what.url) else entry.what.text
     channel = entry.channel
     return Event(
-        at=entry.at,
+        at=entry.at.replace(microsecond=0),  # pages have none, and both forms of a history are to give the same
         kind=_kind(entry, host, path, query, video_id, title),
         title=title,
         video_id=video_id,

@@ -42,12 +42,12 @@ class Batch:
     cards: list[Card | str]
 
 
-def batches(source: BinaryIO, offset: int) -> Iterator[Batch]:
-    """The entries from `offset`, which is 0 or the end of a batch."""
+def batches(source: BinaryIO, offset: int, size_bytes: int = BATCH_BYTES) -> Iterator[Batch]:
+    """The entries from `offset`, which is 0 or the end of a batch, about `size_bytes` at a time."""
     source.seek(offset)
     held = b""
     while True:
-        data = source.read(BATCH_BYTES)
+        data = source.read(size_bytes)
         held += data
         first = held.find(ENTRY)
         if first < 0:

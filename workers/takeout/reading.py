@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import tzinfo
-from itertools import chain, islice
+from itertools import islice
 from typing import BinaryIO
 
 import pyarrow as pa
 
 from service.domain.errors import InputError
 from service.domain.processor import Chunk, Column, ColumnType, Reject, Work
-from workers.columns import schema
+from workers.columns import check_shape, schema
 from workers.elements import Element, elements
 from workers.takeout import dates, exports, pages
 from workers.takeout.events import Entry, Event, Link, event_of
@@ -32,7 +32,9 @@ COLUMNS = (
     Column("product", ColumnType.TEXT),
 )
 ENTRIES = 2_000
-"""Entries of a JSON history that are one chunk; a page's chunk is one of its batches."""
+"""The most entries of a JSON history that are one chunk; a page's chunk is one of its batches."""
+ENTRY_BYTES = 400
+"""About what an entry takes."""
 HEAD_BYTES = 512 * 1024
 """Where a history begins to show what it is; a page starts with 142 KB of style sheets."""
 RAW_CHARACTERS = 2_000
@@ -53,7 +55,8 @@ class Lot:
 def read(work: Work, tz: str | None) -> Iterator[Chunk]:
     """The events behind the work's cursor. Raises InputError: not a watch history, or its time zone is unknown."""
     cursor: State = dict(work.cursor or {"form": form_of(work.source), "offset": 0, "row": 1})
-    lots = _of_page(work.source, cursor, tz) if cursor["form"] == "html" else _of_export(work.source, cursor)
+    check_shape(work.columns, COLUMNS)
+    lots = _of_page(work, cursor, tz) if cursor["form"] == "html" else _of_export(work, cursor)
     row, any_yet = int(cursor["row"] or 1), work.cursor is not None
     for lot in lots:
         any_yet = True
@@ -85,24 +88,26 @@ def form_of(source: BinaryIO) -> str:
     )
 
 
-def _of_page(source: BinaryIO, cursor: State, tz: str | None) -> Iterator[Lot]:
-    clock = _Clock(tz, None if "locale" not in cursor else str(cursor["locale"]))
-    for batch in pages.batches(source, int(cursor["offset"] or 0)):
-        clock.settle([card.when for card in batch.cards if not isinstance(card, str)])
-        cursor["locale"] = clock.locale
-        found = [_event(card, clock) for card in batch.cards]
-        yield Lot(found, [_shown(card) for card in batch.cards], batch.end)
+def _of_page(work: Work, cursor: State, tz: str | None) -> Iterator[Lot]:
+    if "locale" not in cursor:
+        head = next(pages.batches(work.source, 0), None)
+        times = [dates.plain(card.when) for card in head.cards if not isinstance(card, str)] if head else []
+        language = dates.language_of(times)
+        cursor["locale"] = None if language is None else language.locales[0]
+    clock = _Clock(tz, cursor["locale"])
+    for batch in pages.batches(work.source, int(cursor["offset"] or 0), min(pages.BATCH_BYTES, work.chunk_bytes)):
+        yield Lot([_event(card, clock) for card in batch.cards], [_shown(card) for card in batch.cards], batch.end)
 
 
-def _of_export(source: BinaryIO, cursor: State) -> Iterator[Lot]:
-    items = elements(source, (), int(cursor["offset"] or 0))
+def _of_export(work: Work, cursor: State) -> Iterator[Lot]:
     if "before" not in cursor:
-        head = list(islice(items, ENTRIES))
-        sentence = exports.sentence_of([item.value["title"] for item in head if exports.is_watched(item.value)])
-        cursor["before"], cursor["behind"] = sentence.before, sentence.behind
-        items = chain(head, items)
+        head = [item.value for item in islice(elements(work.source, ()), ENTRIES)]
+        settled = exports.sentence_of([value["title"] for value in head if exports.is_watched(value)])
+        cursor["before"], cursor["behind"] = settled.before, settled.behind
     sentence = Sentence(str(cursor["before"]), str(cursor["behind"]))
-    while lot := list(islice(items, ENTRIES)):
+    items = elements(work.source, (), int(cursor["offset"] or 0))
+    most = max(1, min(ENTRIES, work.chunk_bytes // ENTRY_BYTES))
+    while lot := list(islice(items, most)):
         yield Lot([_exported(item, sentence) for item in lot], [item.text for item in lot], lot[-1].end)
 
 
@@ -112,22 +117,12 @@ def _exported(item: Element, sentence: Sentence) -> Event | str:
 
 
 class _Clock:
-    """Reads the moments of one page: its language is settled by its first entries, its zone by each entry's word."""
+    """Reads the moments of one page in its language; the zone is each entry's own word."""
 
-    def __init__(self, tz: str | None, locale: str | None) -> None:
+    def __init__(self, tz: str | None, locale: int | str | None) -> None:
         self._tz = tz
         self._language = next((found for found in dates.languages() if locale in found.locales), None)
         self._zones: dict[str | None, Zone] = {}
-
-    @property
-    def locale(self) -> str | None:
-        """The first locale of the language, None before it is settled."""
-        return self._language.locales[0] if self._language else None
-
-    def settle(self, texts: list[str]) -> None:
-        """Settle the language by these moments, if it is not settled yet."""
-        if self._language is None:
-            self._language = dates.language_of([dates.plain(text) for text in texts])
 
     def read(self, text: str) -> dates.Moment | None:
         """The moment of a text."""
