@@ -35,6 +35,10 @@ class Settings(BaseSettings):
         86400, ge=0, description="The same after one failed or was cancelled, or without a job."
     )
 
+    keep_undo_s: float = Field(
+        604800, ge=0, description="How long what a job has changed or replaced is kept, so that it can be undone."
+    )
+
     worker_slots: int = Field(2, ge=1, description="Jobs that one worker process runs at the same time, per queue.")
     io_slots: int = Field(200, ge=1, description="The same for queue `io`, whose jobs only wait for others.")
     ageing_s: float = Field(600, gt=0, description="A waiting job becomes one priority more urgent each time.")

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from service.domain.processor import Column, ColumnType
 from workers.columns import PRECISION, arrow_type
+from workers.formats import PLAIN, Format
 
 Mask = npt.NDArray[np.bool_]
 Reason = tuple[str, str, str]
@@ -51,7 +52,7 @@ _GROUPS = [(0, 8), (9, 13), (14, 18), (19, 23), (24, 36)]
 _IS_HEX = np.isin(np.arange(256), list(b"0123456789abcdefABCDEF"))
 
 
-def cast(strings: pa.Array, column: Column) -> tuple[pa.Array, Mask]:
+def cast(strings: pa.Array, column: Column, written: Format = PLAIN) -> tuple[pa.Array, Mask]:
     """Typed values, null where a cell is bad, and which cells are bad. Empty is null in all but text columns."""
     cells = _cells(strings, column.type)
     array = _within(_typed(cells, column), cells, column)

@@ -152,6 +152,7 @@ def _frame(chunk: Chunk, encoded: Iterable[bytes]) -> Iterator[bytes]:
         done=chunk.done,
         rejects=[asdict(reject) for reject in chunk.rejects],
         header=chunk.header,
+        brings=chunk.brings,
     )
     if chunk.batch.num_rows:
         yield from (piece(data) for data in encoded if data)  # the encoder keeps small batches back

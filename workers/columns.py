@@ -5,19 +5,17 @@ Shared by every row format. Reading the text itself is in `workers.casting`.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from service.domain.errors import InputError
+from service.domain.naming import NAME_BYTES, cut, plain_name
 from service.domain.processor import Column, ColumnType
+from service.domain.row_options import MOST_COLUMNS
 
-COLUMN_LIMIT = 1_590
-"""PostgreSQL allows 1,600 columns in a table; the rest is kept for lineage."""
-NAME_BYTES = 63
+COLUMN_LIMIT = MOST_COLUMNS
 PRECISION = 38
 """Digits of a numeric: what decimal128 holds."""
 EXACT_DIGITS = 15
@@ -72,54 +70,49 @@ def check_shape(dataset: tuple[Column, ...] | None, needed: tuple[Column, ...]) 
         )
 
 
-def column_names(header: list[str]) -> list[str]:
-    """Predictable, distinct column names of at most 63 bytes for a file's header, in its order."""
-    if len(header) > COLUMN_LIMIT:
-        raise InputError(
-            "too_many_columns",
-            f"The file has {len(header):,} columns; a dataset holds at most {COLUMN_LIMIT:,}.",
-            suggestion="Split the file by columns, or check the delimiter.",
-        )
+def column_names(header: list[str], most: int = COLUMN_LIMIT) -> list[str]:
+    """Predictable, distinct column names of at most 63 bytes for a file's header, in its order. Raises InputError."""
+    if len(header) > most:
+        raise too_many_columns(len(header))
     taken: set[str] = set()
     names = []
     for position, text in enumerate(header, start=1):
-        name = _distinct(_normalised(text) or f"column_{position}", taken)
+        name = _distinct(plain_name(text) or f"column_{position}", taken)
         taken.add(name)
         names.append(name)
     return names
 
 
+def too_many_columns(count: int) -> InputError:
+    """What to say of a file that is too wide for a table."""
+    return InputError(
+        "too_many_columns",
+        f"The file has {count:,} columns; a dataset holds at most {COLUMN_LIMIT:,}.",
+        suggestion="Leave columns out by `drop` or `others`, split the file by columns, or check the delimiter.",
+    )
+
+
 def infer(name: str, strings: pa.StringArray | pa.ChunkedArray) -> Column:
     """The narrowest type that holds all these values exactly. Nulls and empty strings say nothing."""
-    values = _spoken(strings)
+    values = spoken(strings)
     if len(values) == 0:
         return Column(name, ColumnType.TEXT)
     return _boolean(name, values) or _number(name, values) or _shaped(name, values) or Column(name, ColumnType.TEXT)
 
 
-def _normalised(text: str) -> str:
-    plain = re.sub(r"[\W_]+", "_", unicodedata.normalize("NFKC", text).lower()).strip("_")
-    if plain[:1].isdigit():
-        plain = "_" + plain
-    return _cut(plain, NAME_BYTES)
+def spoken(strings: pa.StringArray | pa.ChunkedArray) -> pa.Array:
+    """The cells that say something."""
+    array = strings.combine_chunks() if isinstance(strings, pa.ChunkedArray) else strings
+    return array.filter(pc.not_equal(array, ""))
 
 
 def _distinct(name: str, taken: set[str]) -> str:
     if name not in taken:
         return name
     number = 2
-    while (candidate := f"{_cut(name, NAME_BYTES - len(str(number)) - 1)}_{number}") in taken:
+    while (candidate := f"{cut(name, NAME_BYTES - len(str(number)) - 1)}_{number}") in taken:
         number += 1
     return candidate
-
-
-def _cut(text: str, size_bytes: int) -> str:
-    return text.encode()[:size_bytes].decode(errors="ignore").rstrip("_")
-
-
-def _spoken(strings: pa.StringArray | pa.ChunkedArray) -> pa.Array:
-    array = strings.combine_chunks() if isinstance(strings, pa.ChunkedArray) else strings
-    return array.filter(pc.not_equal(array, ""))
 
 
 def _all(mask: pa.Array) -> bool:

@@ -16,12 +16,11 @@ from typing import Any
 import asyncpg
 
 from service.domain.dataset import columns_from_json
-from service.domain.errors import Transient
-from service.domain.processor import Column, Fault, Reject
-from service.store import claims, datasets, rejects
+from service.domain.processor import Fault, Reject
+from service.store import claims, rejects, tables
 from service.store.claims import Claim
-from workers import landing
 from workers.frames import Frame
+from workers.landing import Landing
 from workers.sandbox import Sandbox
 from workers.tools import Tools
 
@@ -43,35 +42,41 @@ class Committer:
     def __init__(self, tools: Tools, claim: Claim) -> None:
         self._tools = tools
         self._claim = claim
-        self._table = claim.table_name if claim.columns else None
+        self._landing: Landing | None = None
         self.rows = 0  # committed, or about to be
         self._unsummarized = 0
         self._started_s = time.monotonic()
 
-    async def commit_all(self, child: Sandbox) -> None:
+    async def commit_all(self, child: Sandbox, landing: Landing) -> None:
         """Commit every chunk until the child's end. Raises LeaseLost, or what the child or the database raises."""
         try:
             async with asyncio.TaskGroup() as group:
                 older: asyncio.Task[None] | None = None
                 before: asyncio.Task[None] | None = None
                 async for frame in child.frames():
-                    if self._table is None:
-                        self._table = await self._shape(columns_from_json(frame.fields["columns"]))
+                    if self._landing is None:
+                        columns = columns_from_json(frame.fields["columns"])
+                        await landing.shape(self._tools.database, columns, frame.fields["brings"])
+                        self._landing = landing
                     payload = [data async for data in child.payload()] if frame.fields["inserted"] else []
                     if older is not None:
                         await older  # two chunks in flight are enough, and bound the memory
-                    older, before = before, group.create_task(self._commit(self._table, frame, payload, before))
+                    older, before = before, group.create_task(self._commit(landing, frame, payload, before))
         except BaseExceptionGroup as failures:
             raise first_cause(failures) from failures
 
-    async def _commit(self, table: str, frame: Frame, payload: list[bytes], before: asyncio.Task[None] | None) -> None:
+    async def _commit(
+        self, landing: Landing, frame: Frame, payload: list[bytes], before: asyncio.Task[None] | None
+    ) -> None:
         claim, fields = self._claim, frame.fields
         columns = columns_from_json(fields["columns"])
         async with asyncio.timeout(DEADLINE_S), self._tools.database.transaction() as db:
-            landed = await landing.land(db, claim, table, columns, payload, fields["inserted"])
-            await rejects.add(db, claim.job_id, claim.account_id, [reject_of(r) for r in fields["rejects"]])
+            staged = await landing.bring(db, columns, payload, fields["inserted"])
             if before is not None:
                 await before
+            landed = await landing.land(db, columns, fields["brings"], staged, fields["inserted"])
+            refused = [*(reject_of(r) for r in fields["rejects"]), *landed.rejects]
+            await rejects.add(db, claim.job_id, claim.account_id, refused)
             control = await claims.advance(
                 db,
                 claim,
@@ -81,7 +86,7 @@ class Committer:
                 inserted=landed.inserted,
                 updated=landed.updated,
                 skipped=landed.skipped,
-                rejected=len(fields["rejects"]),
+                rejected=len(refused),
                 rate=self._rate(fields["read"]),
             )
         await self._tools.bus.notify(claim.changed)
@@ -93,25 +98,11 @@ class Committer:
 
     async def summarize(self) -> None:
         """Let the pages of rows be found quickly; only a help, so no failure of it fails the job."""
-        if self._table is not None and self._unsummarized:
+        if self._landing is not None and self._unsummarized:
             self._unsummarized = 0
             with suppress(asyncpg.PostgresError):
                 async with self._tools.database.transaction() as db:
-                    await datasets.summarize(db, self._table)
-
-    async def _shape(self, columns: tuple[Column, ...]) -> str:
-        """Give the dataset its table, ahead of the first chunk; returns the table's name.
-
-        In a short transaction of its own: a worker frozen in mid-copy must not hold the lock that its successor needs.
-        """
-        assert self._claim.dataset_id is not None
-        async with self._tools.database.transaction() as db:
-            dataset = await datasets.lock(db, self._claim.dataset_id)
-            if dataset.columns is None:
-                await datasets.create_table(db, dataset, columns)
-            elif dataset.columns != columns:
-                raise Transient("busy", "Another job gave this dataset its columns first.", retry_after_s=0.1)
-        return dataset.table_name
+                    await tables.summarize(db, self._landing.table)
 
     def _rate(self, rows: int) -> float:
         """Rows per second since the attempt began, `rows` more included."""

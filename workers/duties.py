@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial, update_wrapper
 
-from workers.maintenance import expire_uploads, mark_lost, ring_again, roll_up, sweep_files
+from workers.maintenance import (
+    drop_tables,
+    expire_undo,
+    expire_uploads,
+    mark_lost,
+    ring_again,
+    roll_up,
+    sweep_files,
+)
 from workers.tools import Tools
 
 SPREAD = 0.2
@@ -47,10 +55,25 @@ async def find_lost(tools: Tools) -> int:
     return await mark_lost.run_once(tools.database, tools.files)
 
 
+async def drop(tools: Tools) -> int:
+    """Drop tables that no dataset shows."""
+    settings = tools.settings
+    return await drop_tables.run_once(
+        tools.database, keep_failed_s=settings.keep_failed_s, keep_undo_s=settings.keep_undo_s
+    )
+
+
+async def expire_images(tools: Tools) -> int:
+    """Forget what rows were before old jobs changed them."""
+    return await expire_undo.run_once(tools.database, keep_undo_s=tools.settings.keep_undo_s)
+
+
 DUTIES: tuple[tuple[float, Callable[[Tools], Awaitable[int]]], ...] = (
     (5, ring),
     (10, count),
+    (10, drop),
     (60, expire),
+    (60, expire_images),
     (600, sweep),
     (600, find_lost),
 )

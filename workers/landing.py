@@ -1,15 +1,46 @@
-"""How the rows of a chunk get into their dataset: the last step of a commit, inside its transaction."""
+"""How the rows of a job get into their dataset: added, matched by key, or into a table that takes its place at the end.
+
+`options_of` and `begin` once for an attempt, `shape` once its columns are known, then for each chunk, in its
+transaction, `bring` and, after the chunk before it is committed, `land`; `finish` in the one that completes the job.
+
+While a replace is under way, nobody else writes into its dataset, and it does not begin while somebody else does.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from service.domain.processor import Column
-from service.store import datasets
+from service.domain.dataset import Dataset, table_name
+from service.domain.errors import InputError, Occupied, Transient
+from service.domain.note import Note, NoteCode
+from service.domain.processor import RAW_LIMIT, Column, Processor, Reject
+from service.domain.row_options import RowOptions
+from service.store import claims, datasets, landings, merges, tables, undos
 from service.store.claims import Claim
-from service.store.database import Connection
+from service.store.database import Connection, Database
+from service.store.landings import KeptTable, Stand
+from service.store.merges import Merged, Refused
 from workers.pieces import given
+
+MOST_REPEATS = 1_000
+"""Notes of one chunk on rows that met another of their own file."""
+
+REFUSALS = {
+    "key_missing": (
+        "The row has no value in a key column, so nothing says which row it is.",
+        "Fill in the key and send the row again.",
+    ),
+    "key_too_long": (
+        f"The key of this row is longer than {merges.KEY_BYTES} bytes.",
+        "Use a shorter column as the key.",
+    ),
+    "not_unique": (
+        "The dataset has a row with this key already.",
+        "Import with mode=upsert to change rows that are there, or remove the row.",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +50,211 @@ class Landed:
     inserted: int = 0
     updated: int = 0
     skipped: int = 0
+    rejects: Sequence[Reject] = ()
 
 
-async def land(
-    db: Connection, claim: Claim, table: str, columns: Sequence[Column], payload: list[bytes], rows: int
-) -> Landed:
-    """Store the rows of one chunk, which come as a binary COPY stream in pieces."""
-    if rows:
-        await datasets.copy_rows(db, table, columns, given(payload))
-    return Landed(inserted=rows)
+class Landing:
+    """Where one attempt's rows go. `claim` is the attempt as it stands after `begin`."""
+
+    def __init__(self, claim: Claim, options: RowOptions, table: str, keys: tuple[str, ...] | None) -> None:
+        self.claim = claim
+        self.table = table
+        self.is_ordered = bool(options.keys or keys)
+        """Whether chunks must land in the order of the file: which row met which would hang on it otherwise."""
+        self._options = options
+
+    async def shape(self, database: Database, columns: tuple[Column, ...], brought: Sequence[str] | None) -> None:
+        """Make the table ready, ahead of the first chunk. Raises Transient, InputError.
+
+        In a short transaction of its own: a worker frozen in mid-copy must not hold the lock that its successor needs.
+        """
+        assert self.claim.dataset_id is not None
+        self._check_keys(columns, brought)
+        async with database.transaction() as db:
+            dataset = await datasets.lock(db, self.claim.dataset_id)
+            await landings.stand(db, self.claim)
+            if self._options.mode == "replace":
+                await self._make_own_table(db, dataset, columns)
+            else:
+                await self._shape_dataset(db, dataset, columns)
+
+    async def bring(self, db: Connection, columns: Sequence[Column], payload: list[bytes], rows: int) -> str | None:
+        """Take a chunk's rows, a binary COPY stream in pieces; what `land` has to be told of them.
+
+        Rows for a table without a key are at their place with that.
+        """
+        if not rows:
+            return None
+        assert self.claim.dataset_id is not None
+        table, keys = await datasets.landing_place(db, self.claim.dataset_id)
+        if self._options.mode == "replace":
+            table, keys = self.table, self._own_keys(keys)
+        if keys is None:
+            await tables.copy_rows(db, table, columns, given(payload))
+            return None
+        await merges.stage(db, table, columns, given(payload))
+        return table
+
+    async def land(
+        self, db: Connection, columns: Sequence[Column], brought: Sequence[str] | None, staged: str | None, rows: int
+    ) -> Landed:
+        """Bring what was staged to its place."""
+        if staged is None:
+            return Landed(inserted=rows)
+        assert self.claim.dataset_id is not None
+        _, keys = await datasets.merging_place(db, self.claim.dataset_id)
+        is_append = self._options.mode == "append"
+        merged = await merges.merge(
+            db,
+            staged,
+            self.claim.job_id,
+            columns,
+            self._own_keys(keys) or (),
+            brought or [column.name for column in columns],
+            None if is_append else self._options.on_conflict,
+            MOST_REPEATS,
+        )
+        notes = [Note(r.row, NoteCode.DUPLICATE_IN_FILE, None, r.other_row, r.keys) for r in merged.repeats]
+        await landings.add_notes(db, self.claim, notes, merged.repeated)
+        return _landed(merged, brought)
+
+    def _own_keys(self, keys: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if self._options.mode == "replace" and self._options.keys:
+            return tuple(self._options.keys)
+        return keys
+
+    def _check_keys(self, columns: Sequence[Column], brought: Sequence[str] | None) -> None:
+        has = [column.name for column in columns] if brought is None else brought
+        if lacking := [key for key in self._options.keys if key not in has]:
+            raise InputError(
+                "invalid_keys",
+                f"The file has no column {', '.join(lacking)}, which is to be a key; it has {', '.join(has)[:500]}.",
+                suggestion="Name columns of the file in keys.",
+            )
+
+    async def _shape_dataset(self, db: Connection, dataset: Dataset, columns: tuple[Column, ...]) -> None:
+        if dataset.columns is None:
+            await datasets.create_table(db, dataset, columns)
+        elif dataset.columns != columns:
+            raise Transient("busy", "Another job gave this dataset its columns first.", retry_after_s=0.1)
+        keys = self._options.keys
+        if keys and dataset.keys is None:
+            await tables.add_key(db, dataset.table_name, keys)
+            await datasets.give_keys(db, dataset.id, keys)
+        elif keys and set(keys) != set(dataset.keys or ()):
+            raise InputError(
+                "invalid_keys",
+                f"The key of this dataset is {', '.join(dataset.keys or ())}, not {', '.join(keys)}.",
+                suggestion="Use its key, or give it another one with mode=replace.",
+            )
+
+    async def _make_own_table(self, db: Connection, dataset: Dataset, columns: tuple[Column, ...]) -> None:
+        if await landings.kept_table(db, self.claim.job_id, "loading"):
+            return
+        keys = self._own_keys(dataset.keys)
+        await tables.create(db, self.table, dataset.account_id, columns)
+        if keys:
+            await tables.add_key(db, self.table, keys)
+        loading = KeptTable(self.table, dataset.id, columns, keys)
+        await landings.keep_table(db, dataset.account_id, self.claim.job_id, loading, "loading")
+
+
+def options_of(processor: Processor, claim: Claim) -> RowOptions:
+    """How the job's rows are to meet those there; a processor without these options appends."""
+    if not issubclass(processor.options, RowOptions):
+        return RowOptions()
+    return processor.options.model_validate(claim.options)
+
+
+async def begin(database: Database, claim: Claim, options: RowOptions) -> Landing:
+    """Let the job write into its dataset. Raises Occupied, InputError, LeaseLost."""
+    assert claim.dataset_id is not None
+    async with database.transaction() as db:
+        dataset = await datasets.lock(db, claim.dataset_id)
+        stand = await landings.stand(db, claim)
+        if not stand.is_writing:
+            await _await_turn(db, claim, options)
+        replaces = options.mode == "replace"
+        table = table_name(dataset.name, claim.job_id) if replaces else dataset.table_name
+        if claim.cursor is not None and await _starts_over(db, claim, stand, table):
+            await take_back(db, claim)
+            claim = replace(claim, cursor=None, read=0)
+        elif claim.cursor is not None and stand.landed_in not in (None, table):
+            raise InputError(
+                "dataset_replaced",
+                "Another job has replaced this dataset since this one stopped.",
+                suggestion="Retry it with from=start, or import the file anew.",
+            )
+        await landings.begin(db, claim, dataset.id, table)
+    return Landing(replace(claim, table_name=dataset.table_name, columns=dataset.columns), options, table, dataset.keys)
+
+
+async def finish(db: Connection, claim: Claim) -> None:
+    """In the transaction that completes the job: from its commit on, readers see what a replace has loaded."""
+    loaded = await landings.kept_table(db, claim.job_id, "loading")
+    if loaded is None:
+        return
+    dataset = await datasets.lock(db, loaded.dataset_id)
+    await landings.let_go(db, loaded.name)
+    if dataset.columns is not None:
+        former = KeptTable(dataset.table_name, dataset.id, dataset.columns, dataset.keys)
+        await landings.keep_table(db, claim.account_id, claim.job_id, former, "former")
+    await datasets.show_table(db, dataset.id, loaded.name, loaded.columns, loaded.keys)
+
+
+async def take_back(db: Connection, claim: Claim) -> None:
+    """Rows, rejects, notes and counts of the job, as if it had never run. Raises LeaseLost, InputError."""
+    if claim.dataset_id is not None:
+        await datasets.lock(db, claim.dataset_id)  # before the job, as everybody does
+    stand = await landings.stand(db, claim)
+    await claims.reset(db, claim)
+    loading = await landings.kept_table(db, claim.job_id, "loading", "dropped")
+    if loading is not None:
+        await landings.drop_kept(db, loading.name)
+    elif (table := stand.landed_in or claim.table_name) and await tables.exists(db, table):
+        if stand.undo_expired_at is not None:
+            raise InputError(
+                "undo_expired",
+                "The rows that this job has changed can no longer be brought back.",
+                suggestion="Import the file anew instead.",
+            )
+        await undos.take_back(db, table, claim.job_id, stand.read)
+    await landings.forget(db, claim.job_id)
+
+
+async def _await_turn(db: Connection, claim: Claim, options: RowOptions) -> None:
+    assert claim.dataset_id is not None
+    for job_id, replaces in await landings.writers(db, claim.dataset_id, claim.job_id):
+        if replaces or options.mode == "replace":
+            raise Occupied(
+                "dataset_busy",
+                f"Job {job_id} is {'replacing' if replaces else 'writing into'} this dataset; this one waits.",
+                suggestion=f"Wait, or cancel job {job_id}.",
+            )
+
+
+async def _starts_over(db: Connection, claim: Claim, stand: Stand, table: str) -> bool:
+    """Whether what earlier attempts stored is gone: taken back by an undo, or dropped with the table of a replace."""
+    if stand.undone_at is not None:
+        return True
+    return stand.landed_in == table != claim.table_name and not await landings.kept_table(db, claim.job_id, "loading")
+
+
+def _landed(merged: Merged, brought: Sequence[str] | None) -> Landed:
+    rejects = [_reject(refused, brought) for refused in merged.refused]
+    return Landed(merged.inserted, merged.updated, merged.skipped, rejects)
+
+
+def _reject(refused: Refused, brought: Sequence[str] | None) -> Reject:
+    values = json.loads(refused.values, parse_float=str, parse_int=str)
+    names = brought or [name for name in values if name not in ("_row", "_job")]
+    cells = tuple(_cell(values[name]) for name in names)
+    message, suggestion = REFUSALS[refused.why]
+    raw = json.dumps(dict(zip(names, cells, strict=True)), ensure_ascii=False)[:RAW_LIMIT]
+    return Reject(refused.row, 0, None, refused.why, message, suggestion, raw, cells=cells)
+
+
+def _cell(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)

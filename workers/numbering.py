@@ -7,13 +7,13 @@ A cursor stands at the start of a block. A block with many rejects, or very many
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from dataclasses import fields as dataclass_fields
 
 import pyarrow as pa
 
-from service.domain.processor import RAW_LIMIT, Chunk, Column, ColumnType, Cursor, Reject
+from service.domain.processor import RAW_LIMIT, Chunk, Column, ColumnType, Cursor, Fault, Reject
 from workers.columns import arrow_type, schema
 from workers.records import RECORD_LIMIT, Block
 
@@ -57,7 +57,11 @@ class Part:
 
 
 def chunks(
-    block: Block, place: Place, parts: Iterator[Part], columns: tuple[Column, ...], extra: Cursor
+    block: Block,
+    place: Place,
+    parts: Iterator[Part],
+    columns: tuple[Column, ...],
+    extra: Cursor,
 ) -> Iterator[Chunk]:
     """A chunk for each part that `place` does not count as given. `extra` is what else the cursor has to hold."""
     row, number = place.row, 0
@@ -75,7 +79,14 @@ def chunks(
         part = following
 
 
-def chunk(part: Part, first_row: int, columns: tuple[Column, ...], after: Place, done: int, extra: Cursor) -> Chunk:
+def chunk(
+    part: Part,
+    first_row: int,
+    columns: tuple[Column, ...],
+    after: Place,
+    done: int,
+    extra: Cursor,
+) -> Chunk:
     """The part as a chunk; columns that it lacks are null."""
     rows = part.read - len(part.rejects)
     arrays = [
@@ -116,7 +127,20 @@ def unreadable(block: Block, place: Place) -> Part:
 
 def kept(data: bytes) -> str:
     """The text a reject shows: cut, decodable, and without NUL, which PostgreSQL cannot store."""
-    return data[: 4 * RAW_LIMIT].decode(errors="replace")[:RAW_LIMIT].replace("\0", "\N{SYMBOL FOR NULL}")
+    return readable(data[: 4 * RAW_LIMIT].decode(errors="replace")[:RAW_LIMIT])
+
+
+def readable(text: str) -> str:
+    """Text without NUL."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}")
+
+
+def rejected(
+    row: int, line: int, faults: Sequence[Fault], raw: str, cells: tuple[str | None, ...] | None = None
+) -> Reject:
+    """A refused row, told by the first of its faults; all of them where there are several."""
+    first, several = faults[0], tuple(faults) if len(faults) > 1 else ()
+    return Reject(row, line, first.column, first.code, first.message, first.suggestion, raw, several, cells)
 
 
 def dumped(columns: tuple[Column, ...]) -> str:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import repeat
 from typing import NoReturn
 
+import numpy as np
 import pyarrow as pa
 
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Column, ColumnType, Reject, Work
+from service.domain.processor import Chunk, Column, ColumnType, Cursor, Fault, Work
+from service.domain.row_options import RowOptions
 from workers import numbering
-from workers.casting import cast, reason
 from workers.columns import COLUMN_LIMIT, column_names, infer
-from workers.dialect import start_of_text
+from workers.detection import start_of_text
+from workers.mapping import Names
 from workers.numbering import Part, Place, kept
+from workers.planning import Sampled, plan
 from workers.records import Block, blocks, line_count, pieces, records
+from workers.shaping import Shape
+from workers.widening import Watch
 
 
 class Decimal(str):
@@ -26,7 +32,6 @@ class Decimal(str):
 
 Json = None | bool | int | Decimal | str | list["Json"] | dict[str, "Json"]
 Row = dict[str, Json]
-Fault = tuple[str | None, str, str, str]
 
 PIECE_LINES = 16_384
 """Lines that are Python objects at one time."""
@@ -34,55 +39,113 @@ EXACT_INTEGER = 2**53
 """Up to here a double holds every integer."""
 
 
-def read(work: Work) -> Iterator[Chunk]:
-    """The chunks behind the work's cursor. Without columns, the keys of the first block become columns."""
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The keys that are known as the file's columns, what comes out of them, and whether others are passed over."""
+
+    file: Names
+    shape: Shape
+    dataset: tuple[Column, ...]
+    ignores_others: bool
+
+
+def read(work: Work, options: RowOptions) -> Iterator[Chunk]:
+    """The chunks behind the work's cursor. Without columns, the keys of the first block become columns.
+
+    Raises TooNarrow.
+    """
     if work.cursor:
-        place, columns = numbering.place_of(work.cursor), numbering.loaded(str(work.cursor["columns"]))
-        columns = work.columns or columns
+        place, layout = numbering.place_of(work.cursor), _resumed(work, options, work.cursor)
     else:
         place = Place(start_of_text(work.source), 1, 1)
-        columns = work.columns or _inferred(work, place.offset)
-    extra = {"columns": numbering.dumped(columns)}
+        layout = _opened(work, options, place.offset)
+    extra = {"columns": numbering.dumped(layout.shape.columns), "file": layout.file.dumped()}
+    watch = None if work.widens is None else Watch(work.widens)
+    header, brings = layout.file.written, layout.shape.names
     for block in blocks(work.source, place.offset, None, numbering.sizes(place, work.chunk_bytes)):
         last = None
-        for last in numbering.chunks(block, place, _parts(block, place, columns), columns, extra):
-            yield last
+        parts = _parts(block, place, layout, watch)
+        for last in numbering.chunks(block, place, parts, layout.dataset, extra):
+            yield replace(last, header=header, brings=brings)
         place = numbering.behind(block, place, last)
 
 
-def _parts(block: Block, place: Place, columns: tuple[Column, ...]) -> Iterator[Part]:
+def _resumed(work: Work, options: RowOptions, cursor: Cursor) -> Layout:
+    file = Names.loaded(str(cursor["file"]))
+    columns = work.columns or numbering.loaded(str(cursor["columns"]))
+    shape = plan(file, options, columns, lambda: Sampled(()))
+    return Layout(file, shape, columns, options.others == "drop")
+
+
+def _opened(work: Work, options: RowOptions, offset: int) -> Layout:
+    if work.columns is None:
+        keys, sampled = _observed(work, offset)
+    else:
+        made = {*options.rename.values(), *(spec.name for spec in options.columns)}
+        keys, sampled = [column.name for column in work.columns if column.name not in made], Sampled(())
+    named = [_name(text) for text in _sources(options)]
+    names = list(dict.fromkeys([*keys, *named]))  # a key that is named may come later in the file, or never
+    lacking = len(names) - len(keys)
+    nothing = [pa.array([], pa.string())] * lacking
+    types = [*sampled.types, *(Column(name, ColumnType.TEXT) for name in names[len(keys) :])]
+    sampled = Sampled([*sampled.texts, *nothing], types)
+    file = Names(names)
+    shape = plan(file, options, work.columns, lambda: sampled, widens=work.widens)
+    return Layout(file, shape, work.columns or shape.columns, options.others == "drop")
+
+
+def _sources(options: RowOptions) -> list[str]:
+    specified = [spec.source or spec.name for spec in options.columns if spec.constant is None]
+    return [*specified, *options.rename, *options.drop]
+
+
+def _parts(block: Block, place: Place, layout: Layout, watch: Watch | None) -> Iterator[Part]:
     if block.fault:
         yield numbering.unreadable(block, place)
         return
     row, line, start = place.row, place.line, 0
     for piece in pieces(block.data, None, PIECE_LINES):
         start += len(piece)
-        part = _part(piece, columns, row, line, start)
+        part = _part(piece, layout, row, line, start, watch)
         row, line = row + part.read, line + line_count(piece)
         if part.read:
             yield part
 
 
-def _part(piece: bytes, columns: tuple[Column, ...], first_row: int, first_line: int, end: int) -> Part:
+def _part(piece: bytes, layout: Layout, first_row: int, first_line: int, end: int, watch: Watch | None) -> Part:
     found = records(piece, None)
-    known = {column.name for column in columns}
+    known = None if layout.ignores_others else set(layout.file.names)
     lines = [piece[start:stop] for start, stop in zip(found.starts.tolist(), found.ends.tolist(), strict=True)]
     parsed = [_parsed(line, known) for line in lines]
-    faults = {index: row for index, row in enumerate(parsed) if isinstance(row, tuple)}
-    rows = [row for row in parsed if isinstance(row, dict)]
+    faults: dict[int, tuple[Fault, ...]] = {index: (row,) for index, row in enumerate(parsed) if isinstance(row, Fault)}
     places = [index for index, row in enumerate(parsed) if isinstance(row, dict)]
-    arrays = {}
-    for column in columns:
-        texts = [_text(row.get(column.name), column.type) for row in rows]
-        arrays[column.name], bad = cast(pa.array(texts, pa.string()), column)
-        for at in bad.nonzero()[0].tolist():
-            faults.setdefault(places[at], (column.name, *reason(column, texts[at] or "")))
-    good = pa.array([index not in faults for index in places], pa.bool_())
+    rows = [row for row in parsed if isinstance(row, dict)]
+    shaped = layout.shape.shaped(_texts(rows, layout), len(rows))
+    if watch is not None:
+        watch.look(shaped, first_row + np.array(places, np.int64), np.ones(len(rows), bool))
+    bad = shaped.bad
+    cells = {}
+    for at in bad.nonzero()[0].tolist():
+        faults[places[at]] = shaped.faults(at)
+        cells[places[at]] = tuple(_text(rows[at].get(name), ColumnType.TEXT) for name in layout.file.names)
+    good = pa.array(~bad)
     rejects = tuple(
-        Reject(first_row + index, first_line + int(found.lines[index]), *faults[index], kept(lines[index]))
+        numbering.rejected(
+            first_row + index, first_line + int(found.lines[index]), faults[index], kept(lines[index]), cells.get(index)
+        )
         for index in sorted(faults)
     )
-    return Part(len(found), end, {name: array.filter(good) for name, array in arrays.items()}, rejects)
+    return Part(len(found), end, {name: array.filter(good) for name, array in shaped.arrays.items()}, rejects)
+
+
+def _texts(rows: list[Row], layout: Layout) -> list[pa.Array | None]:
+    texts = list[pa.Array | None]()
+    for name, (column, _) in zip(layout.file.names, layout.shape.readings, strict=True):
+        if column is None:
+            texts.append(None)
+        else:
+            texts.append(pa.array([_text(row.get(name), column.type) for row in rows], pa.string()))
+    return texts
 
 
 def _parsed(line: bytes, known: set[str] | None) -> Row | Fault:
@@ -93,7 +156,9 @@ def _parsed(line: bytes, known: set[str] | None) -> Row | Fault:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         where = f"at byte {error.start + 1}"
-        return (None, "invalid_utf8", f"The line is not UTF-8 {where}.", "Save the file as UTF-8 and send it again.")
+        return Fault(
+            None, *("invalid_utf8", f"The line is not UTF-8 {where}.", "Save the file as UTF-8 and send it again.")
+        )
     except UnicodeEncodeError:
         return _invalid("The line has half of a surrogate pair")
     except json.JSONDecodeError as error:
@@ -101,7 +166,9 @@ def _parsed(line: bytes, known: set[str] | None) -> Row | Fault:
     except (ValueError, RecursionError) as error:
         return _invalid("Nested too deeply" if isinstance(error, RecursionError) else str(error).partition(";")[0])
     if not isinstance(value, dict):
-        return (None, "not_an_object", "The line is not a JSON object.", 'Write each row as {"column": value, …}.')
+        return Fault(
+            None, *("not_an_object", "The line is not a JSON object.", 'Write each row as {"column": value, …}.')
+        )
     return _named(value, known)
 
 
@@ -110,10 +177,10 @@ def _named(value: Row, known: set[str] | None) -> Row | Fault:
     unknown = [name for name in row if known is not None and name not in known]
     if unknown:
         message = f"There is no column {', '.join(unknown[:5])}."
-        return (None, "unknown_key", message, "Remove the key, or use a dataset that has the column.")
+        return Fault(None, *("unknown_key", message, "Remove the key, or use a dataset that has the column."))
     if len(row) < len(value):
         message = "Two keys of the row name the same column."
-        return (None, "duplicate_key", message, "Rename one; case and punctuation make no difference.")
+        return Fault(None, *("duplicate_key", message, "Rename one; case and punctuation make no difference."))
     return row
 
 
@@ -123,7 +190,7 @@ def _name(key: str) -> str:
 
 
 def _invalid(what: str) -> Fault:
-    return (None, "invalid_json", f"{what}.", "Write one complete JSON object on each line.")
+    return Fault(None, *("invalid_json", f"{what}.", "Write one complete JSON object on each line."))
 
 
 def _refuse(word: str) -> NoReturn:
@@ -149,14 +216,17 @@ def _dumped(value: Json) -> str:
     return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
 
 
-def _inferred(work: Work, offset: int) -> tuple[Column, ...]:
+def _observed(work: Work, offset: int) -> tuple[list[str], Sampled]:
+    """The keys of the first rows, their text and their types."""
     kinds: dict[str, set[str]] = {}
     texts: dict[str, list[pa.Array]] = {}
     for block in blocks(work.source, offset, None, repeat(work.chunk_bytes)):
         for piece in pieces(block.data, None, PIECE_LINES) if block.fault is None else ():
             _observe(piece, kinds, texts)
         if kinds:
-            return tuple(_column(name, kinds[name], texts[name]) for name in kinds)
+            found = [pa.concat_arrays(texts[name]) for name in kinds]
+            types = [_column(name, kinds[name], text) for name, text in zip(kinds, found, strict=True)]
+            return list(kinds), Sampled(found, types)
     raise InputError(
         "no_objects", "The file has no line with a JSON object.", suggestion='Write each row as {"column": value, …}.'
     )
@@ -184,7 +254,7 @@ def _kind(value: Json) -> str:
     return "nested" if isinstance(value, dict | list) else type(value).__name__
 
 
-def _column(name: str, kinds: set[str], texts: list[pa.Array]) -> Column:
+def _column(name: str, kinds: set[str], text: pa.Array) -> Column:
     if "nested" in kinds:
         return Column(name, ColumnType.JSONB)
     if kinds == {"bool"}:
@@ -192,5 +262,5 @@ def _column(name: str, kinds: set[str], texts: list[pa.Array]) -> Column:
     if kinds in ({"Decimal"}, {"Decimal", "int"}):
         return Column(name, ColumnType.DOUBLE)
     if kinds == {"str"} or kinds <= {"int", "large"}:
-        return infer(name, pa.chunked_array(texts, pa.string()))
+        return infer(name, text)
     return Column(name, ColumnType.TEXT)

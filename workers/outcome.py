@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import asyncpg
 
-from service.domain.errors import MillraceError, Transient
+from service.domain.errors import MillraceError, Occupied, Transient
 from service.domain.event import EventType
 from service.domain.job import Control, Retry, State
 from service.store.claims import Settlement
@@ -17,6 +17,8 @@ from service.store.database import UNREACHABLE
 TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "57P0")
 """Connection lost, serialization failure, deadlock, out of resources, server going down."""
 
+
+OCCUPIED_WAIT_S = 1.0
 
 DONE = Settlement(State.COMPLETED, EventType.COMPLETED)
 RELEASED = Settlement(State.QUEUED, EventType.REQUEUED)
@@ -43,6 +45,9 @@ def of(error: BaseException, attempt: int, retry: Retry, *, progressed: bool = F
         return RELEASED  # the database went away under a job that was going well: that is no failed try
     if isinstance(error, MillraceError) and not isinstance(error, Transient):
         return _failed(problem(error.code, error.message, error.suggestion))
+    if isinstance(error, Occupied):
+        told = problem(error.code, error.message, error.suggestion)
+        return Settlement(State.RETRYING, EventType.RETRYING, told, wait_s=OCCUPIED_WAIT_S)
     transient = is_transient(error)
     told = _told(error, transient)
     if attempt >= retry.max_attempts:

@@ -5,7 +5,7 @@ Both ways accept the same cells and give the same values; a property test holds 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from service.domain.processor import Column, ColumnType, Reject
-from workers.casting import FALSE_WORDS, TRUE_WORDS, Mask, cast, is_within, reason
+from service.domain.processor import Column, ColumnType, Fault, Reject
+from workers.casting import FALSE_WORDS, TRUE_WORDS, Mask, cast, is_within
 from workers.columns import arrow_type
-from workers.numbering import Part, kept
+from workers.dialect import Dialect
+from workers.formats import PLAIN, Format
+from workers.numbering import Part, kept, readable, rejected
 from workers.records import Records, records
+from workers.shaping import Reading, Shape, Shaped
+from workers.widening import Watch
 
 REJECT_BYTES = 1024 * 1024
 """About how much text of rejects one chunk may carry."""
@@ -36,61 +40,72 @@ _NATIVE = frozenset(
     }
 )
 """Read by pyarrow itself. Not numeric: its CSV reader wraps a number of 38 digits around without an error."""
-_WHOLE = frozenset({ColumnType.INTEGER, ColumnType.BIGINT})
+_INTEGERS = frozenset({ColumnType.INTEGER, ColumnType.BIGINT})
 _ZERO_X = int.from_bytes(b"0X", "little")
 _UPPER = int.from_bytes(b"\xff\xdf", "little")
 
 
-def typed(data: bytes, delimiter: str, columns: tuple[Column, ...]) -> Part | None:
+def typed(data: bytes, dialect: Dialect, shape: Shape) -> Part | None:
     """The whole block in one pass, or None if any row or cell needs a closer look."""
-    if b"\0" in data or (any(column.type in _WHOLE for column in columns) and _has_hexadecimal(data)):
+    readings = shape.readings
+    whole = any(column is not None and column.type in _INTEGERS for column, _ in readings)
+    if b"\0" in data or (whole and _has_hexadecimal(data)):
         return None
-    types = [arrow_type(column) if column.type in _NATIVE else pa.string() for column in columns]
     try:
-        arrays = _read(data, delimiter, types)
+        arrays = _read(data, dialect, [_native(*reading) for reading in readings])
     except pa.ArrowInvalid:
         return None
-    done = _finished(arrays, columns)
-    return None if done is None else Part(len(done[0]), len(data), _named(done, columns))
+    rows = next(len(array) for array in arrays if array is not None)
+    done = _finished(arrays, readings)
+    named = None if done is None else shape.finished(done, rows)
+    return None if named is None else Part(rows, len(data), named)
 
 
-def strings(data: bytes, delimiter: str, width: int) -> tuple[Records, Mask, list[pa.Array], Mask]:
+def strings(
+    data: bytes, dialect: Dialect, width: int, used: Sequence[bool] | None = None
+) -> tuple[Records, Mask, list[pa.Array], Mask]:
     """The block's records, which of them have `width` fields, those fields as text, and which of those are not UTF-8.
 
-    A cell that is not UTF-8 is null.
+    A cell that is not UTF-8 is null; in a column that is not `used` it makes no row bad.
     """
-    found = records(data, delimiter.encode())
+    found = records(data, dialect)
     even = found.widths == width
     count = int(even.sum())
-    raw = _read(data, delimiter, [pa.binary()] * width) if count else [pa.array([], pa.binary())] * width
+    raw = _read(data, dialect, [pa.binary()] * width) if count else [pa.array([], pa.binary())] * width
     if len(raw[0]) != count:
         raise RuntimeError(f"pyarrow found {len(raw[0])} rows where {count} records are")
     undecodable = np.zeros(count, bool)
     texts = []
-    for cells in raw:
+    for place, cells in enumerate(raw):
         text, bad = _decoded(cells)
         texts.append(text)
-        undecodable |= bad
+        if used is None or used[place]:
+            undecodable |= bad
     return found, even, texts, undecodable
 
 
-def masked(data: bytes, delimiter: str, columns: tuple[Column, ...], first_row: int, first_line: int) -> Iterator[Part]:
-    """The block's good rows and its rejects, in as many parts as keep the rejects of one small."""
-    found, even, texts, undecodable = strings(data, delimiter, len(columns))
-    arrays, blame = _cast(texts, columns, undecodable)
+def masked(
+    data: bytes, dialect: Dialect, shape: Shape, first_row: int, first_line: int, watch: Watch | None = None
+) -> Iterator[Part]:
+    """The block's good rows and its rejects, in as many parts as keep the rejects of one small. Raises TooNarrow."""
+    used = [column is not None for column, _ in shape.readings]
+    found, even, texts, undecodable = strings(data, dialect, shape.width, used)
+    shaped = shape.shaped(texts, len(undecodable))
+    if watch is not None:
+        watch.look(shaped, first_row + np.flatnonzero(even), ~undecodable)
     at = np.full(len(found), -1)
-    at[even] = np.arange(len(blame))
+    at[even] = np.arange(len(undecodable))
+    accepted = ~(shaped.bad | undecodable)
     good = even.copy()
-    good[even] = blame == _GOOD
-    accepted = pa.array(blame == _GOOD)
-    named = _named([array.filter(accepted) for array in arrays], columns)
+    good[even] = accepted
+    named = {name: array.filter(pa.array(accepted)) for name, array in shaped.arrays.items()}
     before = np.concatenate(([0], np.cumsum(good)))
-    faults = _Faults(data, found, columns, texts, blame, at, first_row, first_line)
+    faults = _Faults(data, dialect, found, shape.width, shaped, texts, undecodable, at, first_row, first_line)
     start, size, rejects = 0, 0, list[Reject]()
     for index in np.flatnonzero(~good).tolist():
         reject = faults.reject(index)
         rejects.append(reject)
-        size += len(reject.raw) + len(reject.message) + len(reject.suggestion)
+        size += _size(reject)
         if size > REJECT_BYTES:
             yield _part(found, start, index + 1, named, before, rejects)
             start, size, rejects = index + 1, 0, []
@@ -98,44 +113,58 @@ def masked(data: bytes, delimiter: str, columns: tuple[Column, ...], first_row: 
         yield _part(found, start, len(found), named, before, rejects)
 
 
-def fields(record: bytes, delimiter: str) -> list[str]:
+def fields(record: bytes, dialect: Dialect) -> list[str]:
     """The fields of one record. Raises UnicodeDecodeError."""
-    width = int(records(record, delimiter.encode()).widths[0])
-    return [(array[0].as_py() or b"").decode() for array in _read(record, delimiter, [pa.binary()] * width)]
-
-
-_GOOD = -1
-_UNDECODABLE = -2
+    return [cell.decode() for cell in _cut(record, dialect)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Faults:
-    """What is needed to say what is wrong with record `index`."""
+    """What is needed to say what is wrong with record `index`; `at` is its place among those of the right width."""
 
     data: bytes
+    dialect: Dialect
     found: Records
-    columns: tuple[Column, ...]
+    width: int
+    shaped: Shaped
     texts: list[pa.Array]
-    blame: npt.NDArray[np.int64]
+    undecodable: Mask
     at: npt.NDArray[np.int64]
     first_row: int
     first_line: int
 
     def reject(self, index: int) -> Reject:
-        start, end = int(self.found.starts[index]), int(self.found.ends[index])
-        name, (code, message, suggestion) = self._why(index, start, end)
-        row, line = self.first_row + index, self.first_line + int(self.found.lines[index])
-        return Reject(row, line, name, code, message, suggestion, kept(self.data[start:end]))
-
-    def _why(self, index: int, start: int, end: int) -> tuple[str | None, tuple[str, str, str]]:
+        record = self.data[int(self.found.starts[index]) : int(self.found.ends[index])]
         place = int(self.at[index])
+        faults, cells = self._why(index, place, record), self._cells(place, record)
+        row, line = self.first_row + index, self.first_line + int(self.found.lines[index])
+        return rejected(row, line, faults, kept(record), cells)
+
+    def _why(self, index: int, place: int, record: bytes) -> tuple[Fault, ...]:
         if place < 0:
-            return None, _wrong_width(int(self.found.widths[index]), len(self.columns))
-        blamed = int(self.blame[place])
-        if blamed == _UNDECODABLE:
-            return None, _not_utf8(self.data[start:end])
-        column = self.columns[blamed]
-        return column.name, reason(column, self.texts[blamed][place].as_py())
+            return (Fault(None, *_wrong_width(int(self.found.widths[index]), self.width)),)
+        if self.undecodable[place]:
+            return (Fault(None, *_not_utf8(record)),)
+        return self.shaped.faults(place)
+
+    def _cells(self, place: int, record: bytes) -> tuple[str | None, ...]:
+        if place < 0 or self.undecodable[place]:
+            return tuple(readable(cell.decode(errors="replace")) or None for cell in _cut(record, self.dialect))
+        texts = (text[place].as_py() for text in self.texts)
+        return tuple(None if text is None else readable(text) for text in texts)
+
+
+def _cut(record: bytes, dialect: Dialect) -> list[bytes]:
+    """The fields of one record as they are."""
+    if dialect.escape is None and (dialect.quote is None or dialect.quote.encode() not in record):
+        return record.split(dialect.delimiter.encode())
+    width = int(records(record, dialect).widths[0])
+    return [(array[0].as_py() or b"") for array in _read(record, dialect, [pa.binary()] * width)]
+
+
+def _size(reject: Reject) -> int:
+    told = len(reject.raw) + len(reject.message) + len(reject.suggestion)
+    return told + sum(len(cell or "") for cell in reject.cells or ())
 
 
 def _part(
@@ -154,29 +183,26 @@ def _sliced(arrays: Mapping[str, pa.Array], start: int, stop: int) -> Mapping[st
     return {name: array.slice(start, stop - start) for name, array in arrays.items()}
 
 
-def _named(arrays: list[pa.Array], columns: tuple[Column, ...]) -> Mapping[str, pa.Array]:
-    return {column.name: array for column, array in zip(columns, arrays, strict=True)}
+def _native(column: Column | None, written: Format) -> pa.DataType | None:
+    """As what pyarrow is to read a column: text where it cannot do the rest, None where nobody wants it."""
+    if column is None:
+        return None
+    return arrow_type(column) if _is_native(column, written) else pa.string()
 
 
-def _cast(
-    texts: list[pa.Array], columns: tuple[Column, ...], undecodable: Mask
-) -> tuple[list[pa.Array], npt.NDArray[np.int64]]:
-    """Every column typed, and for each row the first column at fault."""
-    blame = np.where(undecodable, _UNDECODABLE, _GOOD)
-    arrays = []
-    for position, (text, column) in enumerate(zip(texts, columns, strict=True)):
-        array, bad = cast(text, column)
-        blame[bad & (blame == _GOOD)] = position
-        arrays.append(array)
-    return arrays, blame
+def _is_native(column: Column, written: Format) -> bool:
+    return column.type in _NATIVE and written == PLAIN
 
 
-def _finished(arrays: list[pa.Array], columns: tuple[Column, ...]) -> list[pa.Array] | None:
+def _finished(arrays: list[pa.Array | None], readings: tuple[Reading, ...]) -> list[pa.Array | None] | None:
     """Casts what pyarrow read as text. None if any value is not one to store."""
-    done = []
-    for array, column in zip(arrays, columns, strict=True):
-        if column.type not in _NATIVE:
-            array, bad = cast(array, column)
+    done = list[pa.Array | None]()
+    for array, (column, written) in zip(arrays, readings, strict=True):
+        if column is None:
+            done.append(None)
+            continue
+        if not _is_native(column, written):
+            array, bad = cast(array, column, written)
             if bad.any():
                 return None
         elif not is_within(array, column):
@@ -185,21 +211,25 @@ def _finished(arrays: list[pa.Array], columns: tuple[Column, ...]) -> list[pa.Ar
     return done
 
 
-def _read(data: bytes, delimiter: str, types: list[pa.DataType]) -> list[pa.Array]:
+def _read(data: bytes, dialect: Dialect, types: Sequence[pa.DataType | None]) -> list[pa.Array]:
+    """The block's columns as these types; None where none is wanted, but for one, so that rows can be counted."""
     # Without a line end pyarrow may take a line break in the last quoted field for the end of its block.
     whole = data if data.endswith((b"\n", b"\r")) else data + b"\n"
     names = [str(position) for position in range(len(types))]
+    wanted = {name: kind for name, kind in zip(names, types, strict=True) if kind is not None}
+    wanted = wanted or {names[0]: pa.binary()}
     table = csv.read_csv(
         pa.BufferReader(whole),
         read_options=csv.ReadOptions(use_threads=False, block_size=len(whole) + 1, column_names=names),
         parse_options=csv.ParseOptions(
-            delimiter=delimiter,
-            quote_char='"' if b'"' in whole else False,
+            delimiter=dialect.delimiter,
+            quote_char=dialect.quote if dialect.quote and dialect.quote.encode() in whole else False,
             newlines_in_values=False,
             invalid_row_handler=_skip if types[0] == pa.binary() else None,
         ),
         convert_options=csv.ConvertOptions(
-            column_types=dict(zip(names, types, strict=True)),
+            column_types=wanted,
+            include_columns=list(wanted),
             null_values=[""],
             true_values=TRUE_WORDS,
             false_values=FALSE_WORDS,
@@ -207,7 +237,12 @@ def _read(data: bytes, delimiter: str, types: list[pa.DataType]) -> list[pa.Arra
             quoted_strings_can_be_null=False,
         ),
     )
-    return [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in table.columns]
+    found = dict(zip(wanted, table.columns, strict=True))
+    return [_joined(found[name]) if name in found else None for name in names]
+
+
+def _joined(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _has_hexadecimal(data: bytes) -> bool:

@@ -13,6 +13,8 @@ from typing import BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
+from workers.dialect import Dialect
+
 RECORD_LIMIT = 16 * 1024 * 1024
 """The longest record that is read; what is longer is skipped, so that memory stays flat."""
 KEPT_BYTES = 8_000
@@ -21,7 +23,7 @@ KEPT_BYTES = 8_000
 Fault = Literal["unclosed_quote", "record_too_large"]
 Positions = npt.NDArray[np.int64]
 
-_QUOTE, _NEWLINE, _RETURN = b'"\n\r'
+_NEWLINE, _RETURN = b"\n\r"
 _NONE: Positions = np.empty(0, np.int64)
 _WINDOW = 64 * 1024
 _TRIES = 16
@@ -55,57 +57,57 @@ class Records:
 
 
 def blocks(
-    source: BinaryIO, offset: int, delimiter: bytes | None, sizes: Iterable[int], limit: int = RECORD_LIMIT
+    source: BinaryIO, offset: int, dialect: Dialect | None, sizes: Iterable[int], limit: int = RECORD_LIMIT
 ) -> Iterator[Block]:
     """The file from `offset`, which must be where a record starts, in blocks of about these many bytes.
 
-    Without a delimiter, a record is a line.
+    Without a dialect, a record is a line.
     """
     for size in sizes:
-        if not (block := _next(source, offset, delimiter, min(size, limit), limit)):
+        if not (block := _next(source, offset, dialect, min(size, limit), limit)):
             return
         yield block
         offset = block.end
 
 
-def pieces(data: bytes, delimiter: bytes | None, lines: int) -> Iterator[bytes]:
+def pieces(data: bytes, dialect: Dialect | None, lines: int) -> Iterator[bytes]:
     """Cut a block at record ends into pieces of about `lines` lines, for work that costs memory per record."""
     start = 0
     while start < len(data):
         stop, wanted = start, lines
         while stop < len(data):
             stop = _after_lines(data, stop, wanted)
-            end = len(data) if stop == len(data) else start + boundary(data[start:stop], delimiter)
+            end = len(data) if stop == len(data) else start + boundary(data[start:stop], dialect)
             if end > start:
                 break
         yield data[start:end]
         start = end
 
 
-def boundary(data: bytes, delimiter: bytes | None, at_end: bool = False) -> int:
+def boundary(data: bytes, dialect: Dialect | None, at_end: bool = False) -> int:
     """Where the last whole record in `data` ends; 0 if none does. The end of the file ends a record too."""
-    opens, closes = quoted(data, delimiter)
+    opens, closes = quoted(data, dialect)
     is_open = len(closes) > 0 and closes[-1] == len(data)
     if at_end and not is_open:
         return len(data)
     end = _last_outside(data, b"\n", len(data), opens, closes)
-    if end or delimiter is None:
+    if end or dialect is None:
         return end
     # A return at the very end may be half of a \r\n.
     return _last_outside(data, b"\r", len(data) if at_end else len(data) - 1, opens, closes)
 
 
-def quoted(data: bytes, delimiter: bytes | None) -> tuple[Positions, Positions]:
+def quoted(data: bytes, dialect: Dialect | None) -> tuple[Positions, Positions]:
     """First and last quote of each stretch inside which nothing is special. An unclosed one ends at len(data)."""
-    if delimiter is None or b'"' not in data:
+    if dialect is None or dialect.quote is None or (quote := dialect.quote.encode()) not in data:
         return _NONE, _NONE
     octets = np.frombuffer(data, np.uint8)
-    quotes = np.flatnonzero(octets == _QUOTE)
+    quotes = np.flatnonzero(octets == quote[0])
     before = octets[quotes - 1]
     if quotes[0] == 0:
         before[0] = _NEWLINE
-    follows = before == _QUOTE
-    at_start = (before == delimiter[0]) | (before == _NEWLINE) | (before == _RETURN)
+    follows = before == quote[0]
+    at_start = (before == ord(dialect.delimiter)) | (before == _NEWLINE) | (before == _RETURN)
     # Every other quote opens a field or goes on with one after a doubled quote: then parity is the whole truth.
     if (follows | at_start)[0::2].all():
         opens, closes = quotes[0::2], quotes[1::2]
@@ -116,11 +118,11 @@ def quoted(data: bytes, delimiter: bytes | None) -> tuple[Positions, Positions]:
     return opens, closes
 
 
-def records(data: bytes, delimiter: bytes | None) -> Records:
+def records(data: bytes, dialect: Dialect | None) -> Records:
     """The records of a block that starts where a record starts."""
     octets = np.frombuffer(data, np.uint8)
-    opens, closes = quoted(data, delimiter)
-    breaks = _breaks(octets, delimiter is not None)
+    opens, closes = quoted(data, dialect)
+    breaks = _breaks(octets, dialect is not None)
     stops = breaks[~_inside(breaks, opens, closes)]
     if len(data) and (len(stops) == 0 or stops[-1] < len(data) - 1):
         stops = np.append(stops, len(data))
@@ -128,7 +130,7 @@ def records(data: bytes, delimiter: bytes | None) -> Records:
     ends = stops - _has_return(octets, stops, starts)
     full = ends > starts
     starts, ends = starts[full], ends[full]
-    marks = np.flatnonzero(octets == delimiter[0]) if delimiter else _NONE
+    marks = np.flatnonzero(octets == ord(dialect.delimiter)) if dialect else _NONE
     marks = marks[~_inside(marks, opens, closes)]
     widths = np.searchsorted(marks, ends) - np.searchsorted(marks, starts) + 1
     return Records(starts, ends, np.searchsorted(breaks, starts), widths)
@@ -142,29 +144,29 @@ def line_count(data: bytes) -> int:
     return count
 
 
-def _next(source: BinaryIO, offset: int, delimiter: bytes | None, size: int, limit: int) -> Block | None:
+def _next(source: BinaryIO, offset: int, dialect: Dialect | None, size: int, limit: int) -> Block | None:
     while True:
         source.seek(offset)
         data = source.read(size)
         if not data:
             return None
         at_end = len(data) < size or not source.read(1)
-        if end := boundary(data, delimiter, at_end):
+        if end := boundary(data, dialect, at_end):
             whole = data[:end]
             return Block(offset, whole, offset + end, line_count(whole))
         if at_end or size >= limit:
-            return _unreadable(source, offset, data, delimiter, at_end)
+            return _unreadable(source, offset, data, dialect, at_end)
         # One long record; doubling keeps the total work linear.
         size = min(size * 2, limit)
 
 
-def _unreadable(source: BinaryIO, offset: int, data: bytes, delimiter: bytes | None, at_end: bool) -> Block:
+def _unreadable(source: BinaryIO, offset: int, data: bytes, dialect: Dialect | None, at_end: bool) -> Block:
     """One record that does not end in time. Only the line that opened the quote is given up, if it has an end.
 
     This cannot be made quadratic: between an unclosed quote and the end of `data` stand only even runs of quotes, and
     none of those opens a field that a line end would not close, so the next bytes of that length read plainly.
     """
-    opens, closes = quoted(data, delimiter)
+    opens, closes = quoted(data, dialect)
     if len(closes) and closes[-1] == len(data):
         line_end = _line_end(data, int(opens[-1])) or (len(data) if at_end else 0)
         if line_end:

@@ -12,10 +12,10 @@ from service.domain.dataset import columns_to_json
 from service.domain.errors import InputError, Transient
 from service.domain.job import Control, State
 from service.domain.processor import Processor
-from service.store import claims, datasets
+from service.store import claims
 from service.store.claims import Claim, LeaseLost, Settlement
-from service.store.database import CLASHED, UNREACHABLE, Connection
-from workers import outcome, references
+from service.store.database import CLASHED, UNREACHABLE
+from workers import landing, outcome, references
 from workers.committer import Committer, Interrupted
 from workers.tasks import work
 from workers.tools import Tools
@@ -66,7 +66,7 @@ async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
         processor = processor_of(tools, claim)
         if processor.run is not None:
             return await work(tools, claim, processor)
-        await read_file(tools, claim, committer)
+        await read_file(tools, claim, processor, committer)
     except (LeaseLost, Interrupted):
         raise
     except Exception as error:
@@ -87,15 +87,8 @@ async def wished(tools: Tools, claim: Claim) -> Settlement:
 async def restart(tools: Tools, claim: Claim) -> Claim:
     """Take back what earlier attempts stored; the claim as it is then."""
     async with tools.database.transaction() as db:
-        await take_back(db, claim)
+        await landing.take_back(db, claim)
     return replace(claim, cursor=None, read=0, control=None)
-
-
-async def take_back(db: Connection, claim: Claim) -> None:
-    """Rows, rejects and counts of the job, as if it had never run."""
-    await claims.reset(db, claim)
-    if claim.table_name and claim.columns is not None:
-        await datasets.remove_rows(db, claim.table_name, claim.job_id)
 
 
 def processor_of(tools: Tools, claim: Claim) -> Processor:
@@ -109,15 +102,17 @@ def processor_of(tools: Tools, claim: Claim) -> Processor:
     return processor
 
 
-async def read_file(tools: Tools, claim: Claim, committer: Committer) -> None:
+async def read_file(tools: Tools, claim: Claim, processor: Processor, committer: Committer) -> None:
     """Read on from the job's checkpoint to the end of its input, chunk by chunk."""
     assert claim.upload_id is not None
     path = tools.files.path(claim.upload_id)
     if not path.exists():
         raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
+    place = await landing.begin(tools.database, claim, landing.options_of(processor, claim))
+    claim = place.claim
     order = request(claim, path.stat().st_size, tools.settings.chunk_bytes)
     async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
-        await committer.commit_all(child)
+        await committer.commit_all(child, place)
         await committer.summarize()
 
 
@@ -138,16 +133,20 @@ async def settle(tools: Tools, claim: Claim, settlement: Settlement) -> None:
 async def record(tools: Tools, claim: Claim, settlement: Settlement) -> Settlement:
     """Write the settlement, or what its user wants instead by now; returns which. Raises LeaseLost.
 
-    A cancel that takes the rows back does so in the same transaction.
+    A cancel that takes the rows back does so in the same transaction, and so does a replace that shows its rows.
     """
-    if settlement.state in (State.COMPLETED, State.FAILED):
+    is_shown = settlement.state is State.COMPLETED and claim.options.get("mode") == "replace"
+    if settlement.state in (State.COMPLETED, State.FAILED) and not is_shown:
         await tools.settler.settle(claim, settlement)
         return settlement
     async with asyncio.timeout(TAKE_BACK_DEADLINE_S), tools.database.transaction() as db:
-        control, remove_rows = await claims.wish(db, claim)
-        settlement = outcome.obeying(settlement, control)
-        if settlement.state is State.CANCELLED and remove_rows:
-            await take_back(db, claim)
+        if is_shown:
+            await landing.finish(db, claim)
+        else:
+            control, remove_rows = await claims.wish(db, claim)
+            settlement = outcome.obeying(settlement, control)
+            if settlement.state is State.CANCELLED and remove_rows:
+                await landing.take_back(db, claim)
         settled = await claims.settle(db, [(claim, settlement)])
         if not settled:
             raise LeaseLost

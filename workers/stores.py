@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
+from uuid import UUID
 
 from service.domain.errors import InputError
 from service.domain.ids import new_id
-from service.domain.processor import ExportFormat, Piece, Saved
+from service.domain.processor import Cursor, ExportFormat, Piece, Report, Saved
 from service.domain.upload import label
 from service.store import claims, datasets, exports, uploads
 from service.store.claims import Claim
+from workers import taking_back
 from workers.tools import Tools
 
 
@@ -45,3 +47,10 @@ class JobStores:
             await files.remove(files.path(upload_id))
             raise
         return Saved(upload_id, received.size_bytes, received.sha256.hex())
+
+    async def take_back(self, job_id: UUID, cursor: Cursor | None) -> Report:
+        """Take back some more of what a job has stored; the last report has the output.
+
+        Raises NotFound, StateError: it cannot be undone; Occupied: another job writes there; LeaseLost.
+        """
+        return await taking_back.step(self._tools.database, self._claim, job_id, cursor)

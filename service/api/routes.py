@@ -22,7 +22,9 @@ from service.api import (
     processors,
     schedules,
     stats,
+    undo,
     uploads,
+    versions,
 )
 from service.api.auth import Authenticate
 
@@ -47,6 +49,9 @@ V1: list[BaseRoute] = [
     Route("/jobs/{id}/explain", explain.show),
     Route("/jobs/{id}/attempts", explain.timeline),
     Route("/jobs/{id}/rejects", jobs.rejected),
+    Route("/jobs/{id}/notes", undo.notes),
+    Route("/jobs/{id}/undo", undo.create, methods=["POST"]),
+    Route("/jobs/{id}/undo", undo.show),
     Route("/schedules", schedules.create, methods=["POST"]),
     Route("/schedules", schedules.index),
     Route("/schedules/{id}", schedules.show),
@@ -63,6 +68,9 @@ V1: list[BaseRoute] = [
     Route("/flows/{id}/events", events.stream_flow),
     Route("/datasets", datasets.index),
     Route("/datasets/{name}", datasets.show),
+    Route("/datasets/{name}", versions.delete, methods=["DELETE"]),
+    Route("/datasets/{name}/diff", versions.diff),
+    Route("/datasets/{name}/swap", versions.swap, methods=["POST"]),
     Route("/datasets/{name}/rows", datasets.rows),
     Route("/datasets/{name}/export", datasets.export),
     Route("/processors", processors.index),

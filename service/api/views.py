@@ -12,6 +12,7 @@ from service.domain import eta
 from service.domain.dataset import Dataset, columns_to_json
 from service.domain.flow import Flow, Step
 from service.domain.job import Job, Progress
+from service.domain.note import Note
 from service.domain.processor import Processor
 from service.domain.schedule import Schedule, template_to_json
 from service.domain.upload import Upload
@@ -37,9 +38,9 @@ def upload(stored: Upload) -> Json:
 def job(stored: Job) -> Json:
     """A job as the API shows it."""
     path = f"/v1/jobs/{stored.id}"
-    links = {"self": path, "events": f"{path}/events", "rejects": f"{path}/rejects"}
+    links = {"self": path, "events": f"{path}/events", "rejects": f"{path}/rejects", "notes": f"{path}/notes"}
     if stored.dataset:
-        links["dataset"] = f"/v1/datasets/{stored.dataset}"
+        links |= {"dataset": f"/v1/datasets/{stored.dataset}", "undo": f"{path}/undo"}
     return {
         "id": str(stored.id),
         "processor": stored.processor,
@@ -61,6 +62,9 @@ def job(stored: Job) -> Json:
         "metadata": stored.metadata,
         "progress": progress(stored.progress, eta.of(stored)),
         "counts": asdict(stored.counts),
+        "notes": stored.noted,
+        "undone_by": None if stored.undone_by is None else str(stored.undone_by),
+        "undone_at": stored.undone_at and stored.undone_at.isoformat(),
         "problem": stored.problem,
         "control": stored.control,
         "cancel_requested_at": stored.cancel_requested_at and stored.cancel_requested_at.isoformat(),
@@ -132,8 +136,21 @@ def dataset(stored: Dataset) -> Json:
     return {
         "name": stored.name,
         "columns": columns_to_json(stored.columns or ()),
+        "keys": stored.keys,
         "created_at": stored.created_at.isoformat(),
         "links": {"self": path, "rows": f"{path}/rows", "export": f"{path}/export?format=csv"},
+    }
+
+
+def note(stored: Note) -> Json:
+    """A note as the API shows it."""
+    return {
+        "row": stored.row,
+        "code": stored.code,
+        "message": stored.message,
+        "other_job": None if stored.other_job is None else str(stored.other_job),
+        "other_row": stored.other_row,
+        "keys": stored.keys,
     }
 
 

@@ -19,7 +19,10 @@ LINEAGE = ("_row", "_job")
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset as stored. `columns` is None until the first chunk gave it its shape."""
+    """A dataset as stored. `columns` is None until the first chunk gave it its shape.
+
+    `keys` are the columns that name a row, once there was an upsert: no two rows have the same values there, or none.
+    """
 
     id: UUID
     account_id: UUID
@@ -27,6 +30,7 @@ class Dataset:
     table_name: str
     columns: tuple[Column, ...] | None
     created_at: datetime
+    keys: tuple[str, ...] | None = None
 
 
 def checked_name(name: str) -> str:

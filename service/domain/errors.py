@@ -8,6 +8,7 @@ MillraceError
 │   └── NotFound
 ├── QuotaError       a limit of the account is reached; says when it frees
 └── Transient        nobody's fault, worth another try; a job retries by itself
+    └── Occupied     another job has the thing; a job waits for it, and that costs no try
 
 Anything else that is raised is a bug: the API answers 500 with an incident id, a job is retried to its limit.
 """
@@ -72,6 +73,10 @@ class Transient(MillraceError):
     ) -> None:
         super().__init__(code, message, suggestion=suggestion)
         self.retry_after_s = retry_after_s
+
+
+class Occupied(Transient):
+    """Another job has the thing (`dataset_busy`); whoever needs it waits for its turn."""
 
 
 def faults_of(error: ValidationError, whole: str) -> str:

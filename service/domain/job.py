@@ -115,7 +115,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as stored. `waits_for` is the number of jobs that have yet to end before it."""
+    """A job as stored. `waits_for` is the number of jobs that have yet to end before it.
+
+    `noted` rows have a note. `undone_by` takes its rows back, or has done so at `undone_at`.
+    """
 
     id: UUID
     account_id: UUID
@@ -146,3 +149,6 @@ class Job:
     waits_for: int = 0
     run_if: RunIf = RunIf.COMPLETED
     is_required: bool = True
+    noted: int = 0
+    undone_by: UUID | None = None
+    undone_at: datetime | None = None

@@ -95,7 +95,8 @@ class Chunk:
     so that `batch.num_rows + len(rejects) == read`; their numbers are those no reject claims. `batch` has one field
     per entry of `columns`, typed as `workers.columns.arrow_type` says; it may have no rows. `columns` is the same in
     every chunk of a job. `done` is how far into `Work.total` the cursor stands. `header` is what the file itself calls
-    its columns, in their order, where it has any.
+    its columns, in their order, where it has any. `brings` are those of `columns` that the file has values for, the
+    same in every chunk, None for all: an upsert leaves the others as they are.
     """
 
     columns: tuple[Column, ...]
@@ -106,6 +107,42 @@ class Chunk:
     done: int
     rejects: tuple[Reject, ...] = ()
     header: tuple[str, ...] | None = None
+    brings: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Widening:
+    """A column whose type turned out too narrow, what it should be, and the cell that says so.
+
+    `steps` counts the types between.
+    """
+
+    old: Column
+    new: Column
+    row: int
+    text: str
+    steps: int = 1
+
+
+class TooNarrow(Exception):
+    """Types that were found out do not hold what the file goes on with: start over with wider ones."""
+
+    def __init__(self, widenings: tuple[Widening, ...]) -> None:
+        super().__init__(", ".join(w.new.name for w in widenings))
+        self.widenings = widenings
+
+
+@dataclass(frozen=True, slots=True)
+class Widens:
+    """That types which are found out may turn out too narrow.
+
+    `types` are columns as they were widened so far, `steps` how often, `misfits` the rows so far whose first fault is
+    that this column's cell does not fit it.
+    """
+
+    types: Mapping[str, Column] = field(default_factory=dict)
+    steps: Mapping[str, int] = field(default_factory=dict)
+    misfits: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +150,8 @@ class Work:
     """What a processor is given: a seekable binary file, checked options, and where to go on.
 
     `columns` is None until the dataset has a shape: then infer one from the first chunk. Otherwise yield exactly
-    these columns in this order. `chunk_bytes` is how much input one chunk should take.
+    these columns in this order. `chunk_bytes` is how much input one chunk should take. With `widens`, the processor may
+    raise TooNarrow, and is then called anew; None where the dataset's types stay.
     """
 
     source: BinaryIO
@@ -122,6 +160,7 @@ class Work:
     cursor: Cursor | None
     columns: tuple[Column, ...] | None
     chunk_bytes: int
+    widens: Widens | None = None
 
 
 ExportFormat = Literal["csv", "ndjson"]
@@ -154,6 +193,12 @@ class Stores(Protocol):
 
     async def save(self, name: str, media_type: str, content: AsyncIterable[bytes]) -> Saved:
         """Store content as a new upload. Raises InputError: it is empty, or too large; Transient: no space."""
+
+    async def take_back(self, job_id: UUID, cursor: Cursor | None) -> Report:
+        """Take back some more of what a job has stored, with the cursor behind that; the last report has the output.
+
+        Raises NotFound, StateError: it cannot be undone; Occupied: another job writes there; LeaseLost.
+        """
 
 
 @dataclass(frozen=True, slots=True)

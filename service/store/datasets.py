@@ -1,24 +1,21 @@
-"""Datasets: the catalogue of them, and the typed tables in schema `datasets` that hold their rows."""
+"""Datasets: the catalogue of them. The typed tables that hold their rows are made in `tables`."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from asyncpg import Record
 
-from service.domain.dataset import LINEAGE, Dataset, columns_from_json, columns_to_json, table_name
+from service.domain.dataset import Dataset, columns_from_json, columns_to_json, table_name
 from service.domain.errors import NotFound
 from service.domain.ids import new_id
-from service.domain.processor import Column, ColumnType
-from service.store.database import API_ROLE, Connection
+from service.domain.processor import Column
+from service.store import tables
+from service.store.database import Connection
 from service.store.queries import load
 
 _SQL = load("dataset")
-
-SCHEMA = "datasets"
-
-SQL_TYPES = {kind: kind.value for kind in ColumnType} | {ColumnType.DOUBLE: "double precision"}
 
 
 async def ensure(db: Connection, account_id: UUID, name: str) -> UUID:
@@ -60,53 +57,55 @@ async def lock(db: Connection, dataset_id: UUID) -> Dataset:
 
 
 async def create_table(db: Connection, dataset: Dataset, columns: Sequence[Column]) -> None:
-    """Give a dataset its table, readable by its own account only."""
-    # Fixed-width lineage first: PostgreSQL then knows the offsets of what follows.
-    lines = ["_row bigint not null", "_job uuid not null"]
-    lines += [f"{quoted(column.name)} {SQL_TYPES[column.type]}" for column in columns]
-    table = qualified(dataset.table_name)
-    await db.execute(f"create table {table} ({', '.join(lines)})")
-    # Rows of a job lie nearly in the order of their numbers: a block-range index finds them, and costs nothing to keep
-    # where a B-tree would double the work of an import.
-    await db.execute(f"create index {quoted(_index(dataset.table_name))} on {table} using brin (_row)")
-    await db.execute(f"alter table {table} enable row level security")
-    # One table has one owner, so the policy is a constant: no column to store, nothing to compare per row.
-    await db.execute(
-        f"create policy own_account on {table} to {API_ROLE} "
-        f"using (nullif(current_setting('millrace.account', true), '')::uuid = '{dataset.account_id}')"
-    )
-    await db.execute(f"grant select on {table} to {API_ROLE}")
+    """Give a dataset its columns, and its table."""
+    await tables.create(db, dataset.table_name, dataset.account_id, columns)
     await db.execute(_SQL["shape"], dataset.id, columns_to_json(columns))
 
 
-async def copy_rows(db: Connection, table: str, columns: Sequence[Column], source: AsyncIterator[bytes]) -> None:
-    """Bulk-insert rows that come as PostgreSQL's binary COPY format: lineage first, then `columns`."""
-    names = [*LINEAGE, *(column.name for column in columns)]
-    await db.copy_to_table(table, schema_name=SCHEMA, columns=names, source=source, format="binary")
+async def give_keys(db: Connection, dataset_id: UUID, keys: Sequence[str]) -> None:
+    """From now on these columns name a row."""
+    await db.execute(_SQL["give_keys"], dataset_id, list(keys))
 
 
-async def remove_rows(db: Connection, table: str, job_id: UUID) -> None:
-    """Delete what one job has stored in a dataset's table."""
-    await db.execute(f"delete from {qualified(table)} where _job = $1", job_id, timeout=3600)  # noqa: S608
+async def show_table(
+    db: Connection, dataset_id: UUID, table: str, columns: Sequence[Column], keys: Sequence[str] | None
+) -> None:
+    """Let a dataset show another table from the next look on."""
+    await db.execute(
+        _SQL["show_table"], dataset_id, table, columns_to_json(columns), None if keys is None else list(keys)
+    )
 
 
-async def summarize(db: Connection, table: str) -> None:
-    """Bring the table's block-range index up to its end, so that a page of rows reads only where they are."""
-    await db.execute("select brin_summarize_new_values($1::regclass)", f"{SCHEMA}.{quoted(_index(table))}")
+async def exchange_names(db: Connection, one: Dataset, other: Dataset) -> None:
+    """Let two datasets, which are locked, change places."""
+    for dataset, name in ((one, f"~{other.name}"), (other, one.name), (one, other.name)):  # no two of a name at a time
+        await db.execute(_SQL["rename"], dataset.id, name)
 
 
-def quoted(identifier: str) -> str:
-    """An identifier as SQL text."""
-    return '"' + identifier.replace('"', '""') + '"'
+async def remove(db: Connection, dataset_id: UUID) -> None:
+    """Take a dataset out of sight; its name is free, and the tables kept for it go soon."""
+    await db.execute(_SQL["remove"], dataset_id)
+    await db.execute(_SQL["drop_all_later"], dataset_id)
 
 
-def qualified(name: str) -> str:
-    """The name of a dataset's table as SQL text."""
-    return f"{SCHEMA}.{quoted(name)}"
+async def live_jobs(db: Connection, *dataset_ids: UUID) -> list[UUID]:
+    """Some jobs on these datasets that have not ended."""
+    return [row["id"] for row in await db.fetch(_SQL["live_jobs"], dataset_ids)]
 
 
-def _index(table: str) -> str:
-    return f"{table}_row"
+async def landing_place(db: Connection, dataset_id: UUID) -> tuple[str, tuple[str, ...] | None]:
+    """The dataset's table and key, which stay so until the transaction ends."""
+    return _place(await db.fetchrow(_SQL["landing_place"], dataset_id))
+
+
+async def merging_place(db: Connection, dataset_id: UUID) -> tuple[str, tuple[str, ...] | None]:
+    """The same, for one transaction at a time."""
+    return _place(await db.fetchrow(_SQL["merging_place"], dataset_id))
+
+
+def _place(row: Record | None) -> tuple[str, tuple[str, ...] | None]:
+    assert row is not None
+    return row["table_name"], None if row["keys"] is None else tuple(row["keys"])
 
 
 def _dataset(row: Record) -> Dataset:
@@ -117,4 +116,5 @@ def _dataset(row: Record) -> Dataset:
         table_name=row["table_name"],
         columns=None if row["columns"] is None else columns_from_json(row["columns"]),
         created_at=row["created_at"],
+        keys=None if row["keys"] is None else tuple(row["keys"]),
     )

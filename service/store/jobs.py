@@ -250,4 +250,7 @@ def _job(row: Record) -> Job:
         waits_for=row["waits_for"],
         run_if=RunIf(row["run_if"]),
         is_required=row["is_required"],
+        noted=row["noted"],
+        undone_by=row["undone_by"],
+        undone_at=row["undone_at"],
     )

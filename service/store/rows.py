@@ -17,8 +17,8 @@ from service.domain.dataset import LINEAGE, Dataset
 from service.domain.errors import InputError
 from service.domain.processor import ExportFormat
 from service.store.database import Connection
-from service.store.datasets import qualified, quoted
 from service.store.queries import load
+from service.store.tables import qualified, quoted
 
 _SQL = load("dataset")
 

@@ -2,35 +2,35 @@
 with added as (
   insert into dataset (id, account_id, name, table_name)
   values ($1, $2, $3, $4)
-  on conflict (account_id, name) do nothing
+  on conflict (account_id, name) where removed_at is null do nothing
   returning id
 )
 select id from added
 union all
-select id from dataset where account_id = $2 and name = $3
+select id from dataset where account_id = $2 and name = $3 and removed_at is null
 limit 1;
 
 -- name: get
 select *
 from dataset
-where name = $1;
+where name = $1 and removed_at is null;
 
 -- name: of_account
 select *
 from dataset
-where account_id = $1 and name = $2;
+where account_id = $1 and name = $2 and removed_at is null;
 
 -- name: list
 select *
 from dataset
-where $1::text is null or name > $1
+where ($1::text is null or name > $1) and removed_at is null
 order by name
 limit $2;
 
 -- name: lock
 select *
 from dataset
-where id = $1
+where id = $1 and removed_at is null
 for update;  -- two jobs may bring the first chunk of one dataset at the same time
 
 -- name: shape
@@ -38,8 +38,84 @@ update dataset
 set columns = $2
 where id = $1;
 
+-- name: give_keys
+update dataset
+set keys = $2
+where id = $1;
+
+-- name: show_table
+update dataset
+set table_name = $2, columns = $3, keys = $4
+where id = $1;
+
 -- name: filled_by
-select id, read
+select job.id, job.read
 from job
-where dataset_id = $1 and inserted > 0 and ($2::uuid is null or id >= $2)
-order by id;
+join dataset on dataset.id = job.dataset_id
+where job.dataset_id = $1
+  and job.inserted + job.updated > 0
+  and coalesce(job.landed_in, dataset.table_name) = dataset.table_name  -- a replace fills another one, until it is shown
+  and job.undone_at is null
+  and ($2::uuid is null or job.id >= $2)
+order by job.id;
+
+-- name: landing_place
+select table_name, keys
+from dataset
+where id = $1
+for key share;  -- until the rows are in, nobody shows another table, or gives this one a key
+
+-- name: merging_place
+select table_name, keys
+from dataset
+where id = $1
+for no key update;  -- one chunk at a time
+
+-- name: keep_table
+insert into kept_table (name, account_id, dataset_id, kind, job_id, columns, keys)
+values ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: kept_tables_of
+select name, dataset_id, columns, keys
+from kept_table
+where job_id = $1 and kind = any($2::text[]);
+
+-- name: let_go_of_table
+delete from kept_table
+where name = $1
+returning name;
+
+-- name: to_drop
+select kept_table.name, case kept_table.kind when 'former' then kept_table.job_id end as replaced_by
+from kept_table
+left join job on job.id = kept_table.job_id
+where kept_table.kind = 'dropped'
+  or (kept_table.kind = 'loading' and job.state = 'cancelled')
+  or (kept_table.kind = 'loading' and job.finished_at < now() - make_interval(secs => $1))
+  or (kept_table.kind = 'former' and kept_table.since < now() - make_interval(secs => $2))
+order by kept_table.since
+limit 1
+offset $3
+for update of kept_table skip locked;
+
+-- name: live_jobs
+select id
+from job
+where dataset_id = any($1::uuid[]) and finished_at is null
+order by id
+limit 5;
+
+-- name: rename
+update dataset
+set name = $2
+where id = $1;
+
+-- name: remove
+update dataset
+set removed_at = now()
+where id = $1;
+
+-- name: drop_all_later
+update kept_table
+set kind = 'dropped', since = now()
+where dataset_id = $1;

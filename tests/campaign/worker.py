@@ -11,7 +11,7 @@ import asyncpg
 from service.domain.errors import InputError, Transient
 from service.domain.job import Control
 from service.domain.processor import Column, ColumnType, Reject
-from service.store import claims, datasets, rejects
+from service.store import claims, rejects, tables
 from service.store.claims import Claim, LeaseLost, Settlement
 from tests.campaign.model import Hand
 from workers import outcome, runner
@@ -63,7 +63,7 @@ class Worker:
         assert claim.table_name is not None
         try:
             async with self._tools.database.transaction() as db:
-                await datasets.copy_rows(db, claim.table_name, COLUMNS, _rows(claim.job_id, range(read, read + rows)))
+                await tables.copy_rows(db, claim.table_name, COLUMNS, _rows(claim.job_id, range(read, read + rows)))
                 await rejects.add(db, claim.job_id, claim.account_id, refused)
                 control = await claims.advance(
                     db,

@@ -13,10 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.domain.column_spec import ColumnSpec
 from service.domain.errors import InputError
 from service.domain.processor import RAW_LIMIT, Chunk, Column, ColumnType, Work
 from workers import parsing
+from workers.dialect import COMMA
+from workers.formats import PLAIN, Format
 from workers.processors.csv import CsvOptions, processor
+from workers.shaping import Field, Shape
 
 SAMPLES = sorted((Path(__file__).parents[1] / "samples" / "csv").glob("*.[ct]sv"))
 INTEGER, TEXT = ColumnType.INTEGER, ColumnType.TEXT
@@ -225,17 +229,25 @@ def test_both_ways_of_reading_agree(column: Column, cells: list[str], quoted: bo
     style: Style = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
     csv.writer(out, lineterminator="\n", quoting=style).writerows([["k", cell] for cell in cells])
     data, columns = out.getvalue().encode(), (Column("k", TEXT), column)
-    quick = parsing.typed(data, ",", columns)
-    slow = list(parsing.masked(data, ",", columns, 1, 1))
+    shape = as_they_stand(columns)
+    quick = parsing.typed(data, COMMA, shape)
+    slow = list(parsing.masked(data, COMMA, shape, 1, 1))
     refused = [reject for part in slow for reject in part.rejects]
     if quick is None:
-        alone = [parsing.typed(line, ",", columns) is None for line in lines(cells, style)]
+        alone = [parsing.typed(line, COMMA, shape) is None for line in lines(cells, style)]
         assert any(alone) or quoted or "0x" in out.getvalue().lower()
         assert all(alone[reject.row - 1] for reject in refused)
         return
     assert not refused
     stored = [value for part in slow for value in part.arrays[column.name].to_pylist()]
     assert repr(quick.arrays[column.name].to_pylist()) == repr(stored)
+
+
+def as_they_stand(columns: tuple[Column, ...], written: Format = PLAIN) -> Shape:
+    """A dataset of the file's own columns."""
+    specs = [ColumnSpec.model_construct(name=column.name) for column in columns]
+    fields = zip(columns, range(len(columns)), specs, strict=True)
+    return Shape(len(columns), tuple(Field(column, place, spec, written) for column, place, spec in fields))
 
 
 def lines(cells: list[str], style: Style) -> list[bytes]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from workers.dialect import COMMA
 from workers.records import Block, blocks, line_count, pieces, records
 
 NASTY = st.text(alphabet='a,"\n\r', max_size=60).map(str.encode)
@@ -48,13 +49,13 @@ def obvious(data: bytes) -> tuple[Spans, bool]:
 
 
 def spans(data: bytes) -> Spans:
-    found = records(data, b",")
+    found = records(data, COMMA)
     columns = (found.starts, found.ends, found.lines, found.widths)
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def cut(data: bytes, block_bytes: int, limit: int = 1 << 24) -> list[Block]:
-    return list(blocks(io.BytesIO(data), 0, b",", repeat(block_bytes), limit))
+    return list(blocks(io.BytesIO(data), 0, COMMA, repeat(block_bytes), limit))
 
 
 @settings(max_examples=1500, deadline=None)
@@ -86,12 +87,12 @@ def read(found: list[Block]) -> list[bytes]:
 @given(NASTY)
 def test_pieces_put_together_are_the_block(data: bytes) -> None:
     for block in cut(data, 1 << 20):
-        assert b"".join(pieces(block.data, b",", 1)) == block.data
+        assert b"".join(pieces(block.data, COMMA, 1)) == block.data
 
 
 def test_pieces_end_at_records() -> None:
     data = b'1,"a\nb"\n' * 40_000
-    found = list(pieces(data, b",", 10))
+    found = list(pieces(data, COMMA, 10))
     assert len(found) > 2
     assert b"".join(found) == data
     assert all(piece.startswith(b"1,") and piece.endswith(b'"\n') for piece in found)

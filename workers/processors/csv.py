@@ -22,7 +22,7 @@ async def chunks(work: Work) -> AsyncIterator[Chunk]:
     from workers.delimited import read
 
     options = CsvOptions.model_validate(work.options.model_dump())
-    for chunk in read(work, options.delimiter, options.header):
+    for chunk in read(work, options, options.delimiter, options.header):
         yield chunk
 
 

@@ -16,7 +16,8 @@ async def chunks(work: Work) -> AsyncIterator[Chunk]:
     # Only the child process that reads a file pays for pyarrow.
     from workers.objects import read
 
-    for chunk in read(work):
+    options = RowOptions.model_validate(work.options.model_dump())
+    for chunk in read(work, options):
         yield chunk
 
 

@@ -1,0 +1,146 @@
+-- Statements over a dataset's own table. In braces stand its parts, as SQL text:
+--   table, stage, plan, was    the table, the chunk's rows, what is to become of each, before-images
+--   keys, columns, brought     names, separated by commas; those in t. and s. are prefixed with that
+--   matches                    s and t have the same key
+
+-- name: stage
+create temporary table {stage} (like {table}) on commit drop;
+
+-- name: take_nameless
+-- A null names nothing, and a very long value fits no index.
+delete from {stage} as s
+where {nameless} or {too_long}
+returning _row, {nameless} as is_null, row_to_json(s)::text as json;
+
+-- name: plan
+-- What each row does in its turn: it meets what is stored, or the row of the same key before it in this chunk.
+-- So the outcome does not hang on where a file is cut into chunks.
+create temporary table {plan} on commit drop as
+with met as (
+  select
+    s._row as row, {s_keys}, t.ctid as at, t._job as old_job, t._row as old_row,
+    lag(s._row) over same_key as previous,
+    case
+      when lag(s._row) over same_key is null and t.ctid is null then 'insert'
+      when {keeps} then 'same'
+      when lag(s._row) over same_key is null then
+        case when ({s_brought}) is distinct from ({t_brought}) then 'update' else 'same' end
+      when {changed_within} then 'update'
+      else 'same'
+    end as effect
+  from {stage} as s
+  left join {table} as t on {matches}
+  window same_key as (partition by {s_keys} order by s._row)
+)
+select
+  row, {keys}, at, old_job, old_row, effect,
+  effect <> 'same' and row = max(row) filter (where effect <> 'same') over (partition by {keys}) as is_applied,
+  max(row) filter (where effect <> 'same') over ahead as met_row
+from met
+window ahead as (partition by {keys} order by row rows between unbounded preceding and 1 preceding);
+
+-- name: keep_images
+insert into {was} (_by, _by_row, _row, _job, {columns})
+select $1, p.row, t._row, t._job, {t_columns}
+from {plan} as p
+join {table} as t on t.ctid = p.at
+where p.is_applied and p.old_job <> $1;
+
+-- name: move_images
+update {was} as w
+set _by_row = p.row
+from {plan} as p
+where p.is_applied and p.old_job = $1 and w._by = $1 and w._by_row = p.old_row;
+
+-- name: change
+update {table} as t
+set _row = s._row, _job = s._job, {set_brought}
+from {plan} as p
+join {stage} as s on s._row = p.row
+where p.is_applied and t.ctid = p.at;
+
+-- name: add
+insert into {table} (_row, _job, {columns})
+select s._row, s._job, {s_columns}
+from {plan} as p
+join {stage} as s on s._row = p.row
+where p.is_applied and p.at is null
+order by s._row;
+
+-- name: counts
+select
+  count(*) filter (where effect = 'insert') as inserted,
+  count(*) filter (where effect = 'update') as updated,
+  count(*) filter (where effect = 'same') as skipped,
+  count(*) filter (where met_row is not null or old_job = $1) as repeated
+from {plan};
+
+-- name: repeated
+select row, coalesce(met_row, old_row) as other_row, {keys_json} as keys
+from {plan}
+where met_row is not null or old_job = $1
+order by row
+limit $2;
+
+-- name: refused
+select p.row, row_to_json(s)::text as json
+from {plan} as p
+join {stage} as s on s._row = p.row
+where p.effect = 'same'
+order by p.row;
+
+-- name: repeated_keys
+select {keys_json} as keys, count(*) as number
+from {table}
+group by {keys}
+having count(*) > 1
+limit 3;
+
+-- name: nameless
+select count(*) from {table} where {bare_nameless};
+
+-- name: create_images
+create table {was} (_by uuid not null, _by_row bigint not null, like {table});
+
+-- name: undo_pass_on
+-- Rows that another job has changed since stay as they are; what that job would bring back is now what this one met.
+with later as (
+  select w.ctid as at, w._by, w._by_row, w._row as row, {w_keys_json} as keys, v.ctid as before
+  from {was} as w
+  left join {was} as v on v._by = $1 and v._by_row = w._row
+  where w._job = $1 and w._row > $2 and w._row <= $3
+),
+passed_on as (
+  update {was} as w
+  set _row = v._row, _job = v._job, {set_v}
+  from later
+  join {was} as v on v.ctid = later.before
+  where w.ctid = later.at
+),
+made as (  -- there was nothing before: the later job counts as the one that made the row
+  delete from {was} as w
+  using later
+  where w.ctid = later.at and later.before is null
+)
+select row, _by as other_job, _by_row as other_row, keys
+from later
+order by row;
+
+-- name: undo_restore
+update {table} as t
+set _row = v._row, _job = v._job, {set_v}
+from {was} as v
+where v._by = $1 and v._by_row > $2 and v._by_row <= $3
+  and t._job = $1 and t._row = v._by_row;
+
+-- name: undo_remove
+delete from {table}
+where _job = $1 and _row > $2 and _row <= $3;
+
+-- name: forget_images
+delete from {was}
+where _by = $1 and _by_row > $2 and _by_row <= $3;
+
+-- name: forget_all_images
+delete from {was}
+where _by = $1;
