@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import sqlite3
@@ -16,6 +17,7 @@ from tests.corpus import CORPUS, corpus_file
 from workers.anki.collection import Collection
 from workers.anki.fields import clozes, media, plain, uncovered
 from workers.anki.package import Package
+from workers.anki.writing import Flashcard, Writer
 
 COUNTS = {
     "empty-latest.apkg": (3, 0, 0, 0, 0),
@@ -173,3 +175,17 @@ def zipped(members):
             archive.writestr(name, content)
     packed.seek(0)
     return packed
+
+
+TEXT = st.text(st.characters(exclude_categories=["C"]), max_size=20)
+
+
+@given(st.lists(st.builds(Flashcard, TEXT, TEXT, st.sampled_from(["Default", "A::B"]), st.just("x y")), max_size=8))
+def test_a_package_written_here_reads_back_as_it_was(cards):
+    writer = Writer("Cards", 1_700_000_000)
+    writer.add(cards)
+    collection = Collection(Package(io.BytesIO(writer.package())).collection())
+    notes = list(collection.notes())
+    assert [[html.unescape(value) for value in note.values] for note in notes] == [[c.front, c.back] for c in cards]
+    assert [collection.decks[note.deck_id].name for note in notes] == [card.deck for card in cards]
+    assert all(note.tags == ("x", "y") and note.cards == 1 for note in notes)
