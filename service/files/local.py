@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import aiofiles
+import aiofiles.os
+
 from service.files.masters import sync_folder
 from service.files.stores import MARK, mark_of
 from service.files.threads import Threads
@@ -43,13 +46,13 @@ class LocalStore:
     async def local(self, upload_id: UUID) -> AsyncGenerator[Path, None]:
         """The file itself."""
         path = self.path(upload_id).resolve()
-        await self._threads.run(path.stat)
+        await aiofiles.os.stat(path, executor=self._threads.pool)
         yield path
 
     async def remove(self, upload_id: UUID) -> bool:
         """Delete a file if it is there; whether it was."""
         try:
-            await self._threads.run(self.path(upload_id).unlink)
+            await aiofiles.os.remove(self.path(upload_id), executor=self._threads.pool)
         except FileNotFoundError:
             return False
         return True
@@ -68,7 +71,9 @@ class LocalStore:
     async def mark(self) -> UUID | None:
         """What `set_mark` wrote."""
         try:
-            return mark_of(await self._threads.run((self._folder / MARK).read_text, "ascii", "replace"))
+            path = self._folder / MARK
+            async with aiofiles.open(path, encoding="ascii", errors="replace", executor=self._threads.pool) as file:
+                return mark_of(await file.read())
         except FileNotFoundError:
             return None
 

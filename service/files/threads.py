@@ -15,12 +15,12 @@ class Threads:
     """So many threads."""
 
     def __init__(self, count: int) -> None:
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="files")
+        self.pool = ThreadPoolExecutor(count, thread_name_prefix="files")
 
     def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         """Call a function in a thread."""
-        return asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
+        return asyncio.get_running_loop().run_in_executor(self.pool, lambda: work(*args, **kwargs))
 
     def close(self) -> None:
         """Let the threads end."""
-        self._pool.shutdown(wait=False)
+        self.pool.shutdown(wait=False)
