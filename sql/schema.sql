@@ -8,113 +8,6 @@ CREATE SCHEMA millrace;
 
 ALTER SCHEMA millrace OWNER TO millrace_worker;
 
-CREATE TABLE millrace.job (
-    id uuid NOT NULL,
-    account_id uuid NOT NULL,
-    processor text NOT NULL,
-    queue text NOT NULL,
-    state text NOT NULL,
-    outcome text,
-    priority smallint DEFAULT 5 NOT NULL,
-    upload_id uuid,
-    dataset_id uuid,
-    options jsonb DEFAULT '{}'::jsonb NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    dedupe_key text,
-    attempt integer DEFAULT 1 NOT NULL,
-    max_attempts integer DEFAULT 3 NOT NULL,
-    deaths smallint DEFAULT 0 NOT NULL,
-    epoch integer DEFAULT 0 NOT NULL,
-    event_seq integer DEFAULT 0 NOT NULL,
-    cursor jsonb,
-    unit text NOT NULL,
-    done bigint DEFAULT 0 NOT NULL,
-    total bigint,
-    rate double precision,
-    phase text NOT NULL,
-    message text,
-    read bigint DEFAULT 0 NOT NULL,
-    inserted bigint DEFAULT 0 NOT NULL,
-    updated bigint DEFAULT 0 NOT NULL,
-    skipped bigint DEFAULT 0 NOT NULL,
-    rejected bigint DEFAULT 0 NOT NULL,
-    problem jsonb,
-    control text,
-    cancel_requested_at timestamp with time zone,
-    remove_rows boolean DEFAULT false NOT NULL,
-    removed_at timestamp with time zone,
-    run_at timestamp with time zone DEFAULT now() NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    started_at timestamp with time zone,
-    finished_at timestamp with time zone,
-    input jsonb DEFAULT '{}'::jsonb NOT NULL,
-    output jsonb,
-    first_wait_s double precision DEFAULT 2 NOT NULL,
-    longest_wait_s double precision DEFAULT 600 NOT NULL,
-    deadline_s double precision,
-    waits_for integer DEFAULT 0 NOT NULL,
-    is_needed boolean DEFAULT false NOT NULL,
-    run_if text DEFAULT 'completed'::text NOT NULL,
-    flow_id uuid,
-    step text,
-    is_required boolean DEFAULT true NOT NULL,
-    due_at timestamp with time zone,
-    through bigint DEFAULT 0 NOT NULL,
-    is_shared boolean DEFAULT false NOT NULL,
-    landed_in text,
-    is_writing boolean DEFAULT false NOT NULL,
-    noted bigint DEFAULT 0 NOT NULL,
-    undone_by uuid,
-    undone_at timestamp with time zone,
-    undo_expired_at timestamp with time zone,
-    corrects_id uuid,
-    widened jsonb DEFAULT '[]'::jsonb NOT NULL,
-    CONSTRAINT every_row_is_accounted_for CHECK ((read = (((inserted + updated) + skipped) + rejected))),
-    CONSTRAINT failures_say_why CHECK (((state <> 'failed'::text) OR (problem IS NOT NULL))),
-    CONSTRAINT final_states_have_an_end CHECK (((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
-    CONSTRAINT final_states_have_an_outcome CHECK (((finished_at IS NULL) = (outcome IS NULL))),
-    CONSTRAINT job_control_check CHECK ((control = ANY (ARRAY['pause'::text, 'cancel'::text, 'restart'::text]))),
-    CONSTRAINT job_deadline_s_check CHECK ((deadline_s > (0)::double precision)),
-    CONSTRAINT job_dedupe_key_check CHECK (((length(dedupe_key) >= 1) AND (length(dedupe_key) <= 200))),
-    CONSTRAINT job_first_wait_s_check CHECK ((first_wait_s >= (0)::double precision)),
-    CONSTRAINT job_longest_wait_s_check CHECK ((longest_wait_s >= (0)::double precision)),
-    CONSTRAINT job_max_attempts_check CHECK ((max_attempts >= 1)),
-    CONSTRAINT job_outcome_check CHECK ((outcome = ANY (ARRAY['complete'::text, 'partial'::text, 'none'::text]))),
-    CONSTRAINT job_priority_check CHECK (((priority >= 1) AND (priority <= 10))),
-    CONSTRAINT job_run_if_check CHECK ((run_if = ANY (ARRAY['completed'::text, 'ended'::text]))),
-    CONSTRAINT job_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text, 'retrying'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
-    CONSTRAINT job_waits_for_check CHECK ((waits_for >= 0))
-)
-WITH (fillfactor='70');
-
-ALTER TABLE millrace.job OWNER TO millrace_worker;
-
-CREATE FUNCTION millrace.add_job_end(ended millrace.job, sign integer) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'millrace', 'pg_temp'
-    AS $$
-begin
-  insert into job_end (
-    account_id, sign, processor, state, outcome, finished_at,
-    read, inserted, updated, skipped, rejected, bytes, run_ms, wait_ms
-  )
-  values (
-    ended.account_id, sign, ended.processor, ended.state, ended.outcome, ended.finished_at,
-    ended.read, ended.inserted, ended.updated, ended.skipped, ended.rejected,
-    case when ended.unit = 'bytes' then ended.done else 0 end,
-    (
-      select round(sum(extract(epoch from ended_at - started_at)) * 1000)
-      from attempt
-      where job_id = ended.id and ended_at is not null
-    ),
-    round(greatest(0, extract(epoch from ended.started_at - coalesce(ended.due_at, ended.created_at))) * 1000)
-      * case when ended.started_at is not null then 1 end
-  );
-end
-$$;
-
-ALTER FUNCTION millrace.add_job_end(ended millrace.job, sign integer) OWNER TO millrace_worker;
-
 CREATE FUNCTION millrace.authenticate(key_hash bytea) RETURNS TABLE(account_id uuid, key_id uuid)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'millrace'
@@ -123,6 +16,30 @@ CREATE FUNCTION millrace.authenticate(key_hash bytea) RETURNS TABLE(account_id u
 $$;
 
 ALTER FUNCTION millrace.authenticate(key_hash bytea) OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.check_event_jobs() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+begin
+  if exists (
+    select
+    from told
+    left join lateral (
+      select true as is_there
+      from job
+      where job.id = told.job_id and job.account_id = told.account_id
+      limit 1  -- so that each is looked for by its key, and no plan reads all jobs
+    ) as own on true
+    where own.is_there is null
+  ) then
+    raise exception 'an event of a job that is not of its account' using errcode = 'foreign_key_violation';
+  end if;
+  return null;
+end
+$$;
+
+ALTER FUNCTION millrace.check_event_jobs() OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.check_job_transition() RETURNS trigger
     LANGUAGE plpgsql
@@ -137,25 +54,202 @@ $$;
 
 ALTER FUNCTION millrace.check_job_transition() OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.check_upload_complete() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+begin
+  if exists (select from upload where id = new.upload_id and account_id = new.account_id and state = 'receiving') then
+    raise exception 'upload % is not complete', new.upload_id using errcode = 'MR003';
+  end if;
+  return new;
+end
+$$;
+
+ALTER FUNCTION millrace.check_upload_complete() OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.check_upload_kept() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'millrace', 'pg_temp'
     AS $$
 declare
   gone_since timestamptz;
+  damaged_since timestamptz;
 begin
-  select expired_at into gone_since
+  select expired_at, damaged_at into gone_since, damaged_since
   from upload
   where id = new.upload_id and account_id = new.account_id
   for key share;
   if gone_since is not null then
     raise exception 'the file of upload % is gone', new.upload_id using errcode = 'MR001';
+  elsif damaged_since is not null then
+    raise exception 'the file of upload % is damaged', new.upload_id using errcode = 'MR002';
   end if;
   return new;
 end
 $$;
 
 ALTER FUNCTION millrace.check_upload_kept() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.claim_jobs(in_queue text, by_worker text, lease_s double precision, most integer, ageing_s double precision) RETURNS TABLE(id uuid, account_id uuid, epoch integer, attempt integer, max_attempts integer, processor text, upload_id uuid, dataset_id uuid, input jsonb, options jsonb, cursor jsonb, read bigint, control text, first_wait_s double precision, longest_wait_s double precision, deadline_s double precision, flow_id uuid, queue text, corrects_id uuid, table_name text, columns jsonb)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform
+  from job
+  where state = 'queued' and queue = in_queue
+  order by priority, account_id, processor, id  -- as the index has it, so that nothing else is read
+  limit 1;
+  if not found then
+    return;  -- nobody waits in order to find nothing
+  end if;
+  perform pg_advisory_xact_lock(1296651340, 1);  -- one claim at a time, so that no limit is passed and turns are exact
+  return query
+  with recursive lane as (  -- what one account has waiting for one processor at one priority: its oldest job, by one probe
+    (
+      select priority, account_id, processor, id, run_at
+      from job
+      where state = 'queued' and queue = in_queue
+      order by priority, account_id, processor, id
+      limit 1
+    )
+    union all
+    select oldest.*
+    from lane
+    cross join lateral (
+      select priority, account_id, processor, id, run_at
+      from job
+      where state = 'queued' and queue = in_queue
+        and (priority, account_id, processor) > (lane.priority, lane.account_id, lane.processor)
+      order by priority, account_id, processor, id
+      limit 1
+    ) as oldest
+  ),
+  room as (  -- how many more jobs may run, where there is a limit; a null name is the whole queue's
+    select null as processor, null::uuid as account_id,
+      max_running - (select count(*) from lease where queue = in_queue) as free
+    from running_limit
+    where kind = 'queue' and name = in_queue
+    union all
+    select name, null, max_running - (select count(*) from lease where processor = name)
+    from running_limit
+    where kind = 'processor'
+    union all
+    select null, id, max_running - (select count(*) from lease where account_id = account.id)
+    from account
+    where max_running is not null
+  ),
+  open_lane as (
+    select
+      lane.*,
+      account.weight,
+      greatest(account.turn, coalesce((select turn from turn_clock where queue = in_queue), 0)) as turn,
+      least(10, lane.priority + floor(extract(epoch from now() - lane.run_at) / ageing_s)) as urgency,
+      of_account.free as account_free,
+      of_processor.free as processor_free
+    from lane
+    join account on account.id = lane.account_id
+    left join room as of_account on of_account.account_id = lane.account_id
+    left join room as of_processor on of_processor.processor = lane.processor
+    where coalesce(of_account.free, 1) > 0 and coalesce(of_processor.free, 1) > 0
+    order by urgency desc, turn, lane.id
+    limit most
+  ),
+  candidate as (
+    select
+      waiting.id, account_id, processor, weight, turn, urgency, account_free, processor_free,
+      row_number() over (partition by account_id order by urgency desc, waiting.id) as nth
+    from open_lane
+    cross join lateral (
+      select id
+      from job
+      where state = 'queued' and queue = in_queue
+        and (priority, account_id, processor) >= (open_lane.priority, open_lane.account_id, open_lane.processor)
+        and (priority, account_id, processor) <= (open_lane.priority, open_lane.account_id, open_lane.processor)
+      order by priority, account_id, processor, id
+      limit most
+    ) as waiting
+  ),
+  in_turn as (
+    select
+      id, account_id, weight, urgency, processor_free, turn + (nth - 1)::float8 / weight as turn,
+      row_number() over (partition by processor order by urgency desc, turn + (nth - 1)::float8 / weight, id) as nth
+    from candidate
+    where account_free is null or nth <= account_free
+  ),
+  picked as (
+    select id, account_id, weight, turn
+    from in_turn
+    where processor_free is null or nth <= processor_free
+    order by urgency desc, turn, id
+    limit least(most, coalesce((select greatest(0, free) from room where processor is null and account_id is null), most))
+  ),
+  free as (
+    select locked.id, picked.account_id, picked.weight, picked.turn
+    from picked
+    cross join lateral (
+      select id
+      from job
+      where job.id = picked.id and state in ('queued', '')  -- so worded that no index but the key's is thought of
+      for update skip locked
+    ) as locked
+  ),
+  served as (
+    update account
+    set turn = mine.turn
+    from (select account_id, max(turn + 1::float8 / weight) as turn from free group by account_id) as mine
+    where account.id = mine.account_id
+  ),
+  ticked as (
+    insert into turn_clock (queue, turn)
+    select in_queue, max(turn)
+    from free
+    having count(*) > 0
+    on conflict (queue) do update
+    set turn = greatest(turn_clock.turn, excluded.turn)
+  ),
+  claimed as (
+    update job
+    set state = 'running',
+        epoch = epoch + 1,
+        event_seq = event_seq + 1,
+        phase = 'starting',
+        rate = null,
+        started_at = coalesce(started_at, now())
+    from free
+    where job.id = free.id
+    returning job.*, free.turn
+  ),
+  leased as (
+    insert into lease (job_id, account_id, epoch, worker, expires_at, queue, processor)
+    select id, account_id, epoch, by_worker, now() + make_interval(secs => lease_s), queue, processor
+    from claimed
+    on conflict (job_id) do update
+    set epoch = excluded.epoch, worker = excluded.worker, expires_at = excluded.expires_at
+  ),
+  tried as (
+    insert into attempt (job_id, account_id, epoch, number, worker, read_before)
+    select id, account_id, epoch, attempt, by_worker, read
+    from claimed
+  ),
+  told as (
+    insert into event (job_id, account_id, seq, type, data)
+    select id, account_id, event_seq, 'job.started', jsonb_build_object('attempt', attempt, 'epoch', epoch)
+    from claimed
+  )
+  select
+    claimed.id, claimed.account_id, claimed.epoch, claimed.attempt, claimed.max_attempts, claimed.processor,
+    claimed.upload_id, claimed.dataset_id, claimed.input, claimed.options, claimed.cursor, claimed.read,
+    claimed.control, claimed.first_wait_s, claimed.longest_wait_s, claimed.deadline_s, claimed.flow_id,
+    claimed.queue, claimed.corrects_id, dataset.table_name, dataset.columns
+  from claimed
+  left join dataset on dataset.id = claimed.dataset_id
+  order by claimed.turn, claimed.id;
+end
+$$;
+
+ALTER FUNCTION millrace.claim_jobs(in_queue text, by_worker text, lease_s double precision, most integer, ageing_s double precision) OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.count_dependents() RETURNS trigger
     LANGUAGE plpgsql
@@ -191,6 +285,44 @@ $$;
 
 ALTER FUNCTION millrace.count_dependents() OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.count_upload() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+declare
+  more_bytes bigint := 0;
+  more_open integer := 0;
+  today date := (now() at time zone 'utc')::date;
+begin
+  if tg_op <> 'DELETE' then
+    more_bytes := held_bytes(new);
+    more_open := is_on_its_way(new);
+  end if;
+  if tg_op <> 'INSERT' then
+    more_bytes := more_bytes - held_bytes(old);
+    more_open := more_open - is_on_its_way(old);
+  end if;
+  if tg_op = 'INSERT' then
+    insert into upload_usage as usage (account_id, bytes, open, day, daily)
+    values (new.account_id, more_bytes, more_open, today, 1)
+    on conflict (account_id) do update set
+      bytes = usage.bytes + more_bytes,
+      open = usage.open + more_open,
+      day = today,
+      daily = case usage.day when today then usage.daily + 1 else 1 end;
+  elsif more_bytes <> 0 or more_open <> 0 then
+    update upload_usage
+    set bytes = bytes + more_bytes,
+        open = open + more_open,
+        daily = case when tg_op = 'DELETE' and day = (old.created_at at time zone 'utc')::date then daily - 1 else daily end
+    where account_id = old.account_id;
+  end if;
+  return null;
+end
+$$;
+
+ALTER FUNCTION millrace.count_upload() OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.event_shift() RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN 0;
@@ -202,6 +334,20 @@ CREATE FUNCTION millrace.event_horizon() RETURNS bigint
     RETURN (((pg_snapshot_xmin(pg_current_snapshot()))::text)::bigint + millrace.event_shift());
 
 ALTER FUNCTION millrace.event_horizon() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.forget_jobs() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+begin
+  delete from lease using gone where lease.job_id = gone.id;
+  delete from attempt using gone where attempt.job_id = gone.id;
+  delete from event using gone where event.job_id = gone.id;
+  return null;
+end
+$$;
+
+ALTER FUNCTION millrace.forget_jobs() OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.full_limits(waiting_id uuid) RETURNS TABLE(kind text, name text, max_running integer)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -230,6 +376,58 @@ CREATE FUNCTION millrace.full_limits(waiting_id uuid) RETURNS TABLE(kind text, n
 $$;
 
 ALTER FUNCTION millrace.full_limits(waiting_id uuid) OWNER TO millrace_worker;
+
+CREATE TABLE millrace.upload (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    name text NOT NULL,
+    size_bytes bigint,
+    sha256 bytea,
+    media_type text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expired_at timestamp with time zone,
+    expired_reason text,
+    state text DEFAULT 'complete'::text NOT NULL,
+    protocol text DEFAULT 'raw'::text NOT NULL,
+    received_bytes bigint DEFAULT 0 NOT NULL,
+    writer integer DEFAULT 0 NOT NULL,
+    is_open boolean DEFAULT false NOT NULL,
+    expires_at timestamp with time zone,
+    metadata text,
+    concat text,
+    digests jsonb,
+    wanted jsonb,
+    kind text,
+    duplicate_of uuid,
+    problem jsonb,
+    removed_at timestamp with time zone,
+    seal bytea,
+    damaged_at timestamp with time zone,
+    CONSTRAINT complete_uploads_are_known CHECK (((state = 'receiving'::text) OR ((size_bytes IS NOT NULL) AND (sha256 IS NOT NULL)))),
+    CONSTRAINT expired_uploads_say_why CHECK (((expired_at IS NULL) = (expired_reason IS NULL))),
+    CONSTRAINT upload_expired_reason_check CHECK ((expired_reason = ANY (ARRAY['retention'::text, 'lost'::text, 'unfinished'::text, 'deleted'::text, 'joined'::text, 'refused'::text]))),
+    CONSTRAINT upload_protocol_check CHECK ((protocol = ANY (ARRAY['raw'::text, 'multipart'::text, 'tus'::text, 'resumable'::text, 'job'::text, 'url'::text]))),
+    CONSTRAINT upload_sizes CHECK (((received_bytes >= 0) AND ((size_bytes IS NULL) OR ((size_bytes >= 0) AND (received_bytes <= size_bytes))))),
+    CONSTRAINT upload_state_check CHECK ((state = ANY (ARRAY['receiving'::text, 'complete'::text])))
+);
+
+ALTER TABLE millrace.upload OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.held_bytes(counted millrace.upload) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select case when counted.expired_at is null then coalesce(counted.size_bytes, counted.received_bytes) else 0 end
+$$;
+
+ALTER FUNCTION millrace.held_bytes(counted millrace.upload) OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.is_on_its_way(counted millrace.upload) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    AS $$
+  select (counted.state = 'receiving' and counted.expired_at is null)::integer
+$$;
+
+ALTER FUNCTION millrace.is_on_its_way(counted millrace.upload) OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.judge_flow() RETURNS trigger
     LANGUAGE plpgsql
@@ -320,21 +518,41 @@ $$;
 
 ALTER FUNCTION millrace.lacks_needs(waiting_id uuid) OWNER TO millrace_worker;
 
-CREATE FUNCTION millrace.note_job_end() RETURNS trigger
+CREATE FUNCTION millrace.note_job_ends() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'millrace', 'pg_temp'
     AS $$
 begin
-  if new.finished_at is not null then
-    perform add_job_end(new, 1);
-  else
-    perform add_job_end(old, -1);
-  end if;
+  insert into job_end (
+    account_id, sign, processor, state, outcome, finished_at,
+    read, inserted, updated, skipped, rejected, bytes, run_ms, wait_ms
+  )
+  select
+    account_id, sign, processor, state, outcome, finished_at,
+    read, inserted, updated, skipped, rejected, case when unit = 'bytes' then done else 0 end,
+    (
+      select round(sum(extract(epoch from ended_at - started_at)) * 1000)
+      from attempt
+      where job_id = ended.id and ended_at is not null
+    ),
+    round(greatest(0, extract(epoch from started_at - coalesce(due_at, created_at))) * 1000)
+      * case when started_at is not null then 1 end
+  from (
+    select now_so.*, 1 as sign
+    from now_so
+    join was_so using (id)
+    where now_so.finished_at is not null and was_so.finished_at is null
+    union all
+    select was_so.*, -1
+    from was_so
+    join now_so using (id)
+    where was_so.finished_at is not null and now_so.finished_at is null
+  ) as ended;
   return null;
 end
 $$;
 
-ALTER FUNCTION millrace.note_job_end() OWNER TO millrace_worker;
+ALTER FUNCTION millrace.note_job_ends() OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.place_event() RETURNS trigger
     LANGUAGE plpgsql
@@ -462,6 +680,56 @@ $$;
 
 ALTER FUNCTION millrace.stop_writing() OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.upload_jobs(asked uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+  select coalesce(jsonb_agg(to_jsonb(used) order by used.id desc), '[]')
+  from (
+    select job.id, processor, dataset.name as dataset, state, outcome, job.created_at, finished_at
+    from job
+    left join dataset on dataset.id = job.dataset_id
+    where job.upload_id = asked and job.removed_at is null and job.queue <> 'preview'
+    order by job.id desc
+    limit 20
+  ) as used
+$$;
+
+ALTER FUNCTION millrace.upload_jobs(asked uuid) OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.upload_status(asked millrace.upload) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+  select case
+    when asked.problem is not null then 'failed'
+    when asked.state = 'receiving' and asked.expired_at is not null then 'abandoned'
+    when asked.state = 'receiving' then 'receiving'
+    when exists (select from job where upload_id = asked.id and finished_at is null and queue <> 'preview') then 'processing'
+    else coalesce(
+      (
+        select case state when 'completed' then 'completed' else 'failed' end
+        from job
+        where upload_id = asked.id and removed_at is null and queue <> 'preview'
+        order by id desc
+        limit 1
+      ),
+      'uploaded'
+    )
+  end
+$$;
+
+ALTER FUNCTION millrace.upload_status(asked millrace.upload) OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.upload_writers(ids uuid[]) RETURNS TABLE(id uuid, writer integer)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+  select upload.id, upload.writer
+  from upload
+  where upload.id = any(ids) and state = 'receiving' and expired_at is null
+$$;
+
+ALTER FUNCTION millrace.upload_writers(ids uuid[]) OWNER TO millrace_worker;
+
 CREATE TABLE millrace.account (
     id uuid NOT NULL,
     name text NOT NULL,
@@ -469,6 +737,12 @@ CREATE TABLE millrace.account (
     weight smallint DEFAULT 1 NOT NULL,
     max_running integer,
     turn double precision DEFAULT 0 NOT NULL,
+    max_bytes bigint,
+    max_open_uploads integer,
+    max_daily_uploads integer,
+    CONSTRAINT account_max_bytes_check CHECK ((max_bytes >= 0)),
+    CONSTRAINT account_max_daily_uploads_check CHECK ((max_daily_uploads >= 0)),
+    CONSTRAINT account_max_open_uploads_check CHECK ((max_open_uploads >= 0)),
     CONSTRAINT account_max_running_check CHECK ((max_running >= 0)),
     CONSTRAINT account_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text)),
     CONSTRAINT account_weight_check CHECK (((weight >= 1) AND (weight <= 100)))
@@ -591,6 +865,87 @@ CREATE TABLE millrace.idempotency (
 );
 
 ALTER TABLE millrace.idempotency OWNER TO millrace_worker;
+
+CREATE TABLE millrace.job (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    processor text NOT NULL,
+    queue text NOT NULL,
+    state text NOT NULL,
+    outcome text,
+    priority smallint DEFAULT 5 NOT NULL,
+    upload_id uuid,
+    dataset_id uuid,
+    options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    dedupe_key text,
+    attempt integer DEFAULT 1 NOT NULL,
+    max_attempts integer DEFAULT 3 NOT NULL,
+    deaths smallint DEFAULT 0 NOT NULL,
+    epoch integer DEFAULT 0 NOT NULL,
+    event_seq integer DEFAULT 0 NOT NULL,
+    cursor jsonb,
+    unit text NOT NULL,
+    done bigint DEFAULT 0 NOT NULL,
+    total bigint,
+    rate double precision,
+    phase text NOT NULL,
+    message text,
+    read bigint DEFAULT 0 NOT NULL,
+    inserted bigint DEFAULT 0 NOT NULL,
+    updated bigint DEFAULT 0 NOT NULL,
+    skipped bigint DEFAULT 0 NOT NULL,
+    rejected bigint DEFAULT 0 NOT NULL,
+    problem jsonb,
+    control text,
+    cancel_requested_at timestamp with time zone,
+    remove_rows boolean DEFAULT false NOT NULL,
+    removed_at timestamp with time zone,
+    run_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    input jsonb DEFAULT '{}'::jsonb NOT NULL,
+    output jsonb,
+    first_wait_s double precision DEFAULT 2 NOT NULL,
+    longest_wait_s double precision DEFAULT 600 NOT NULL,
+    deadline_s double precision,
+    waits_for integer DEFAULT 0 NOT NULL,
+    is_needed boolean DEFAULT false NOT NULL,
+    run_if text DEFAULT 'completed'::text NOT NULL,
+    flow_id uuid,
+    step text,
+    is_required boolean DEFAULT true NOT NULL,
+    due_at timestamp with time zone,
+    through bigint DEFAULT 0 NOT NULL,
+    is_shared boolean DEFAULT false NOT NULL,
+    landed_in text,
+    is_writing boolean DEFAULT false NOT NULL,
+    noted bigint DEFAULT 0 NOT NULL,
+    undone_by uuid,
+    undone_at timestamp with time zone,
+    undo_expired_at timestamp with time zone,
+    corrects_id uuid,
+    widened jsonb DEFAULT '[]'::jsonb NOT NULL,
+    CONSTRAINT every_row_is_accounted_for CHECK ((read = (((inserted + updated) + skipped) + rejected))),
+    CONSTRAINT failures_say_why CHECK (((state <> 'failed'::text) OR (problem IS NOT NULL))),
+    CONSTRAINT final_states_have_an_end CHECK (((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
+    CONSTRAINT final_states_have_an_outcome CHECK (((finished_at IS NULL) = (outcome IS NULL))),
+    CONSTRAINT job_control_check CHECK ((control = ANY (ARRAY['pause'::text, 'cancel'::text, 'restart'::text]))),
+    CONSTRAINT job_deadline_s_check CHECK ((deadline_s > (0)::double precision)),
+    CONSTRAINT job_dedupe_key_check CHECK (((length(dedupe_key) >= 1) AND (length(dedupe_key) <= 200))),
+    CONSTRAINT job_first_wait_s_check CHECK ((first_wait_s >= (0)::double precision)),
+    CONSTRAINT job_longest_wait_s_check CHECK ((longest_wait_s >= (0)::double precision)),
+    CONSTRAINT job_max_attempts_check CHECK ((max_attempts >= 1)),
+    CONSTRAINT job_outcome_check CHECK ((outcome = ANY (ARRAY['complete'::text, 'partial'::text, 'none'::text]))),
+    CONSTRAINT job_priority_check CHECK (((priority >= 1) AND (priority <= 10))),
+    CONSTRAINT job_run_if_check CHECK ((run_if = ANY (ARRAY['completed'::text, 'ended'::text]))),
+    CONSTRAINT job_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text, 'retrying'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
+    CONSTRAINT job_waits_for_check CHECK ((waits_for >= 0))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE millrace.job OWNER TO millrace_worker;
 
 CREATE TABLE millrace.job_end (
     id bigint NOT NULL,
@@ -796,22 +1151,29 @@ CREATE TABLE millrace.turn_clock (
 
 ALTER TABLE millrace.turn_clock OWNER TO millrace_worker;
 
-CREATE TABLE millrace.upload (
+CREATE TABLE millrace.upload_rule (
     id uuid NOT NULL,
     account_id uuid NOT NULL,
-    name text NOT NULL,
-    size_bytes bigint NOT NULL,
-    sha256 bytea NOT NULL,
-    media_type text,
+    type text NOT NULL,
+    processor text NOT NULL,
+    dataset text,
+    options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    priority smallint DEFAULT 5 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    expired_at timestamp with time zone,
-    expired_reason text,
-    CONSTRAINT expired_uploads_say_why CHECK (((expired_at IS NULL) = (expired_reason IS NULL))),
-    CONSTRAINT upload_expired_reason_check CHECK ((expired_reason = ANY (ARRAY['retention'::text, 'lost'::text]))),
-    CONSTRAINT upload_size_bytes_check CHECK ((size_bytes > 0))
+    CONSTRAINT upload_rule_priority_check CHECK (((priority >= 1) AND (priority <= 10)))
 );
 
-ALTER TABLE millrace.upload OWNER TO millrace_worker;
+ALTER TABLE millrace.upload_rule OWNER TO millrace_worker;
+
+CREATE TABLE millrace.upload_usage (
+    account_id uuid NOT NULL,
+    bytes bigint NOT NULL,
+    open integer NOT NULL,
+    day date NOT NULL,
+    daily integer NOT NULL
+);
+
+ALTER TABLE millrace.upload_usage OWNER TO millrace_worker;
 
 ALTER TABLE ONLY millrace.account
     ADD CONSTRAINT account_name_key UNIQUE (name);
@@ -921,6 +1283,15 @@ ALTER TABLE ONLY millrace.upload
 ALTER TABLE ONLY millrace.upload
     ADD CONSTRAINT upload_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY millrace.upload_rule
+    ADD CONSTRAINT upload_rule_account_id_type_key UNIQUE (account_id, type);
+
+ALTER TABLE ONLY millrace.upload_rule
+    ADD CONSTRAINT upload_rule_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY millrace.upload_usage
+    ADD CONSTRAINT upload_usage_pkey PRIMARY KEY (account_id);
+
 CREATE UNIQUE INDEX dataset_name ON millrace.dataset USING btree (account_id, name) WHERE (removed_at IS NULL);
 
 CREATE INDEX dependency_needs ON millrace.dependency USING btree (needs_id);
@@ -973,13 +1344,21 @@ CREATE INDEX upload_content ON millrace.upload USING btree (account_id, sha256);
 
 CREATE INDEX upload_kept ON millrace.upload USING btree (id) INCLUDE (created_at) WHERE (expired_at IS NULL);
 
+CREATE INDEX upload_sealed ON millrace.upload USING btree (id) WHERE (seal IS NOT NULL);
+
+CREATE INDEX upload_unfinished ON millrace.upload USING btree (expires_at) WHERE ((state = 'receiving'::text) AND (expired_at IS NULL));
+
+CREATE TRIGGER event_of_job AFTER INSERT ON millrace.event REFERENCING NEW TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION millrace.check_event_jobs();
+
 CREATE TRIGGER event_place BEFORE INSERT ON millrace.event FOR EACH ROW EXECUTE FUNCTION millrace.place_event();
 
 CREATE TRIGGER job_due_at BEFORE INSERT ON millrace.job FOR EACH ROW EXECUTE FUNCTION millrace.keep_due_at();
 
-CREATE TRIGGER job_end AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((old.finished_at IS NULL) <> (new.finished_at IS NULL))) EXECUTE FUNCTION millrace.note_job_end();
+CREATE TRIGGER job_end AFTER UPDATE ON millrace.job REFERENCING OLD TABLE AS was_so NEW TABLE AS now_so FOR EACH STATEMENT EXECUTE FUNCTION millrace.note_job_ends();
 
 CREATE TRIGGER job_ended AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_needed AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.count_dependents();
+
+CREATE TRIGGER job_gone AFTER DELETE ON millrace.job REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION millrace.forget_jobs();
 
 CREATE CONSTRAINT TRIGGER job_moves_flow AFTER UPDATE OF state ON millrace.job DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((new.flow_id IS NOT NULL) AND new.is_required AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.judge_flow();
 
@@ -989,15 +1368,16 @@ CREATE TRIGGER job_stops_writing BEFORE UPDATE OF state ON millrace.job FOR EACH
 
 CREATE TRIGGER job_transition BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((old.state IS DISTINCT FROM new.state) AND (NOT ((old.state = 'queued'::text) AND (new.state = 'running'::text))) AND (NOT ((old.state = 'running'::text) AND (new.state = 'completed'::text))))) EXECUTE FUNCTION millrace.check_job_transition();
 
+CREATE TRIGGER job_upload_complete BEFORE INSERT ON millrace.job FOR EACH ROW WHEN (((new.upload_id IS NOT NULL) AND (new.finished_at IS NULL))) EXECUTE FUNCTION millrace.check_upload_complete();
+
 CREATE TRIGGER job_upload_kept BEFORE INSERT ON millrace.job FOR EACH ROW WHEN (((new.upload_id IS NOT NULL) AND (new.finished_at IS NULL))) EXECUTE FUNCTION millrace.check_upload_kept();
 
 CREATE TRIGGER job_upload_still_kept BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((new.upload_id IS NOT NULL) AND (old.finished_at IS NOT NULL) AND (new.finished_at IS NULL))) EXECUTE FUNCTION millrace.check_upload_kept();
 
+CREATE TRIGGER upload_counted AFTER INSERT OR DELETE OR UPDATE OF state, size_bytes, received_bytes, expired_at ON millrace.upload FOR EACH ROW EXECUTE FUNCTION millrace.count_upload();
+
 ALTER TABLE ONLY millrace.api_key
     ADD CONSTRAINT api_key_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY millrace.attempt
-    ADD CONSTRAINT attempt_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY millrace.dataset
     ADD CONSTRAINT dataset_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
@@ -1007,9 +1387,6 @@ ALTER TABLE ONLY millrace.dependency
 
 ALTER TABLE ONLY millrace.dependency
     ADD CONSTRAINT dependency_needs_id_account_id_fkey FOREIGN KEY (needs_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY millrace.event
-    ADD CONSTRAINT event_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY millrace.file_header
     ADD CONSTRAINT file_header_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
@@ -1032,9 +1409,6 @@ ALTER TABLE ONLY millrace.job
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_dataset_id_account_id_fkey FOREIGN KEY (dataset_id, account_id) REFERENCES millrace.dataset(id, account_id);
 
-ALTER TABLE ONLY millrace.job_end
-    ADD CONSTRAINT job_end_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_flow_id_account_id_fkey FOREIGN KEY (flow_id, account_id) REFERENCES millrace.flow(id, account_id);
 
@@ -1052,9 +1426,6 @@ ALTER TABLE ONLY millrace.job
 
 ALTER TABLE ONLY millrace.kept_table
     ADD CONSTRAINT kept_table_dataset_id_account_id_fkey FOREIGN KEY (dataset_id, account_id) REFERENCES millrace.dataset(id, account_id);
-
-ALTER TABLE ONLY millrace.lease
-    ADD CONSTRAINT lease_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY millrace.note
     ADD CONSTRAINT note_job_id_account_id_fkey FOREIGN KEY (job_id, account_id) REFERENCES millrace.job(id, account_id) ON DELETE CASCADE;
@@ -1076,6 +1447,12 @@ ALTER TABLE ONLY millrace.schedule_slot
 
 ALTER TABLE ONLY millrace.upload
     ADD CONSTRAINT upload_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY millrace.upload_rule
+    ADD CONSTRAINT upload_rule_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY millrace.upload_usage
+    ADD CONSTRAINT upload_usage_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
 
 ALTER TABLE millrace.account ENABLE ROW LEVEL SECURITY;
 
@@ -1149,6 +1526,10 @@ CREATE POLICY own_account ON millrace.schedule TO millrace_api USING ((account_i
 
 CREATE POLICY own_account ON millrace.upload TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
+CREATE POLICY own_account ON millrace.upload_rule TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_account ON millrace.upload_usage TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
 ALTER TABLE millrace.reject ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.running_limit ENABLE ROW LEVEL SECURITY;
@@ -1163,25 +1544,35 @@ ALTER TABLE millrace.turn_clock ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.upload ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE millrace.upload_rule ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.upload_usage ENABLE ROW LEVEL SECURITY;
+
 GRANT USAGE ON SCHEMA datasets TO millrace_api;
 
 GRANT USAGE ON SCHEMA millrace TO millrace_api;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE millrace.job TO millrace_api;
-
-REVOKE ALL ON FUNCTION millrace.add_job_end(ended millrace.job, sign integer) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION millrace.authenticate(key_hash bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.authenticate(key_hash bytea) TO millrace_api;
 
+REVOKE ALL ON FUNCTION millrace.check_upload_complete() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION millrace.check_upload_kept() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION millrace.claim_jobs(in_queue text, by_worker text, lease_s double precision, most integer, ageing_s double precision) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION millrace.count_upload() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION millrace.forget_jobs() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION millrace.full_limits(waiting_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.full_limits(waiting_id uuid) TO millrace_api;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE millrace.upload TO millrace_api;
+
 REVOKE ALL ON FUNCTION millrace.keep_event_order() FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION millrace.note_job_end() FROM PUBLIC;
+REVOKE ALL ON FUNCTION millrace.note_job_ends() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION millrace.queue_busy(named text) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.queue_busy(named text) TO millrace_api;
@@ -1192,6 +1583,9 @@ GRANT ALL ON FUNCTION millrace.queue_position(waiting_id uuid) TO millrace_api;
 REVOKE ALL ON FUNCTION millrace.show_all_rows() FROM PUBLIC;
 
 GRANT ALL ON FUNCTION millrace.spreadsheet_safe(given text) TO millrace_api;
+
+REVOKE ALL ON FUNCTION millrace.upload_writers(ids uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION millrace.upload_writers(ids uuid[]) TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.account TO millrace_api;
 
@@ -1213,6 +1607,8 @@ GRANT SELECT,INSERT ON TABLE millrace.flow_event TO millrace_api;
 
 GRANT SELECT,INSERT ON TABLE millrace.idempotency TO millrace_api;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE millrace.job TO millrace_api;
+
 GRANT SELECT ON TABLE millrace.job_stat TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.job_transition TO millrace_api;
@@ -1227,4 +1623,6 @@ GRANT SELECT ON TABLE millrace.reject TO millrace_api;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE millrace.schedule TO millrace_api;
 
-GRANT SELECT,INSERT,DELETE ON TABLE millrace.upload TO millrace_api;
+GRANT SELECT,INSERT,DELETE ON TABLE millrace.upload_rule TO millrace_api;
+
+GRANT SELECT ON TABLE millrace.upload_usage TO millrace_api;

@@ -31,7 +31,6 @@ alter table upload add constraint complete_uploads_are_known check (
   state = 'receiving' or (size_bytes is not null and sha256 is not null)
 );
 create index upload_unfinished on upload (expires_at) where state = 'receiving' and expired_at is null;
-create index upload_content on upload (account_id, sha256) where state = 'complete' and expired_at is null;
 grant update on upload to millrace_api;
 
 -- A job reads a file that is whole.
@@ -72,7 +71,7 @@ as $$
     select job.id, processor, dataset.name as dataset, state, outcome, job.created_at, finished_at
     from job
     left join dataset on dataset.id = job.dataset_id
-    where upload_id = asked and removed_at is null
+    where job.upload_id = asked and job.removed_at is null and job.queue <> 'preview'
     order by job.id desc
     limit 20
   ) as used
@@ -84,12 +83,12 @@ as $$
     when asked.problem is not null then 'failed'
     when asked.state = 'receiving' and asked.expired_at is not null then 'abandoned'
     when asked.state = 'receiving' then 'receiving'
-    when exists (select from job where upload_id = asked.id and finished_at is null) then 'processing'
+    when exists (select from job where upload_id = asked.id and finished_at is null and queue <> 'preview') then 'processing'
     else coalesce(
       (
         select case state when 'completed' then 'completed' else 'failed' end
         from job
-        where upload_id = asked.id and removed_at is null
+        where upload_id = asked.id and removed_at is null and queue <> 'preview'
         order by id desc
         limit 1
       ),
