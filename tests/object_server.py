@@ -12,11 +12,12 @@ from typing import Literal
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import boto3
-import httpx
-from botocore.config import Config
+import obstore
 
+from service.files.objects import remote
 from tests.running import eventually, start
+
+USER, SECRET = "tests", "a secret of tests"
 
 Mode = Literal["pass", "hang", "cut", "refuse"]
 
@@ -25,36 +26,31 @@ REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\nConnection: close\r\
 
 
 class ObjectServer:
-    """A running server. `bucket` makes a new bucket and returns what to configure for it."""
+    """A running server, and its buckets as an administrator sees them: a bucket is a folder, an object a file in it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, folder: Path) -> None:
         self.url = url
+        self.folder = folder
 
-    def options(self, url: str | None = None) -> dict[str, str]:
+    def options(self, url: str | None = None, secret: str = SECRET) -> dict[str, str]:
         """Options of a store, by another address if the server is to be reached by a gate."""
         return {
             "endpoint": url or self.url,
             "region": "us-east-1",
-            "access_key_id": "tests",
-            "secret_access_key": "secret",
+            "access_key_id": USER,
+            "secret_access_key": secret,
         }
 
-    def client(self) -> boto3.client:
-        """An administrator's own client."""
-        return boto3.client(
-            "s3",
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id="tests",
-            aws_secret_access_key="secret",
-            config=Config(s3={"addressing_style": "path"}),
-        )
-
-    async def bucket(self) -> str:
+    def bucket(self) -> str:
         """The name of a new bucket."""
         name = f"tests-{uuid4()}"
-        await asyncio.to_thread(lambda: self.client().create_bucket(Bucket=name))
+        (self.folder / name).mkdir()
         return name
+
+    def objects(self, bucket: str) -> list[str]:
+        """The names of what is in a bucket."""
+        store = remote(f"s3://{bucket}", self.options(), 30)
+        return sorted(entry["path"] for page in obstore.list(store) for entry in page)
 
     def settings(self, bucket: str, url: str | None = None) -> Mapping[str, object]:
         """Settings of a service that keeps its files in that bucket."""
@@ -63,22 +59,26 @@ class ObjectServer:
 
 @asynccontextmanager
 async def object_server(folder: Path) -> AsyncIterator[ObjectServer]:
-    """Start moto's server on a free port."""
+    """Start nanio, which checks signatures, on a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = await start("moto", ["-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], {}, folder / "moto.log")
-    url = f"http://127.0.0.1:{port}"
+    buckets = folder / "buckets"
+    buckets.mkdir()
+    command = ["-m", "nanio", "serve", "--host", "127.0.0.1", "--port", str(port), "--data-dir", str(buckets)]
+    settings = {"NANIO_ACCESS_KEY": USER, "NANIO_SECRET_KEY": SECRET}
+    process = await start("nanio", [*command, "--no-access-log"], settings, folder / "nanio.log")
 
     async def answers() -> bool:
-        with suppress(httpx.TransportError):
-            async with httpx.AsyncClient() as client:
-                return (await client.get(f"{url}/moto-api/")).status_code == 200
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return True
         return False
 
     try:
         await eventually(answers)
-        yield ObjectServer(url)
+        yield ObjectServer(f"http://127.0.0.1:{port}", buckets)
     finally:
         await process.discard()
 

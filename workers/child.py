@@ -154,6 +154,7 @@ def _frame(chunk: Chunk, encoded: Iterable[bytes]) -> Iterator[bytes]:
         cursor=chunk.cursor,
         done=chunk.done,
         rejects=[asdict(reject) for reject in chunk.rejects],
+        header=chunk.header,
     )
     if chunk.batch.num_rows:
         yield from (piece(data) for data in encoded if data)  # the encoder keeps small batches back

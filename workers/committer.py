@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import asyncpg
 
 from service.domain.dataset import columns_from_json
 from service.domain.errors import Transient
-from service.domain.processor import Column, Reject
+from service.domain.processor import Column, Fault, Reject
 from service.store import claims, datasets, rejects
 from service.store.claims import Claim
+from workers import landing
 from workers.frames import Frame
 from workers.sandbox import Sandbox
 from workers.tools import Tools
@@ -66,9 +68,8 @@ class Committer:
         claim, fields = self._claim, frame.fields
         columns = columns_from_json(fields["columns"])
         async with asyncio.timeout(DEADLINE_S), self._tools.database.transaction() as db:
-            if payload:
-                await datasets.copy_rows(db, table, columns, given(payload))
-            await rejects.add(db, claim.job_id, claim.account_id, [Reject(**r) for r in fields["rejects"]])
+            landed = await landing.land(db, claim, table, columns, payload, fields["inserted"])
+            await rejects.add(db, claim.job_id, claim.account_id, [reject_of(r) for r in fields["rejects"]])
             if before is not None:
                 await before
             control = await claims.advance(
@@ -77,7 +78,9 @@ class Committer:
                 cursor=fields["cursor"],
                 done=fields["done"],
                 read=fields["read"],
-                inserted=fields["inserted"],
+                inserted=landed.inserted,
+                updated=landed.updated,
+                skipped=landed.skipped,
                 rejected=len(fields["rejects"]),
                 rate=self._rate(fields["read"]),
             )
@@ -116,11 +119,9 @@ class Committer:
         return round(self.rows / max(time.monotonic() - self._started_s, 1e-3), 1)
 
 
-async def given(pieces: list[bytes]) -> AsyncIterator[bytes]:
-    """The pieces, one by one, each let go once it is sent."""
-    pieces.reverse()
-    while pieces:
-        yield pieces.pop()
+def reject_of(fields: Mapping[str, Any]) -> Reject:
+    """A reject as the child's frame holds it."""
+    return Reject(**{**fields, "faults": tuple(Fault(**fault) for fault in fields["faults"])})
 
 
 def first_cause(failures: BaseExceptionGroup[BaseException]) -> BaseException:

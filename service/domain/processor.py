@@ -54,12 +54,23 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a row. `column` is the dataset column at fault, None when the whole row is."""
+
+    column: str | None
+    code: str
+    message: str
+    suggestion: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """An input row that was refused.
 
     `row` counts records from 1, the header left out; `line` is the physical line it starts on, from 1, everything
-    counted. `column` is the dataset column at fault, None when the whole row is. `raw` is the original text, cut to
-    RAW_LIMIT characters.
+    counted. `column`, `code`, `message` and `suggestion` are those of its first fault; `faults` holds all of them where
+    there are several. `raw` is the original text, cut to RAW_LIMIT characters. `cells` are its fields in the order of
+    the file's own columns, where it could be cut into fields.
     """
 
     row: int
@@ -69,6 +80,8 @@ class Reject:
     message: str
     suggestion: str
     raw: str
+    faults: tuple[Fault, ...] = ()
+    cells: tuple[str | None, ...] | None = None
 
 
 RAW_LIMIT = 2_000
@@ -81,7 +94,8 @@ class Chunk:
     The rows read are numbered `first_row … first_row + read - 1`. `batch` holds the accepted ones in input order,
     so that `batch.num_rows + len(rejects) == read`; their numbers are those no reject claims. `batch` has one field
     per entry of `columns`, typed as `workers.columns.arrow_type` says; it may have no rows. `columns` is the same in
-    every chunk of a job. `done` is how far into `Work.total` the cursor stands.
+    every chunk of a job. `done` is how far into `Work.total` the cursor stands. `header` is what the file itself calls
+    its columns, in their order, where it has any.
     """
 
     columns: tuple[Column, ...]
@@ -91,6 +105,7 @@ class Chunk:
     cursor: Cursor
     done: int
     rejects: tuple[Reject, ...] = ()
+    header: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from service.domain.errors import TooLarge
+from service.files.frames import FRAME_BYTES
 from service.files.parts import Part
 from service.files.port import Durable
 from service.files.threads import Threads
@@ -56,7 +57,7 @@ class Growth:
                     await self._hand_over()
                     await self._keep_up()
         finally:
-            if self._block:
+            while self._block:
                 await self._hand_over()
             await self._done()
             if self._sync is not None:
@@ -70,6 +71,10 @@ class Growth:
     async def _hand_over(self) -> None:
         await self._done()
         block, self._block = self._block, bytearray()
+        if len(block) >= WRITE_BYTES:  # what does not fill a frame waits here: the part need not copy all to add to it
+            end = len(block) - self.size % FRAME_BYTES
+            self._block += memoryview(block)[end:]
+            del block[end:]
         self._work = [self._threads.run(self._part.add, block)]  # while the next block arrives
         if self.digest is not None:
             self._work.append(self._threads.run(self.digest.update, block))

@@ -120,7 +120,7 @@ class Part:
 
     def add(self, block: Bytes) -> int:
         """Write what of the rest and `block` together makes full frames, keep the rest; bytes that are on the disk."""
-        data = memoryview(self._rest + bytes(block) if self._rest else block)
+        data = memoryview(b"".join((self._rest, block)) if self._rest else block)
         whole = len(data) - len(data) % FRAME_BYTES
         if whole:
             pieces, lengths = self._frames.row(len(self._ends), data[:whole])

@@ -98,11 +98,14 @@ async def advance(
     done: int,
     read: int,
     inserted: int,
+    updated: int = 0,
+    skipped: int = 0,
     rejected: int,
     rate: float | None,
 ) -> Control | None:
     """Move the checkpoint with the chunk that is being committed; returns what the user wants. Raises LeaseLost."""
-    row = await db.fetchrow(_SQL["advance"], claim.job_id, claim.epoch, cursor, done, read, inserted, rejected, rate)
+    counts = (read, inserted, updated, skipped, rejected)
+    row = await db.fetchrow(_SQL["advance"], claim.job_id, claim.epoch, cursor, done, *counts, rate)
     if row is None:
         raise LeaseLost
     return _control(row)

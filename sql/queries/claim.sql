@@ -178,8 +178,10 @@ with moved as (
       done = $4,
       read = read + $5,
       inserted = inserted + $6,
-      rejected = rejected + $7,
-      rate = $8,
+      updated = updated + $7,
+      skipped = skipped + $8,
+      rejected = rejected + $9,
+      rate = $10,
       phase = 'importing',
       deaths = 0,
       event_seq = event_seq + 1

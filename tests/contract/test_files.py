@@ -66,7 +66,7 @@ async def objects(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Obj
 async def files(request: pytest.FixtureRequest, tmp_path: Path, objects: ObjectServer) -> AsyncIterator[StoredFiles]:
     folder = tmp_path / "files"
     if request.param == "s3":
-        made = in_bucket(folder, objects, await objects.bucket())
+        made = in_bucket(folder, objects, objects.bucket())
     else:
         made = of(folder, packs=request.param == "packed")
     yield made

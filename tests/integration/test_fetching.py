@@ -13,9 +13,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import obstore
 import pytest
 
 from service.domain.errors import InputError
+from service.files.objects import remote
 from service.sources import guarded
 from service.sources.addresses import networks_of
 from tests import running
@@ -107,20 +109,12 @@ async def objects(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Obj
 
 
 @pytest.fixture(scope="module")
-async def bucket(objects: ObjectServer) -> str:
+def bucket(objects: ObjectServer) -> str:
     """A bucket with a file in a folder that may be fetched from, and one beside it."""
-    name = await objects.bucket()
-
-    def fill() -> None:
-        for key, content in (
-            ("open/rows.csv", ROWS),
-            ("open/noise.bin", NOISE),
-            ("openly.csv", ROWS),
-            ("own.csv", ROWS),
-        ):
-            objects.client().put_object(Bucket=name, Key=key, Body=content)
-
-    await asyncio.to_thread(fill)
+    name = objects.bucket()
+    store = remote(f"s3://{name}", objects.options(), 30)
+    for key, content in (("open/rows.csv", ROWS), ("open/noise.bin", NOISE), ("openly.csv", ROWS), ("own.csv", ROWS)):
+        obstore.put(store, key, content)
     return name
 
 

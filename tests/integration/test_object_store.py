@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.domain.errors import Transient
 from service.files.masters import Masters
@@ -41,9 +42,9 @@ async def gate(objects: ObjectServer) -> AsyncIterator[Gate]:
 
 
 @pytest.fixture
-async def bucket(objects: ObjectServer) -> str:
+def bucket(objects: ObjectServer) -> str:
     """A bucket of the test's own."""
-    return await objects.bucket()
+    return objects.bucket()
 
 
 @pytest.fixture
@@ -73,11 +74,6 @@ async def body(data: bytes) -> AsyncIterator[bytes]:
         yield data[at : at + 100_000]
 
 
-async def names_in(objects: ObjectServer, bucket: str) -> list[str]:
-    listed = await asyncio.to_thread(lambda: objects.client().list_objects_v2(Bucket=bucket))
-    return [entry["Key"] for entry in listed.get("Contents", [])]
-
-
 @pytest.mark.parametrize("mode", FAULTS)
 async def test_a_store_that_fails_in_the_middle_has_nothing_and_is_tried_again(
     objects: ObjectServer, gate: Gate, bucket: str, files: StoredFiles, patient: StoredFiles, mode: Mode
@@ -89,7 +85,7 @@ async def test_a_store_that_fails_in_the_middle_has_nothing_and_is_tried_again(
         await files.finish(file, len(NOISE))
     assert refused.value.code == "storage_unavailable"
     assert gate.struck.is_set()
-    assert await names_in(objects, bucket) == []
+    assert objects.objects(bucket) == []
     received = await patient.finish(file, len(NOISE))
     assert received.sha256 == hashlib.sha256(NOISE).digest()
     found = [piece async for piece in patient.read(file, len(NOISE))]
@@ -103,7 +99,7 @@ async def test_a_file_in_one_pass_that_the_store_refuses_leaves_nothing(
     gate.set(mode, after=10 * MIB)
     with pytest.raises(Transient):
         await files.receive(uuid4(), body(NOISE), len(NOISE))
-    assert await names_in(objects, bucket) == []
+    assert objects.objects(bucket) == []
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -137,7 +133,7 @@ async def test_an_import_is_kept_in_the_bucket_and_read_from_there(
     job = await imported(service.client, ROWS, "people", priority=7)
     assert (job["state"], job["counts"]["inserted"]) == ("completed", 50_000), job
     assert len(await rows_of(service.client, "people")) == 50_000
-    assert [name for name in await names_in(objects, bucket) if "clock" not in name] == [f"files/{job['upload_id']}"]
+    assert [name for name in objects.objects(bucket) if "clock" not in name] == [f"files/{job['upload_id']}"]
     left = [path for path in (service.folder / "files").rglob("*") if path.is_file()]
     assert left == []
 
@@ -177,17 +173,25 @@ async def test_a_job_whose_stored_file_was_changed_fails_and_its_upload_is_quara
 ) -> None:
     service = await start_service("all", **objects.settings(bucket))
     upload = (await service.client.post("/v1/uploads", content=ROWS)).json()
-    client, key = objects.client(), f"files/{upload['id']}"
-
-    def damage() -> None:
-        stored = bytearray(client.get_object(Bucket=bucket, Key=key)["Body"].read())
-        stored[100] ^= 1
-        client.put_object(Bucket=bucket, Key=key, Body=bytes(stored))
-
-    await asyncio.to_thread(damage)
+    key = f"files/{upload['id']}"
+    path = objects.folder / bucket / key
+    stored = bytearray(path.read_bytes())
+    stored[100] ^= 1
+    path.write_bytes(stored)
     body = {"processor": "csv", "upload_id": upload["id"], "dataset": "people"}
     job = (await service.client.post("/v1/jobs", json=body, headers={"Prefer": "wait=30"})).json()
     assert (job["state"], job["problem"]["code"]) == ("failed", "file_damaged")
     again = await service.client.post("/v1/jobs", json=body)
     assert (again.status_code, again.json()["code"]) == (409, "upload_damaged")
-    assert key in await names_in(objects, bucket)
+    assert key in objects.objects(bucket)
+
+
+async def test_wrong_credentials_are_the_operators_to_mend(objects: ObjectServer, bucket: str, tmp_path: Path) -> None:
+    files = files_in(bucket, objects.options(secret="a wrong one"), tmp_path, timeout_s=5)
+    with capture_logs() as logged, pytest.raises(Transient) as refused:
+        await files.receive(uuid4(), body(b"abc"), 3)
+    assert refused.value.code == "storage_unavailable"
+    (line,) = [line for line in logged if line["event"] == "storage.refused"]
+    assert line["kind"] == "PermissionDeniedError"
+    assert "a wrong one" not in str(line)
+    files.close()

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from service.domain.processor import Chunk, Processor, Work
+from service.domain.row_options import RowOptions
 
 
-class CsvOptions(BaseModel):
+class CsvOptions(RowOptions):
     """None means: look at the file."""
-
-    model_config = ConfigDict(extra="forbid")
 
     delimiter: Literal[",", ";", "\t", "|"] | None = None
     header: bool | None = None

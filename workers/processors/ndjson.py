@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from service.domain.processor import Chunk, NoOptions, Processor, Work
+from service.domain.processor import Chunk, Processor, Work
+from service.domain.row_options import RowOptions
 
 
 async def chunks(work: Work) -> AsyncIterator[Chunk]:
@@ -23,7 +24,7 @@ processor = Processor(
     name="ndjson",
     title="JSON objects, one a line",
     chunks=chunks,
-    options=NoOptions,
+    options=RowOptions,
     queue="cpu",
     suffixes=(".ndjson", ".jsonl"),
     accepts=("text", "binary"),
