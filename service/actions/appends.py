@@ -68,7 +68,10 @@ async def add(deps: Deps, caller: Caller, upload_id: UUID, addition: Addition) -
 
     Raises NotFound, WrongOffset, WrongLength, TooLarge, StateError, InputError, Transient, and what the content raises.
     """
-    return await deps.transfers.write(upload_id, lambda: _add(deps, caller, upload_id, addition))
+    keeps = True
+    if deps.transfers.is_writing(upload_id):  # what that one brought is not acknowledged, if we begin where it began
+        keeps = (await _get(deps, caller, upload_id)).received_bytes != addition.at
+    return await deps.transfers.write(upload_id, lambda: _add(deps, caller, upload_id, addition), keeps=keeps)
 
 
 async def settled(deps: Deps, caller: Caller, upload_id: UUID) -> Upload:
@@ -111,7 +114,7 @@ async def give_up(deps: Deps, caller: Caller, upload_id: UUID) -> None:
 
 
 async def _add(deps: Deps, caller: Caller, upload_id: UUID, addition: Addition) -> Upload:
-    upload = await _take_turn(deps, caller, upload_id)
+    upload = await _take_turn(deps, caller, upload_id, addition.at)
     try:
         if addition.at != upload.received_bytes:
             raise WrongOffset(upload.received_bytes, addition.at)
@@ -151,6 +154,8 @@ async def _moving(deps: Deps, upload_id: UUID, content: AsyncIterable[bytes]) ->
 
 def _recorder(deps: Deps, caller: Caller, upload: Upload) -> Durable:
     async def record(offset: int) -> None:
+        if deps.transfers.is_dropped():
+            raise superseded()
         async with deps.database.transaction(caller.account_id) as db:
             if not await arrivals.record(db, upload.id, upload.writer, offset, deps.settings.keep_unfinished_s):
                 raise superseded()
@@ -184,8 +189,11 @@ async def _settle(deps: Deps, caller: Caller, upload_id: UUID) -> Upload:
     return upload
 
 
-async def _take_turn(deps: Deps, caller: Caller, upload_id: UUID) -> Upload:
-    """Become the request whose word counts, and find what one that died has left on the disk."""
+async def _take_turn(deps: Deps, caller: Caller, upload_id: UUID, at: int | None = None) -> Upload:
+    """Become the request whose word counts, and find what one that died has left on the disk.
+
+    Unless ours begins `at` the offset that is recorded: then that one's bytes come again.
+    """
     async with deps.database.transaction(caller.account_id) as db:
         upload, was_open = await arrivals.take_turn(db, upload_id)
         if upload.protocol not in RESUMABLE or upload.concat not in (None, "partial"):
@@ -194,6 +202,8 @@ async def _take_turn(deps: Deps, caller: Caller, upload_id: UUID) -> Upload:
     if not was_open:
         return upload
     offset = await _recovered(deps, upload)
+    if upload.received_bytes == at:
+        return upload
     if offset > upload.received_bytes:
         await _recorder(deps, caller, upload)(offset)
     return replace(upload, received_bytes=offset)

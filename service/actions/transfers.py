@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import UUID
+from weakref import WeakSet
 
 import structlog
 
@@ -42,12 +43,24 @@ class Transfers:
         self._writing: dict[UUID, asyncio.Task[object]] = {}
         self._writers: dict[UUID, int] = {}
         self._waits: dict[UUID, float] = {}
+        self._dropped: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._finishing: dict[UUID, asyncio.Task[Any]] = {}
         self._watch: asyncio.Task[None] | None = None
 
-    async def write(self, upload_id: UUID, work: Callable[[], Awaitable[T]]) -> T:
-        """Do `work` once every older request for this upload has ended. Raises StateError when a newer one ends it."""
-        await self.interrupt(upload_id)
+    def is_writing(self, upload_id: UUID) -> bool:
+        """Whether a request of this process adds to the upload now."""
+        return upload_id in self._writing
+
+    def is_dropped(self) -> bool:
+        """Whether what the current request brought counts no more: a newer one brings the same bytes."""
+        return asyncio.current_task() in self._dropped
+
+    async def write(self, upload_id: UUID, work: Callable[[], Awaitable[T]], *, keeps: bool = True) -> T:
+        """Do `work` once every older request for this upload has ended, as `interrupt` does.
+
+        Raises StateError when a newer one ends it.
+        """
+        await self.interrupt(upload_id, keeps=keeps)
         task = asyncio.ensure_future(work())
         self._writing[upload_id] = task
         try:
@@ -63,10 +76,16 @@ class Transfers:
                 self._writers.pop(upload_id, None)
                 self._waits.pop(upload_id, None)
 
-    async def interrupt(self, upload_id: UUID) -> None:
-        """End the request that adds to this upload now, if there is one, and wait until it has recorded what came."""
+    async def interrupt(self, upload_id: UUID, *, keeps: bool = True) -> None:
+        """End the request that adds to this upload now, if there is one.
+
+        Waits until it has recorded what came, or, unless it `keeps` that, has dropped it.
+        """
         while (task := self._writing.get(upload_id)) is not None and not task.done():
-            await self._run_dry(upload_id, task)
+            if keeps:
+                await self._run_dry(upload_id, task)
+            else:
+                self._dropped.add(task)
             task.cancel()
             await asyncio.wait([task])
             await asyncio.sleep(0)  # so that its `write` takes note

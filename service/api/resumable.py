@@ -221,6 +221,8 @@ def _interim(request: Request, headers: dict[str, str]) -> bool:
         return False
     if _TAKES_INTERIM_FOR_FINAL.match(request.headers.get("user-agent", "")):
         return False
+    if version is not None:
+        headers = headers | {"Upload-Draft-Interop-Version": version}
     send = request.scope.get("extensions", {}).get("millrace.interim")
     return send is not None and send(104, "Upload Resumption Supported", headers)
 

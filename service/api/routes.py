@@ -37,7 +37,8 @@ WEB = Path(__file__).parent.parent / "web"
 
 V1: list[BaseRoute] = [
     Route("/uploads", uploads.create, methods=["POST", "PUT"]),
-    Route("/uploads/", uploads.create, methods=["POST"]),
+    Route("/uploads/", uploads.create, methods=["POST"]),  # as many give the endpoint of tus
+    Route("/uploads/", uploads.options, methods=["OPTIONS"]),
     Route("/uploads", uploads.index),
     Route("/uploads", uploads.options, methods=["OPTIONS"]),
     Route("/uploads/batch", reprocess.batch, methods=["POST"]),

@@ -118,7 +118,22 @@ async def test_the_newest_of_two_requests_wins(service: Service) -> None:
     await ended_as(service, place, content)
 
 
-async def test_a_request_in_another_process_wins_as_well(start_service: StartService) -> None:
+async def test_the_newest_of_two_that_begin_at_the_same_byte_wins(service: Service) -> None:
+    content = b"a,b\n" * 1000
+    place = await tus_created(service.client, len(content))
+    fields = TUS_BYTES | {"Upload-Offset": "0", "Content-Length": str(len(content))}
+    silent = await wire(service, "PATCH", place, fields)
+    await silent.send(b"other bytes")
+    part = service.folder / "files" / f"{place.rpartition('/')[2]}.part"
+    await eventually(part.exists)
+    async with asyncio.timeout(2):  # the promise itself
+        assert (await tus_patched(service.client, place, 0, content)).status_code == 204
+    assert (await silent.head()).startswith("HTTP/1.1 409")
+    await ended_as(service, place, content)
+
+
+@pytest.mark.parametrize("asks", [True, False])
+async def test_a_request_in_another_process_wins_as_well(start_service: StartService, asks: bool) -> None:
     service = await start_service("api")
     log = service.folder / "other.log"
     other = await start("service other", ["-m", "service", "api"], service.settings, log)
@@ -139,7 +154,7 @@ async def test_a_request_in_another_process_wins_as_well(start_service: StartSer
 
         await eventually(is_written)
         async with asyncio.timeout(5):
-            at = await tus_offset(client, place)
+            at = await tus_offset(client, place) if asks else 0
             assert (await tus_patched(client, place, at, content[at:])).status_code == 204
         assert (await client.get(place)).json()["sha256"] == hashlib.sha256(content).hexdigest()
     assert (await silent.head()).startswith("HTTP/1.1 409")

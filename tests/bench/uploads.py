@@ -168,7 +168,7 @@ async def events_during(system: System, uploads: int) -> tuple[list[float], floa
         tasks = [asyncio.create_task(listen()), asyncio.create_task(submit())]
         started = time.perf_counter()
         if uploads:
-            command = [sys.executable, __file__, str(system.port), str(uploads)]
+            command = [sys.executable, "-m", "tests.bench.uploads", str(system.port), str(uploads)]
             process = await asyncio.create_subprocess_exec(*command)
             assert await process.wait() == 0
         else:
@@ -187,7 +187,8 @@ def flood(port: int, uploads: int) -> None:
     def send() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
         connection.request("POST", "/v1/uploads", content, {"Authorization": f"Bearer {KEY}"})
-        assert connection.getresponse().status == 201
+        answer = connection.getresponse()
+        assert answer.status == 201, answer.read()
 
     threads = [threading.Thread(target=send) for _ in range(uploads)]
     for thread in threads:

@@ -17,6 +17,7 @@ import asyncpg
 import httpx
 
 from service.actions.submits import Submits
+from service.actions.transfers import Transfers
 from service.api.streams import Streams
 from service.app import create_app
 from service.bus import Bus
@@ -190,7 +191,7 @@ async def world(database_url: str, redis_url: str, folder: Path) -> AsyncIterato
         files = open_files(settings)
         stack.callback(files.close)
         bus = Bus(redis)
-        deps = Deps(settings, api, files, bus, Dispatch(redis, bus), Submits(api), discover())
+        deps = Deps(settings, api, files, bus, Dispatch(redis, bus), Submits(api), Transfers(api), discover())
         app = create_app(deps, Streams(api, bus, settings.stream_poll_s))
         admin = await asyncpg.connect(database_url)
         stack.push_async_callback(admin.close)

@@ -147,7 +147,9 @@ async def test_an_interim_answer_goes_to_clients_that_know_it(service: Service, 
         {"Upload-Complete": "?1", "Upload-Draft-Interop-Version": version, "Content-Length": str(len(FILE))},
     )
     if is_told:
-        assert (await line.head()).startswith("HTTP/1.1 104 ")
+        interim = await line.head()
+        assert interim.startswith("HTTP/1.1 104 ")
+        assert f"Upload-Draft-Interop-Version: {version}" in interim
     await line.send(FILE)
     final = await line.head()
     assert final.startswith("HTTP/1.1 201 ")
