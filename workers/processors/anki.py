@@ -36,4 +36,5 @@ processor = Processor(
     options=AnkiOptions,
     queue="cpu",
     suffixes=(".apkg", ".colpkg"),
+    accepts=("zip",),
 )

@@ -37,4 +37,5 @@ processor = Processor(
     options=SpreadsheetOptions,
     queue="cpu",
     suffixes=(".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"),
+    accepts=("zip", "ole"),
 )
