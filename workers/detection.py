@@ -175,7 +175,8 @@ def _trial(sample: Sample, dialect: Dialect, weight: float) -> Trial:
     if width == 2 and above == 1 and looks < 0.93:
         # "name" above "Doe, Jane" is no title above a table.
         return Trial(dialect, 1, 0.0, 0.0, weight)
-    if weight < _SURE and (above or looks < 0.93 or _is_one_value(data, found)):
+    is_clear = looks >= 0.93 or (width > 2 and share > 0.95 and dialect.delimiter != " ")
+    if weight < _SURE and (above or not is_clear or _is_one_value(data, found)):
         return Trial(dialect, 1, 0.0, 0.0, weight)  # a sentence, a date or a time rather than several fields
     return Trial(dialect, width, share, looks, weight)
 

@@ -42,7 +42,7 @@ _NATIVE = frozenset(
 )
 """Read by pyarrow itself. Not numeric: its CSV reader wraps a number of 38 digits around without an error."""
 _INTEGERS = frozenset({ColumnType.INTEGER, ColumnType.BIGINT})
-_AS_TEXT = Format(nulls=("",))
+_AS_TEXT = Format(everywhere=True)
 """The plain way, but cast here and not by Arrow."""
 _ZERO_X = int.from_bytes(b"0X", "little")
 _UPPER = int.from_bytes(b"\xff\xdf", "little")

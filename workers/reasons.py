@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pyarrow as pa
+
 from service.domain.processor import Column, ColumnType
 from workers.casting import DECIMAL, WHOLE
+from workers.formats import PLAIN, Format, plain
 
 Reason = tuple[str, str, str]
 """Code, message, suggestion."""
 
 
-def reason(column: Column, text: str) -> Reason:
+def reason(column: Column, text: str, written: Format = PLAIN) -> Reason:
     """Why this text is no value of the column: code, message, suggestion."""
     if "\0" in text:
         return (
@@ -20,6 +23,16 @@ def reason(column: Column, text: str) -> Reason:
             f"{column.name} contains a NUL character.",
             "Remove the NUL characters; PostgreSQL text cannot hold them.",
         )
+    if written != PLAIN:
+        cells, wrong = plain(pa.array([text], pa.string()), column.type, written)
+        if wrong[0]:
+            example = f"1{written.thousands}234{written.decimal}5"
+            return (
+                "not_a_number",
+                f"{column.name} is not written as the other numbers of its column.",
+                f"Write it like {example}, or name the marks with the options decimal and thousands.",
+            )
+        text = cells[0].as_py() or text
     return _REASONS[column.type](column, text.strip(" \t"))
 
 

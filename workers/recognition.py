@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.domain.processor import ColumnType
+from service.domain.processor import Column, ColumnType
 from workers import formats
-from workers.columns import infer
+from workers.casting import cast
 from workers.dates import ISO, Order, iso_of
 from workers.evidence import Evidence
 from workers.formats import PLAIN, Format, number_shape
+from workers.inference import judge
 
 NULL_WORDS = frozenset(
     [
@@ -41,13 +42,14 @@ NULL_WORDS = frozenset(
 ENOUGH = 0.95
 """The share of values that must be in a format, one of at least FEW put aside; the others become rejects."""
 FEW = 5
-VALUES = 20_000
-"""Cells of a column that are looked at."""
+VALUES = 5_000
+"""Cells of a column that are looked at, but for null words."""
 
 _MARKS: tuple[tuple[str, str], ...] = (
     (".", ","), (",", "."), (",", " "), (",", "\xa0"), (",", "\u202f"), (".", "'"), (".", "’"), (".", " "),
     (".", "\xa0"), (",", "'"), (",", ""),
 )  # fmt: skip
+_DAY = Column("", ColumnType.DATE)
 _UNCLEAR = r"^[-+]?[1-9][0-9]{0,2}[.,][0-9]{3}$"
 _DATE = re.compile(r"([0-9]{1,4})([/. -])([0-9]{1,2})\2([0-9]{1,4})(?=$|[ T,])")
 _NAMED = re.compile(r"[0-9A-Za-z]{1,9}[ .-]{1,2}[0-9A-Za-z]{1,9}[ .,-]{1,2}[0-9]{4}")
@@ -71,18 +73,19 @@ def recognise(strings: pa.Array, wishes: Wishes = NO_WISHES) -> tuple[Format, pa
 
     Where no format makes the column typed, it is plain and the cells are as they were.
     """
-    trimmed = pc.ascii_trim(strings.slice(0, VALUES), characters=" \t")
+    trimmed = pc.ascii_trim(strings, characters=" \t")
     trimmed = trimmed.filter(pc.not_equal(trimmed, ""))
     is_null = _null_words(trimmed, wishes)
-    rest = trimmed.filter(pc.invert(is_null))
+    rest = trimmed.filter(pc.invert(is_null)).slice(0, VALUES)
     asked = Format(nulls=wishes.nulls or (), everywhere=wishes.nulls is not None)
     if len(rest) == 0:
         return asked, strings, []
-    words = tuple(sorted(set(trimmed.filter(is_null).to_pylist()) | set(wishes.nulls or ())))
-    found, evidence = _format(rest, wishes)
-    written = replace(asked, nulls=words, decimal=found.decimal, thousands=found.thousands, dates=found.dates)
-    if found == PLAIN and not _is_typed(rest):
+    format_found = (PLAIN, list[Evidence]()) if _is_typed(rest) else _number(rest, wishes) or _date(rest, wishes)
+    if format_found is None:
         return asked, strings, []
+    found, evidence = format_found
+    words = tuple(sorted(set(trimmed.filter(is_null).unique().to_pylist()) | set(wishes.nulls or ())))
+    written = replace(asked, nulls=words, decimal=found.decimal, thousands=found.thousands, dates=found.dates)
     if words and wishes.nulls is None:
         evidence.append(Evidence("nulls", words, 0.9, "words in a column of other values"))
     return written, _cleaned(strings, written), evidence
@@ -115,14 +118,8 @@ def _null_words(trimmed: pa.Array, wishes: Wishes) -> pa.Array:
     return pc.is_in(pc.utf8_lower(trimmed), pa.array(sorted(NULL_WORDS)))
 
 
-def _format(rest: pa.Array, wishes: Wishes) -> tuple[Format, list[Evidence]]:
-    if _is_typed(rest):
-        return PLAIN, []
-    return _number(rest, wishes) or _date(rest, wishes) or (PLAIN, [])
-
-
 def _is_typed(values: pa.Array) -> bool:
-    return infer("", values).type is not ColumnType.TEXT
+    return judge("", values).column.type is not ColumnType.TEXT
 
 
 def _number(rest: pa.Array, wishes: Wishes) -> tuple[Format, list[Evidence]] | None:
@@ -210,4 +207,6 @@ def _cleaned(strings: pa.Array, written: Format, kind: ColumnType | None = None)
     cells = pc.ascii_trim(cells, characters=" \t")
     if written.dates:
         cells = pc.if_else(pc.match_substring_regex(cells, ISO), cells, pa.scalar(None, pa.string()))
+        _, unreal = cast(pc.utf8_slice_codeunits(cells, 0, 10), _DAY)
+        cells = pc.if_else(pa.array(unreal), pa.scalar(None, pa.string()), cells)
     return cells

@@ -161,7 +161,7 @@ def _text(field: Field, given: pa.Array | None, rows: int) -> pa.Array:
 
 
 def _telling(field: Field, texts: pa.Array) -> Callable[[int], Fault]:
-    return lambda index: Fault(field.column.name, *reason(field.column, texts[index].as_py()))
+    return lambda index: Fault(field.column.name, *reason(field.column, texts[index].as_py(), field.format))
 
 
 def _always(fault: Fault) -> Callable[[int], Fault]:

@@ -1,6 +1,7 @@
 """`make bench`: the whole service beside `psql \\copy`, alternating in one run on one server. Asserts nothing.
 
 python -m tests.bench [imports] [memory] [pickup] [claim] [control] [idle]
+python -m tests.bench dirty                beside other readers, which this installs into build/bench-readers
 python -m tests.bench queues [PEER…]       beside other job queues, which this installs into build/bench-peers
 """
 
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.bench import generate, queue, queues
+from tests.bench import dirty, generate, queue, queues
 from tests.bench.measuring import Usage, watched
 
 ROWS = int(os.environ.get("BENCH_ROWS", "2000000"))
@@ -210,6 +211,18 @@ def control(bench: Bench) -> None:
     queue.control(bench, made("mixed", ROWS))
 
 
+def score(bench: Bench) -> None:
+    """Our reader beside others on polluted files."""
+
+    def copy(path: Path, width: int) -> str:
+        columns = ", ".join(f"c{number} text" for number in range(width))
+        bench.sql("drop table if exists dirty", f"create table dirty ({columns})")
+        bench.sql(rf"\copy dirty from '{path.resolve()}' csv header")
+        return bench.sql("copy dirty to stdout csv")
+
+    dirty.main(BUILD, copy)
+
+
 PARTS = {
     "imports": imports,
     "memory": memory,
@@ -217,6 +230,7 @@ PARTS = {
     "claim": queue.claim,
     "control": control,
     "idle": queue.idle,
+    "dirty": score,
 }
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def _lines(rng: np.random.Generator, columns: Columns, bad_share: float) -> Iter
     lines = [",".join(cells) + "\n" for cells in zip(*columns, strict=True)]
     for index in np.flatnonzero(rng.random(len(lines)) < bad_share).tolist():
         cells = [column[index] for column in columns]
-        cells = cells[:-1] if index % 4 == 0 else [*cells[: index % 4], "n/a", *cells[index % 4 + 1 :]]
+        cells = cells[:-1] if index % 4 == 0 else [*cells[: index % 4], "many", *cells[index % 4 + 1 :]]
         lines[index] = ",".join(cells) + "\n"
     return iter(lines)
 

@@ -14,10 +14,12 @@ from service.domain.processor import Chunk, Cursor, Work
 from service.domain.row_options import RowOptions
 from workers.delimited import cuts, read
 from workers.dialect import COMMA
+from workers.opening import Given
 from workers.records import count, records
 from workers.until import Until
 
 HEAD = b"a,b\n1,x\n"
+GIVEN = Given("utf-8", dialect={"delimiter": ",", "quote": '"', "escape": None, "comment": None}, header=True)
 NASTY = (
     b'2,"two\nlines"\r\n\r\n3,"doubled ""quotes"", and\r\nmore"\n\n\n4,Z\xc3\xbcrich \xf0\x9f\x99\x82\r5,lone return\n'
     b'6,stray "quote"\n7,too,many\n8,"never closed\n9,"\xff\xfe"\n"10","ten"\n,\n11,eleven'
@@ -44,15 +46,15 @@ def told(chunks: Iterator[Chunk]) -> tuple[list[object], list[object]]:
 
 def holds(data: bytes, every: int) -> int:
     """Check all cuts of `data`; returns how many there are."""
-    first = next(read(work(data, None, chunk_bytes=len(HEAD)), ",", True))
+    first = next(read(work(data, None, chunk_bytes=len(HEAD)), RowOptions(), GIVEN))
     found = list(cuts(work(data, first.cursor), every))
     ends = [*(cut.offset for cut in found), None]
     rows, rejects = [], []
     for cursor, stop in zip([first.cursor, *(cut.cursor for cut in found)], ends, strict=True):
-        some_rows, some_rejects = told(read(work(data, cursor, stop, chunk_bytes=16), None, None))
+        some_rows, some_rejects = told(read(work(data, cursor, stop, chunk_bytes=16), RowOptions(), GIVEN))
         rows += some_rows
         rejects += some_rejects
-    assert (rows, rejects) == told(read(work(data, first.cursor), None, None))
+    assert (rows, rejects) == told(read(work(data, first.cursor), RowOptions(), GIVEN))
     return len(found)
 
 
