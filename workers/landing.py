@@ -275,8 +275,8 @@ async def _await_turn(db: Connection, claim: Claim, options: RowOptions) -> None
 
 
 async def _starts_over(db: Connection, claim: Claim, stand: Stand, table: str) -> bool:
-    """Whether what earlier attempts stored is gone: taken back by an undo, or dropped with the table of a replace."""
-    if stand.undone_at is not None:
+    """Whether what earlier attempts stored is gone: taken back by an undo, if only in part, or dropped with a table."""
+    if stand.undone_by is not None:
         return True
     return stand.landed_in == table != claim.table_name and not await landings.kept_table(db, claim.job_id, "loading")
 
