@@ -1,7 +1,8 @@
-"""Text to typed values, a whole column at a time, with a mask for the cells that cannot be, and why they cannot.
+"""Text to typed values, a whole column at a time, with a mask for the cells that cannot be.
 
 What is accepted here is exactly what `pyarrow.csv` accepts with the options of `workers.parsing`, so that a cell
-means the same whichever way its chunk was read. Nothing is rounded.
+means the same whichever way its chunk was read. Nothing is rounded. Why a cell
+cannot be is in `workers.reasons`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import binascii
 import json
 import re
-from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 
 import numpy as np
@@ -22,20 +22,19 @@ from workers.columns import PRECISION, arrow_type
 from workers.formats import PLAIN, Format, plain
 
 Mask = npt.NDArray[np.bool_]
-Reason = tuple[str, str, str]
 
 TRUE_WORDS = [form(w) for w in ("true", "t", "yes", "y", "on") for form in (str.lower, str.title, str.upper)] + ["1"]
 FALSE_WORDS = [form(w) for w in ("false", "f", "no", "n", "off") for form in (str.lower, str.title, str.upper)] + ["0"]
 
-_WHOLE = r"^-?[0-9]+$"
-_DECIMAL = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+WHOLE = r"^-?[0-9]+$"
+DECIMAL = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _INFINITE = r"(?i)^[+-]?inf(inity)?$"
 _NOT_A_NUMBER = r"(?i)^[+-]?nan(\([a-z0-9_]*\))?$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _CLOCK = r"[ T][0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?"
 _SHAPES = {
-    ColumnType.DOUBLE: f"{_DECIMAL}|{_INFINITE}|{_NOT_A_NUMBER}",
-    ColumnType.NUMERIC: _DECIMAL,
+    ColumnType.DOUBLE: f"{DECIMAL}|{_INFINITE}|{_NOT_A_NUMBER}",
+    ColumnType.NUMERIC: DECIMAL,
     ColumnType.DATE: _DATE,
     ColumnType.TIMESTAMP: rf"{_DATE[:-1]}({_CLOCK})?$",
     ColumnType.TIMESTAMPTZ: rf"{_DATE[:-1]}{_CLOCK}(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$",
@@ -68,27 +67,6 @@ def is_within(array: pa.Array, column: Column) -> bool:
     """Whether values that Arrow could parse are also values this service stores: no year 0, no overflow to infinity."""
     outside = _outside(array, column)
     return outside is None or not pc.any(outside).as_py()
-
-
-def reason(column: Column, text: str, written: Format = PLAIN) -> Reason:
-    """Why this text is no value of the column: code, message, suggestion."""
-    if "\0" in text:
-        return (
-            "nul_byte",
-            f"{column.name} contains a NUL character.",
-            "Remove the NUL characters; PostgreSQL text cannot hold them.",
-        )
-    if written != PLAIN:
-        cells, wrong = plain(pa.array([text], pa.string()), column.type, written)
-        if wrong[0]:
-            example = f"1{written.thousands}234{written.decimal}5"
-            return (
-                "not_a_number",
-                f"{column.name} is not written as the other numbers of its column.",
-                f"Write it like {example}, or name the marks with the options decimal and thousands.",
-            )
-        text = cells[0].as_py() or text
-    return _REASONS[column.type](column, text.strip(" \t"))
 
 
 def _cells(strings: pa.Array, kind: ColumnType) -> pa.Array:
@@ -165,7 +143,7 @@ def _integers(cells: pa.Array, column: Column) -> pa.Array:
     hexadecimal = pc.match_substring(cells, "x", ignore_case=True)
     if not pc.any(hexadecimal).as_py() and (array := _at_once(cells, column)) is not None:
         return array
-    right = _kept(cells, pc.match_substring_regex(cells, _WHOLE))
+    right = _kept(cells, pc.match_substring_regex(cells, WHOLE))
     if (array := _at_once(right, column)) is not None:
         return array
     right = pc.replace_substring_regex(right, r"^(-?)0+([0-9])", r"\1\2")
@@ -293,89 +271,3 @@ def _kept(array: pa.Array, mask: pa.Array) -> pa.Array:
 def _flags(mask: pa.Array) -> Mask:
     flags: Mask = mask.to_numpy(zero_copy_only=False)
     return flags
-
-
-def _integer_reason(column: Column, text: str) -> Reason:
-    if re.match(_WHOLE, text):
-        limit = "2,147,483,647" if column.type is ColumnType.INTEGER else "9,223,372,036,854,775,807"
-        return (
-            "out_of_range",
-            f"{column.name} is too large for {column.type} (at most {limit}).",
-            "Correct the number, or use a dataset whose column is bigint or numeric.",
-        )
-    return (
-        "not_an_integer",
-        f"{column.name} is not a whole number.",
-        "Write it in digits only, such as 42 or -7, or leave it empty.",
-    )
-
-
-def _number_reason(column: Column, text: str) -> Reason:
-    if not re.match(_DECIMAL, text):
-        return (
-            "not_a_number",
-            f"{column.name} is not a number.",
-            "Write it with a decimal point and without thousands separators, such as 1234.5, or leave it empty.",
-        )
-    scale = column.scale or 0
-    if column.type is ColumnType.NUMERIC and _decimals(text) > scale:
-        return (
-            "too_many_decimals",
-            f"{column.name} has more than {scale} decimals.",
-            f"Round it to {scale} decimals, or use a dataset whose column keeps more; nothing is rounded silently.",
-        )
-    return ("out_of_range", f"{column.name} is too large for {column.type}.", "Correct the number.")
-
-
-def _decimals(text: str) -> int:
-    mantissa, _, exponent = text.lower().partition("e")
-    # An exponent of hundreds is out of range either way; int() of a long one would be slow.
-    power = int(exponent) if 0 < len(exponent) <= 5 else 0
-    return len(mantissa.partition(".")[2].rstrip("0")) - power
-
-
-def _time_reason(column: Column, text: str) -> Reason:
-    if text.startswith("0000"):
-        return ("out_of_range", f"{column.name} is in the year 0.", "Use a year from 0001 to 9999.")
-    if column.type is ColumnType.DATE:
-        return ("not_a_date", f"{column.name} is not a date.", "Write it as year-month-day, such as 2024-01-31.")
-    offset = "with an offset, such as 2024-01-31T09:30:00Z or 2024-01-31T09:30:00+02:00"
-    plain = "without an offset, such as 2024-01-31T09:30:00"
-    form = offset if column.type is ColumnType.TIMESTAMPTZ else plain
-    return ("not_a_timestamp", f"{column.name} is not a {column.type}.", f"Write it in ISO 8601 {form}.")
-
-
-def _boolean_reason(column: Column, text: str) -> Reason:
-    return ("not_a_boolean", f"{column.name} is neither true nor false.", "Write true or false, or leave it empty.")
-
-
-def _uuid_reason(column: Column, text: str) -> Reason:
-    form = "123e4567-e89b-12d3-a456-426614174000"
-    return ("not_a_uuid", f"{column.name} is not a UUID.", f"Write it in the form {form}.")
-
-
-def _json_reason(column: Column, text: str) -> Reason:
-    return (
-        "not_json",
-        f"{column.name} is not JSON that PostgreSQL can hold.",
-        "Write valid JSON without NUL characters.",
-    )
-
-
-def _text_reason(column: Column, text: str) -> Reason:
-    return ("not_text", f"{column.name} is not text.", "Save the file as UTF-8.")
-
-
-_REASONS: dict[ColumnType, Callable[[Column, str], Reason]] = {
-    ColumnType.INTEGER: _integer_reason,
-    ColumnType.BIGINT: _integer_reason,
-    ColumnType.DOUBLE: _number_reason,
-    ColumnType.NUMERIC: _number_reason,
-    ColumnType.DATE: _time_reason,
-    ColumnType.TIMESTAMP: _time_reason,
-    ColumnType.TIMESTAMPTZ: _time_reason,
-    ColumnType.BOOLEAN: _boolean_reason,
-    ColumnType.UUID: _uuid_reason,
-    ColumnType.JSONB: _json_reason,
-    ColumnType.TEXT: _text_reason,
-}

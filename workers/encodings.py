@@ -48,7 +48,9 @@ def encoding_of(samples: Iterable[bytes]) -> Evidence:
 
 def _wide(first: bytes) -> str | None:
     zeros = [first[i : len(first) & ~3 : 4].count(0) / max(len(first) // 4, 1) for i in range(4)]
-    few, many = 0.005, 0.02
+    # Text in one byte a character, with a few NULs in it, is no text in two.
+    narrow = len(re.findall(rb"[\t\n\r -~]", first)) > 0.8 * (len(first) - first.count(0))
+    few, many = 0.005, 0.3 if narrow else 0.02
     if len(first) >= 8 and min(zeros[2:]) > 0.95 and zeros[0] < few:
         return "utf-32-le"
     if len(first) >= 8 and min(zeros[:2]) > 0.95 and zeros[3] < few:

@@ -74,12 +74,12 @@ def heading_of(
     behind = _behind(block, data, found, len(rows), first)
     below = data[behind.offset - first.offset :]
     if header is False or header == 0:
-        return _unnamed(data, found, dialect, first, told, 1.0, "given")
+        return _unnamed(data, found, dialect, first, told, dataset, 1.0, "given")
     joined = _joined(rows)
     column_names(joined, FILE_COLUMNS)  # too many are refused before each is looked at
     wide = _row_width(below, dialect)
     if header is None and not _is_header(joined, below, dialect, dataset):
-        return _unnamed(data, found, dialect, first, told, 0.8, "the first row is like those below it")
+        return _unnamed(data, found, dialect, first, told, dataset, 0.8, "the first row is like those below it")
     joined = _evened(joined, below, dialect, wide)
     told.append(Evidence("header", len(rows), 1.0 if header else 0.9, "given" if header else "names above values"))
     return Heading(tuple(column_names(joined, FILE_COLUMNS)), tuple(joined), behind, tuple(told))
@@ -148,15 +148,25 @@ def _joined(rows: list[list[str]]) -> list[str]:
 
 
 def _row_width(below: bytes, dialect: Dialect) -> int:
+    """The width of most rows, 0 if there is none."""
     found = records(below, dialect)
-    return usual_width(found) if len(found) else 0
+    width = usual_width(found) if len(found) else 0
+    return width if width and (found.widths == width).mean() > 0.5 else 0
 
 
 def _unnamed(
-    data: bytes, found: Records, dialect: Dialect, first: Place, told: list[Evidence], sure: float, why: str
+    data: bytes,
+    found: Records,
+    dialect: Dialect,
+    first: Place,
+    told: list[Evidence],
+    dataset: tuple[Column, ...] | None,
+    sure: float,
+    why: str,
 ) -> Heading:
     width = int(found.widths[0]) if len(found) < 3 else usual_width(found)
-    if width > 2 and _ends_empty(data, dialect, width) and len(found) > 1:
+    is_known = dataset is not None and len(dataset) == width
+    if width > 2 and not is_known and _ends_empty(data, dialect, width) and len(found) > 1:
         width -= 1
     names = column_names([f"column {position}" for position in range(1, width + 1)], FILE_COLUMNS)
     return Heading(tuple(names), None, first, (*told, Evidence("header", 0, sure, why)))
@@ -173,7 +183,7 @@ def _evened(names: list[str], below: bytes, dialect: Dialect, width: int) -> lis
 
 def _ends_empty(below: bytes, dialect: Dialect, width: int) -> bool:
     texts = strings(below, dialect, width)[2]
-    return len(texts[0]) > 0 and all(not cell for cell in texts[-1].to_pylist())
+    return len(texts[-1]) > 0 and texts[-1].null_count == len(texts[-1])
 
 
 def _is_key(below: bytes, dialect: Dialect, width: int) -> bool:

@@ -42,7 +42,7 @@ _NATIVE = frozenset(
 )
 """Read by pyarrow itself. Not numeric: its CSV reader wraps a number of 38 digits around without an error."""
 _INTEGERS = frozenset({ColumnType.INTEGER, ColumnType.BIGINT})
-_AS_TEXT = Format(nulls=("",))
+_AS_TEXT = Format(everywhere=True)
 """The plain way, but cast here and not by Arrow."""
 _ZERO, _X, _LOWER = ord("0"), ord("x"), 0x20
 _CACHED = 128 * 1024

@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 
 from service.domain.column_spec import ColumnSpec
 from service.domain.processor import Column, ColumnType, Fault
-from workers.casting import Mask, cast, reason
+from workers.casting import Mask, cast
 from workers.checking import Check
 from workers.formats import PLAIN, Format
 from workers.inference import Inferred
+from workers.reasons import reason
 from workers.transforming import changes, rewritten
 
 Reading = tuple[Column | None, Format]

@@ -17,6 +17,7 @@ import pyarrow as pa
 from service.domain.processor import Column, ColumnType, TooNarrow, Widening, Widens
 from workers.casting import Mask, cast
 from workers.columns import EXACT_DIGITS, PRECISION
+from workers.formats import PLAIN, plain
 from workers.shaping import Field, Finding, Shaped
 
 TEXT_CELLS = 100
@@ -88,11 +89,12 @@ class Watch:
 def _first_step(column: Column, field: Field, texts: pa.Array) -> tuple[int, Column | None]:
     """The first of these cells that a wider type could hold, and that type."""
     tried: set[str] = set()
-    for at, text in enumerate(texts.to_pylist()):
-        if text in tried:
+    cells = texts if field.format == PLAIN else plain(texts, column.type, field.format)[0]
+    for at, (text, cell) in enumerate(zip(texts.to_pylist(), cells.to_pylist(), strict=True)):
+        if text in tried or cell is None:
             continue
         tried.add(text)
-        wider = _step(column, text.strip(" \t"))
+        wider = _step(column, cell.strip(" \t"))
         if wider is not None and not cast(pa.array([text], pa.string()), wider, field.format)[1][0]:
             return at, wider
     return 0, None

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from service.domain.errors import InputError
 from service.domain.processor import Column, ColumnType
-from workers.casting import cast, reason
+from workers.casting import cast
 from workers.columns import arrow_type, column_names, infer
+from workers.reasons import reason
 
 KEY = "123e4567-e89b-12d3-a456-426614174000"
 
