@@ -10,6 +10,8 @@ limit queue|processor|account NAME [NUMBER]
                 let at most NUMBER of its jobs run at a time on all workers together; without NUMBER, any number
 weight ACCOUNT NUMBER
                 give an account NUMBER turns (1-100) where others have one
+quota ACCOUNT bytes|open|daily [NUMBER]
+                let its uploads come to NUMBER bytes, so many on their way or begun in a day; without NUMBER, as set
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from pydantic import ValidationError
 
 from service import admin, lifecycle, logs
 from service.actions.submits import Submits
+from service.actions.transfers import Transfers
 from service.api.streams import Streams
 from service.app import create_app
 from service.bus import Bus
@@ -33,7 +36,7 @@ from service.deps import Deps
 from service.dispatch import Dispatch, open_redis
 from service.domain.errors import NotFound
 from service.embedded import EmbeddedError
-from service.files.local import LocalFiles
+from service.files.opening import NotConfigured, open_files
 from service.server import CannotStart, Server, bind, url_of
 from service.store import accounts, migrations
 from service.store.database import API_ROLE, WORKER_ROLE, open_database
@@ -57,12 +60,14 @@ async def serve(settings: Settings, command: str) -> None:
                 settings.database_url, role=API_ROLE, connections=settings.api_connections, name="millrace api"
             )
         )
-        files = LocalFiles(settings.files_dir, settings.upload_threads)
+        files = open_files(settings)
         stack.callback(files.close)
         bus = Bus(redis)
         dispatch = Dispatch(redis, bus)
         stack.push_async_callback(dispatch.close)
-        deps = Deps(settings, database, files, bus, dispatch, Submits(database), discover())
+        transfers = Transfers(database)
+        stack.push_async_callback(transfers.close)
+        deps = Deps(settings, database, files, bus, dispatch, Submits(database), transfers, discover())
         streams = Streams(database, bus, settings.stream_poll_s)
 
         server = Server(create_app(deps, streams), lambda: announce(url_of(bound), key if command == "dev" else ""))
@@ -120,13 +125,13 @@ async def migrate(settings: Settings) -> None:
 
 async def check(settings: Settings) -> None:
     """Try everything that serving needs."""
+    open_files(settings).close()
+    print(f"storage ok ({settings.store_url or settings.files_dir})")
     async with lifecycle.located(settings) as located, open_redis(located.redis_url) as redis:
         applied = await migrations.migrate(located.database_url)
         print(f"database ok ({len(applied)} migrations applied)")
         await redis.ping()
         print("redis ok")
-        LocalFiles(settings.files_dir, 1).close()
-        print(f"storage ok ({settings.files_dir})")
 
 
 def main(arguments: list[str]) -> None:
@@ -147,10 +152,10 @@ def main(arguments: list[str]) -> None:
             case "check":
                 asyncio.run(check(settings))
             case "dev" | "all" | "api":
-                asyncio.run(serve(settings, command))
+                lifecycle.run(serve(settings, command))
             case _:
                 asyncio.run(admin.run(settings, command, words))
-    except (EmbeddedError, CannotStart, admin.Usage, NotFound) as error:
+    except (EmbeddedError, CannotStart, NotConfigured, admin.Usage, NotFound) as error:
         sys.exit(str(error))
     except (OSError, asyncpg.PostgresError) as error:
         sys.exit(f"Cannot start: {error}. Check MILLRACE_DATABASE_URL and MILLRACE_REDIS_URL.")

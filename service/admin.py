@@ -1,4 +1,4 @@
-"""What an operator sets from the command line: accounts and their keys, limits, weights."""
+"""What an operator sets from the command line: accounts and their keys, limits, weights, quotas."""
 
 from __future__ import annotations
 
@@ -39,10 +39,19 @@ async def weight(settings: Settings, name: str, turns: str) -> None:
         await limits.weigh(db, name, int(turns))
 
 
+async def quota(settings: Settings, name: str, kind: str, most: str = "") -> None:
+    """Let an account's uploads come to so much; without a number, to what the settings say."""
+    if kind not in limits.QUOTAS or not (most.isdecimal() or not most):
+        raise Usage(f"quota ACCOUNT {'|'.join(limits.QUOTAS)} [NUMBER]")
+    async with _owner(settings) as db:
+        await limits.quota(db, name, kind, int(most) if most else None)
+
+
 COMMANDS: Mapping[str, tuple[Callable[..., Awaitable[None]], tuple[int, ...]]] = {
     "account": (account, (1,)),
     "limit": (limit, (2, 3)),
     "weight": (weight, (2,)),
+    "quota": (quota, (2, 3)),
 }
 """Each with the numbers of words that it takes."""
 

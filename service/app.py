@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from service.api.headers import SecurityHeaders
+from service.api.headers import SecurityHeaders, cross_origin
 from service.api.intake import DrainRefused
 from service.api.problems import HANDLERS
 from service.api.routes import ROUTES
@@ -17,7 +17,7 @@ def create_app(deps: Deps, streams: Streams) -> Starlette:
     """The application; `deps` and `streams` are opened and closed by the caller."""
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(SecurityHeaders), Middleware(DrainRefused)],
+        middleware=[*cross_origin(deps.settings), Middleware(SecurityHeaders), Middleware(DrainRefused)],
         exception_handlers=HANDLERS,
     )
     app.state.deps = deps

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_network
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -28,6 +29,56 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(20 * 1024 * MIB, ge=1, description="Largest file that is accepted.")
     upload_idle_s: float = Field(30, gt=0, description="An upload that sends nothing for this long is dropped.")
     upload_threads: int = Field(4, ge=1, description="Threads that write uploads to disk.")
+    store_url: str = Field(
+        "",
+        pattern="^$|^(s3|gs|az)://[^/]",
+        description="Where complete files are kept, `s3://bucket/folder`, `gs://…`, `az://…`; empty: the data folder.",
+    )
+    store_options: dict[str, str] = Field(
+        {}, repr=False, description="Options of that store as JSON; what they lack comes from AWS_… variables and such."
+    )
+    store_timeout_s: float = Field(30, gt=0, description="A request to the store may take so long.")
+    sources: dict[str, dict[str, str]] = Field(
+        {}, repr=False, description="Buckets that files may be fetched from, each with its options, as JSON."
+    )
+    fetch_allow: str = Field("", description="Networks that are not public and may be fetched from all the same.")
+    fetch_timeout_s: float = Field(3600, gt=0, description="A file that is fetched has to be there within this time.")
+    upload_min_rate: int = Field(
+        1000,
+        ge=0,
+        description="An upload slower than so many bytes a second, on average after its first 30 s, is dropped.",
+    )
+    keep_unfinished_s: float = Field(
+        86400, gt=0, description="An upload that has not come in full is given up when nothing comes for so long."
+    )
+    free_bytes_floor: int = Field(
+        256 * MIB, ge=0, description="Uploads are refused that would leave less space than this on the disk."
+    )
+    allowed_types: str = Field(
+        "", description="Suffixes and kinds that may be uploaded, such as `.csv,text,zip`; empty allows all."
+    )
+    max_unpacked_bytes: int = Field(100 * 1024 * MIB, ge=1, description="What a zip may come to when it is unpacked.")
+    processor_max_bytes: dict[str, int] = Field(
+        default_factory=dict, description='Largest file for a processor, as JSON: `{"csv": 1000000}`.'
+    )
+    scan: str = Field(
+        "",
+        description="A command that reads a file from stdin, or a URL that it is posted to: is it clean?",
+    )
+    scan_timeout_s: float = Field(300, gt=0, description="A scan that takes longer has failed.")
+    account_bytes: int = Field(1024 * 1024 * MIB, ge=0, description="What an account's files may take together.")
+    account_open_uploads: int = Field(1000, ge=0, description="Uploads on their way that an account may have.")
+    account_daily_uploads: int = Field(1_000_000, ge=0, description="Uploads that an account may begin in a day (UTC).")
+    cors_origins: str = Field(
+        "", description="Origins whose pages may call this service, such as `https://app.example`, or `*`."
+    )
+    master_keys: str = Field(
+        "",
+        pattern=r"^$|^\s*[0-9a-fA-F]{64}(\s*,\s*[0-9a-fA-F]{64})*\s*$",
+        repr=False,
+        description="Keys that lock those of files, the current one first; empty keeps one in the file `master-keys`.",
+    )
+    pack_files: bool = Field(False, description="Compress new files with zstd before they are sealed.")
 
     keep_completed_s: float = Field(
         3600, ge=0, description="An uploaded file is kept so long after its jobs completed."
@@ -60,6 +111,13 @@ class Settings(BaseSettings):
     query_s: float = Field(10, gt=0, description="Longest time that finding one page of rows may take.")
     stream_poll_s: float = Field(1, gt=0, description="How often live streams look for events when Redis is silent.")
 
+    @field_validator("fetch_allow")
+    @classmethod
+    def _has_networks(cls, given: str) -> str:
+        for word in given.replace(",", " ").split():
+            ip_network(word)
+        return given
+
     @property
     def children(self) -> int:
         """How many processes may read one file here."""
@@ -69,6 +127,11 @@ class Settings(BaseSettings):
     def files_dir(self) -> Path:
         """Where uploaded files are."""
         return self.data_dir / "files"
+
+    @property
+    def keys_file(self) -> Path:
+        """Where master keys are, unless they are set."""
+        return self.data_dir / "master-keys"
 
 
 def explain(error: ValidationError) -> str:

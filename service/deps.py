@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from service.actions.submits import Submits
+from service.actions.transfers import Transfers
 from service.bus import Bus
 from service.config import Settings
 from service.dispatch import Dispatch
 from service.domain.processor import Processor
-from service.files.local import LocalFiles
+from service.files.port import Files
 from service.store.database import Database
 
 
@@ -20,8 +21,9 @@ class Deps:
 
     settings: Settings
     database: Database
-    files: LocalFiles
+    files: Files
     bus: Bus
     dispatch: Dispatch
     submits: Submits
+    transfers: Transfers
     catalog: Mapping[str, Processor]

@@ -92,6 +92,8 @@ class Dispatch:
     async def _ring(self, queue: str, job_ids: Sequence[UUID]) -> None:
         await self._bus.ring(queue)  # first: it is the quicker one, and the ticket makes up for it if nobody hears it
         try:
+            if await self.has_ticket(queue):  # whoever reads that one finds these jobs too
+                return
             async with asyncio.timeout(0.5):
                 await self._redis.enqueue_job(TICKET, *map(str, job_ids[:NAMED]), _queue_name=queue_key(queue))
         except AWAY as error:

@@ -1,16 +1,24 @@
-"""What `python -m service` and `python -m workers` share: where the servers are, and when to stop."""
+"""What `python -m service` and `python -m workers` share: the event loop, where the servers are, and when to stop."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from urllib.parse import quote
 
+import uvloop
+
 from service import embedded
 from service.config import Settings
+
+
+def run(main: Coroutine[None, None, None]) -> None:
+    """Run a whole process, on the quicker event loop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
 
 
 @asynccontextmanager

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 
 class CannotStart(Exception):
     """One sentence that says what is in the way and what to do."""
+
+
+class Interim(HttpToolsProtocol):
+    """HTTP/1.1 by uvicorn, with interim answers (1xx), for which ASGI has no message yet.
+
+    The scope's extension `millrace.interim` is `send(status, reason, headers) -> whether it was sent`.
+    """
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        extensions = cycle.scope.setdefault("extensions", {})
+        extensions["millrace.interim"] = partial(_send_interim, cycle)  # type: ignore[assignment]
+        super()._start_asgi_task(cycle, app)
 
 
 class Server(uvicorn.Server):
@@ -20,6 +35,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: Starlette, on_ready: Callable[[], None]) -> None:
         config = uvicorn.Config(
             app,
+            http=Interim,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -40,6 +56,14 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Signals are for `lifecycle.stop_signal`."""
         yield
+
+
+def _send_interim(cycle: RequestResponseCycle, status: int, reason: str, headers: Mapping[str, str]) -> bool:
+    if cycle.response_started or cycle.disconnected or cycle.scope["http_version"] != "1.1":
+        return False
+    lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    cycle.transport.write("\r\n".join(lines).encode("latin-1"))
+    return True
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from service import lifecycle, logs
 from service.config import Settings, explain
+from service.files.opening import NotConfigured
 from service.store import migrations
 from workers.work import work
 
@@ -38,7 +39,9 @@ def main() -> None:
             "the embedded servers belong to `python -m service`."
         )
     try:
-        asyncio.run(run(settings))
+        lifecycle.run(run(settings))
+    except NotConfigured as error:
+        sys.exit(str(error))
     except (OSError, TimeoutError) as error:
         sys.exit(f"Cannot reach the servers: {error}. Check MILLRACE_DATABASE_URL and MILLRACE_REDIS_URL.")
 

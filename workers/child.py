@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import fcntl
+import io
 import json
 import os
 import queue
@@ -20,7 +21,6 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, BinaryIO, cast
 from uuid import UUID
 
@@ -29,6 +29,7 @@ from service.domain.errors import InputError
 from service.domain.processor import Chunk, Processor, TooNarrow, Widening, Widens, Work
 from workers.frames import LAST_PIECE, PIPE_BYTES, head, piece_head
 from workers.slots import Shelf
+from workers.source import open_source
 from workers.until import Until
 
 _CLONE_NEWUSER, _CLONE_NEWNET, _PR_SET_PDEATHSIG = 0x10000000, 0x40000000, 1
@@ -96,7 +97,7 @@ async def run(
     from workers import corrections, previews
 
     columns = request["columns"]
-    with Path(request["path"]).open("rb", buffering=0) as file:  # a raw file reads like a buffered one
+    with open_source(request["source"]) as file:
         work = Work(
             source=file if request["stop"] is None else cast(BinaryIO, Until(file, request["stop"])),
             total=request["total"],
@@ -117,9 +118,9 @@ async def run(
         async for chunk in processor.chunks(work) if first is None else corrections.chunks(work, first):
             if work.explains:
                 outbox.put(previews.frame(chunk))
-            else:
+            if not work.explains or request["preview"] == "rows":
                 outbox.put(outbox.frame(chunk, encode(chunk, UUID(request["job_id"]))))
-            if hasattr(os, "posix_fadvise") and request["stop"] is None:
+            if isinstance(file, io.FileIO) and hasattr(os, "posix_fadvise") and request["stop"] is None:
                 # What was read makes room for what the database writes.
                 os.posix_fadvise(file.fileno(), 0, chunk.done, os.POSIX_FADV_DONTNEED)
 

@@ -59,6 +59,17 @@ def schema(columns: Iterable[Column]) -> pa.Schema:
     return pa.schema([pa.field(column.name, arrow_type(column)) for column in columns])
 
 
+def check_shape(dataset: tuple[Column, ...] | None, needed: tuple[Column, ...]) -> None:
+    """Raise InputError if a dataset that has columns has others than a format that always gives the same ones."""
+    if dataset is not None and dataset != needed:
+        raise InputError(
+            "schema_mismatch",
+            f"The dataset has the columns {', '.join(column.name for column in dataset)[:300]}; "
+            f"this format gives {', '.join(column.name for column in needed)}.",
+            suggestion="Import into another dataset.",
+        )
+
+
 def column_names(header: list[str], most: int = COLUMN_LIMIT) -> list[str]:
     """Predictable, distinct column names of at most 63 bytes for a file's header, in its order. Raises InputError."""
     if len(header) > most:

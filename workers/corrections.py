@@ -21,8 +21,7 @@ from service.domain.processor import Chunk, Column, ColumnType, Cursor, Fault, W
 from service.domain.row_options import RowOptions
 from workers import formats, numbering
 from workers.casting import cast
-from workers.detection import dialect_of, sample_of
-from workers.dialect import COMMA, Dialect
+from workers.dialect import Dialect
 from workers.heading import start_of_text
 from workers.mapping import Names
 from workers.numbering import PIECE_LINES, Part, Place, readable, rejected
@@ -34,6 +33,10 @@ from workers.shaping import Shape
 from workers.sources import reading_of
 
 _NUMBER = Column(correction.ROW, ColumnType.BIGINT)
+
+
+DELIMITERS = (",", ";", "\t", "|")
+"""With which spreadsheets save a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +71,27 @@ async def chunks(work: Work, first: Cursor) -> AsyncIterator[Chunk]:
 
 def _opened(work: Work, text: Text, header: Sequence[str], shape: Shape) -> tuple[Layout, Place]:
     start = start_of_text(text)
-    dialect, _ = dialect_of(sample_of(text, start), COMMA, frozenset({"quote", "escape", "comment"}))
-    dialect = COMMA if dialect.spelling else dialect
+    wanted = (correction.ROW, *header)
+    dialect, names, after = max(
+        (_first_line(text, start, Dialect(mark)) for mark in DELIMITERS), key=lambda read: len(set(read[1]) & {*wanted})
+    )
+    layout = Layout(dialect, len(names), _places(names, wanted), shape)
+    if work.cursor:
+        return layout, numbering.place_of(work.cursor)
+    return layout, after
+
+
+def _first_line(text: Text, start: int, dialect: Dialect) -> tuple[Dialect, list[str], Place]:
+    """The names in the first line, as this dialect cuts it, and where the rows start."""
     block = next(blocks(text, start, dialect, iter([numbering.FIRST_BYTES])))
     found = records(block.data, dialect)
     try:
         end = int(found.ends[0])
         names = [restored(name) for name in fields(block.data[int(found.starts[0]) : end], dialect)]
     except (UnicodeDecodeError, IndexError):
-        raise _unlike("The first line cannot be read.") from None
+        return dialect, [], Place(start, 1, 1)
     after = min(end + (2 if block.data[end : end + 2] == b"\r\n" else 1), len(block.data))
-    layout = Layout(dialect, len(names), _places(names, (correction.ROW, *header)), shape)
-    if work.cursor:
-        return layout, numbering.place_of(work.cursor)
-    return layout, Place(start + after, 1, 1 + line_count(block.data[:after]))
+    return dialect, names, Place(start + after, 1, 1 + line_count(block.data[:after]))
 
 
 def _places(names: list[str], wanted: Sequence[str]) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from workers.maintenance import (
     drop_tables,
     expire_undo,
     expire_uploads,
+    lock_again,
     mark_lost,
     ring_again,
     roll_up,
@@ -68,6 +69,11 @@ async def expire_images(tools: Tools) -> int:
     return await expire_undo.run_once(tools.database, keep_undo_s=tools.settings.keep_undo_s)
 
 
+async def lock(tools: Tools) -> int:
+    """Lock the keys of files with the current master key."""
+    return await lock_again.run_once(tools.database, tools.files)
+
+
 DUTIES: tuple[tuple[float, Callable[[Tools], Awaitable[int]]], ...] = (
     (5, ring),
     (10, count),
@@ -76,6 +82,7 @@ DUTIES: tuple[tuple[float, Callable[[Tools], Awaitable[int]]], ...] = (
     (60, expire_images),
     (600, sweep),
     (600, find_lost),
+    (600, lock),
 )
 """Each with its pause in seconds."""
 

@@ -110,7 +110,7 @@ class Engine:
 
     async def _claim(self, queue: str, most: int) -> list[Claim]:
         settings = self._tools.settings
-        async with self._tools.database.transaction() as db:
+        async with self._tools.database.connection() as db:
             return await claims.claim(
                 db, queue, self.name, lease_s=settings.lease_s, most=most, ageing_s=settings.ageing_s
             )

@@ -9,7 +9,7 @@ import structlog
 from service.store import ranges
 from service.store.claims import Claim, Held, LeaseLost
 from service.store.database import UNREACHABLE
-from workers import sharing
+from workers import inputs, sharing
 from workers.committer import Interrupted
 from workers.tools import Tools, worker_name
 
@@ -30,12 +30,9 @@ async def find(tools: Tools, queue: str, avoided: Iterable[Held]) -> Claim | Non
 
 async def run(tools: Tools, claim: Claim, queue: str) -> bool:
     """Help until there is nothing to help with; whether we are fit for this job."""
-    assert claim.upload_id is not None
-    path = tools.files.path(claim.upload_id)
-    if not path.exists():
-        return False  # the files of that worker are not ours
     try:
-        await sharing.help_with(tools, claim, path, queue)
+        async with inputs.source_of(tools, claim) as file:  # it may be that the files of that worker are not ours
+            await sharing.help_with(tools, claim, file, queue)
     except (Interrupted, LeaseLost):
         pass
     except UNREACHABLE as error:

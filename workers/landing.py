@@ -19,14 +19,17 @@ from service.domain.errors import InputError, Occupied, Transient
 from service.domain.note import Note, NoteCode
 from service.domain.processor import RAW_LIMIT, Column, Processor, Reject
 from service.domain.row_options import RowOptions
-from service.store import claims, datasets, landings, merges, rejects, tables, undos
+from service.store import checks, claims, datasets, landings, merges, rejects, tables, undos
 from service.store.claims import Claim
 from service.store.database import Connection, Database
 from service.store.landings import KeptTable, Stand
 from service.store.merges import Merged, Refused
+from workers.rules import Rules, cell_of
 
 MOST_REPEATS = 1_000
 """Notes of one chunk on rows that met another of their own file."""
+
+MOST_PATIENCE_S = 15.0
 
 REFUSALS = {
     "key_missing": (
@@ -60,7 +63,8 @@ class Landing:
     def __init__(self, claim: Claim, options: RowOptions, table: str, keys: tuple[str, ...] | None) -> None:
         self.claim = claim
         self.table = table
-        self.is_ordered = bool(options.keys or keys)
+        self._rules = Rules(claim.account_id, options)
+        self.is_ordered = bool(options.keys or keys or self._rules.unique)
         """Whether chunks must land in the order of the file: which row met which would hang on it otherwise."""
         self.is_any_order = not self.is_ordered and options.mode == "append"
         """Whether several may land at the same time, and in any order."""
@@ -72,7 +76,7 @@ class Landing:
         In a short transaction of its own: a worker frozen in mid-copy must not hold the lock that its successor needs.
         """
         assert self.claim.dataset_id is not None
-        self._check_keys(columns, brought)
+        check_keys(self._options, columns, brought)
         async with database.transaction() as db:
             dataset = await datasets.lock(db, self.claim.dataset_id)
             await landings.stand(db, self.claim)
@@ -80,6 +84,7 @@ class Landing:
                 await self._make_own_table(db, dataset, columns)
             else:
                 await self._shape_dataset(db, dataset, columns)
+            await self._rules.prepare(db, self.table, columns)
 
     async def bring(
         self, db: Connection, columns: Sequence[Column], payload: AsyncIterator[bytes], rows: int
@@ -94,7 +99,7 @@ class Landing:
         table, keys = await datasets.landing_place(db, self.claim.dataset_id)
         if self._options.mode == "replace":
             table, keys = self.table, self._own_keys(keys)
-        if keys is None:
+        if keys is None and not self._rules:
             await tables.copy_rows(db, table, columns, payload)
             return None
         await merges.stage(db, table, columns, payload)
@@ -108,34 +113,34 @@ class Landing:
             return Landed(inserted=rows)
         assert self.claim.dataset_id is not None
         _, keys = await datasets.merging_place(db, self.claim.dataset_id)
+        keys = self._own_keys(keys)
+        refused = await self._rules.refuse(db, staged, columns, keys or (), brought)
+        if keys is None:
+            await checks.insert(db, staged, columns)
+            return Landed(inserted=rows - len(refused), rejects=refused)
         is_append = self._options.mode == "append"
         merged = await merges.merge(
             db,
             staged,
             self.claim.job_id,
             columns,
-            self._own_keys(keys) or (),
+            keys,
             brought or [column.name for column in columns],
             None if is_append else self._options.on_conflict,
             MOST_REPEATS,
         )
         notes = [Note(r.row, NoteCode.DUPLICATE_IN_FILE, None, r.other_row, r.keys) for r in merged.repeats]
         await landings.add_notes(db, self.claim, notes, merged.repeated)
-        return _landed(merged, brought)
+        done = landed(merged, brought)
+        if self._options.columns or self._options.drop or self._options.others == "drop":
+            # The dataset's columns are not the file's, so their values are not its fields.
+            done = replace(done, rejects=[replace(reject, cells=None) for reject in done.rejects])
+        return replace(done, rejects=[*refused, *done.rejects])
 
     def _own_keys(self, keys: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if self._options.mode == "replace" and self._options.keys:
             return tuple(self._options.keys)
         return keys
-
-    def _check_keys(self, columns: Sequence[Column], brought: Sequence[str] | None) -> None:
-        has = [column.name for column in columns] if brought is None else brought
-        if lacking := [key for key in self._options.keys if key not in has]:
-            raise InputError(
-                "invalid_keys",
-                f"The file has no column {', '.join(lacking)}, which is to be a key; it has {', '.join(has)[:500]}.",
-                suggestion="Name columns of the file in keys.",
-            )
 
     async def _shape_dataset(self, db: Connection, dataset: Dataset, columns: tuple[Column, ...]) -> None:
         if dataset.columns is None:
@@ -147,11 +152,7 @@ class Landing:
             await tables.add_key(db, dataset.table_name, keys)
             await datasets.give_keys(db, dataset.id, keys)
         elif keys and set(keys) != set(dataset.keys or ()):
-            raise InputError(
-                "invalid_keys",
-                f"The key of this dataset is {', '.join(dataset.keys or ())}, not {', '.join(keys)}.",
-                suggestion="Use its key, or give it another one with mode=replace.",
-            )
+            raise other_keys(dataset.keys or (), keys)
 
     async def _make_own_table(self, db: Connection, dataset: Dataset, columns: tuple[Column, ...]) -> None:
         if await landings.kept_table(db, self.claim.job_id, "loading"):
@@ -162,6 +163,26 @@ class Landing:
             await tables.add_key(db, self.table, keys)
         loading = KeptTable(self.table, dataset.id, columns, keys)
         await landings.keep_table(db, dataset.account_id, self.claim.job_id, loading, "loading")
+
+
+def check_keys(options: RowOptions, columns: Sequence[Column], brought: Sequence[str] | None) -> None:
+    """Raise InputError if the file has no values for a key."""
+    has = [column.name for column in columns] if brought is None else brought
+    if lacking := [key for key in options.keys if key not in has]:
+        raise InputError(
+            "invalid_keys",
+            f"The file has no column {', '.join(lacking)}, which is to be a key; it has {', '.join(has)[:500]}.",
+            suggestion="Name columns of the file in keys.",
+        )
+
+
+def other_keys(own: Sequence[str], asked: Sequence[str]) -> InputError:
+    """What to say where the dataset has another key than the one asked for."""
+    return InputError(
+        "invalid_keys",
+        f"The key of this dataset is {', '.join(own)}, not {', '.join(asked)}.",
+        suggestion="Use its key, or give it another one with mode=replace.",
+    )
 
 
 def options_of(processor: Processor, claim: Claim) -> RowOptions:
@@ -233,7 +254,7 @@ async def take_back(db: Connection, claim: Claim) -> None:
                 "The rows that this job has changed can no longer be brought back.",
                 suggestion="Import the file anew instead.",
             )
-        await undos.take_back(db, table, claim.job_id, stand.read)
+        await undos.take_back(db, table, claim.job_id)
     await landings.forget(db, claim.job_id)
 
 
@@ -246,6 +267,11 @@ async def _refuse_again(db: Connection, claim: Claim, first_id: UUID, stand: Sta
     await rejects.move_counts(db, first_id, counts, sign=-1)
 
 
+def patience_s(claim: Claim) -> float:
+    """How long to wait for another job before looking again: longer each time, for it may be paused."""
+    return min(MOST_PATIENCE_S, claim.epoch / 2)
+
+
 async def _await_turn(db: Connection, claim: Claim, options: RowOptions) -> None:
     assert claim.dataset_id is not None
     for job_id, replaces in await landings.writers(db, claim.dataset_id, claim.job_id):
@@ -254,17 +280,19 @@ async def _await_turn(db: Connection, claim: Claim, options: RowOptions) -> None
                 "dataset_busy",
                 f"Job {job_id} is {'replacing' if replaces else 'writing into'} this dataset; this one waits.",
                 suggestion=f"Wait, or cancel job {job_id}.",
+                retry_after_s=patience_s(claim),
             )
 
 
 async def _starts_over(db: Connection, claim: Claim, stand: Stand, table: str) -> bool:
-    """Whether what earlier attempts stored is gone: taken back by an undo, or dropped with the table of a replace."""
-    if stand.undone_at is not None:
+    """Whether what earlier attempts stored is gone: taken back by an undo, if only in part, or dropped with a table."""
+    if stand.undone_by is not None:
         return True
     return stand.landed_in == table != claim.table_name and not await landings.kept_table(db, claim.job_id, "loading")
 
 
-def _landed(merged: Merged, brought: Sequence[str] | None) -> Landed:
+def landed(merged: Merged, brought: Sequence[str] | None) -> Landed:
+    """What became of rows that were matched by key."""
     rejects = [_reject(refused, brought) for refused in merged.refused]
     return Landed(merged.inserted, merged.updated, merged.skipped, rejects)
 
@@ -272,13 +300,7 @@ def _landed(merged: Merged, brought: Sequence[str] | None) -> Landed:
 def _reject(refused: Refused, brought: Sequence[str] | None) -> Reject:
     values = json.loads(refused.values, parse_float=str, parse_int=str)
     names = brought or [name for name in values if name not in ("_row", "_job")]
-    cells = tuple(_cell(values[name]) for name in names)
+    cells = tuple(cell_of(values[name]) for name in names)
     message, suggestion = REFUSALS[refused.why]
     raw = json.dumps(dict(zip(names, cells, strict=True)), ensure_ascii=False)[:RAW_LIMIT]
     return Reject(refused.row, 0, None, refused.why, message, suggestion, raw, cells=cells)
-
-
-def _cell(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)

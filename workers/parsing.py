@@ -44,8 +44,8 @@ _NATIVE = frozenset(
 _INTEGERS = frozenset({ColumnType.INTEGER, ColumnType.BIGINT})
 _AS_TEXT = Format(everywhere=True)
 """The plain way, but cast here and not by Arrow."""
-_ZERO_X = int.from_bytes(b"0X", "little")
-_UPPER = int.from_bytes(b"\xff\xdf", "little")
+_ZERO, _X, _LOWER = ord("0"), ord("x"), 0x20
+_CACHED = 128 * 1024
 
 
 def typed(data: bytes, dialect: Dialect, shape: Shape) -> Part | None:
@@ -283,9 +283,10 @@ def _joined(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _has_hexadecimal(data: bytes) -> bool:
-    """Whether 0x or 0X is anywhere, which Arrow takes for a number. Two bytes at a time, three times as fast as re."""
-    pairs = (np.frombuffer(data, "<u2", (len(data) - start) // 2, start) for start in (0, 1) if len(data) > start + 1)
-    return any(bool(((pair & _UPPER) == _ZERO_X).any()) for pair in pairs)
+    """Whether 0x or 0X is anywhere, which Arrow takes for a number. Piece by piece, as the cache holds them."""
+    octets = np.frombuffer(data, np.uint8)
+    pieces = (octets[start : start + _CACHED + 1] for start in range(0, len(data), _CACHED))
+    return any(bool((((piece[1:] | _LOWER) == _X) & (piece[:-1] == _ZERO)).any()) for piece in pieces)
 
 
 def _decoded(cells: pa.Array) -> tuple[pa.Array, Mask]:

@@ -55,7 +55,11 @@ class Shared:
     async def over(self, db: Connection) -> AsyncIterator[bytes]:
         """Have the kernel send it past us where it can, else read it piece by piece."""
         if (transport := _plain(db)) is not None:
-            await _send(transport, self.descriptor, self.length)
+            try:
+                await _send(transport, self.descriptor, self.length)
+            except BaseException:
+                db.terminate()  # a message was broken off: nothing may follow on this connection
+                raise
             return
         for start in range(0, self.length, PIECE_BYTES):
             yield os.pread(self.descriptor, min(PIECE_BYTES, self.length - start), start)
@@ -68,8 +72,8 @@ class Shared:
 def _plain(db: Connection) -> asyncio.WriteTransport | None:
     """The connection's transport, if what is written to its socket reaches the server as it is."""
     # asyncpg says nothing of its transport in public; where it hides it elsewhere, rows take the longer way.
-    transport = getattr(getattr(db, "_con", db), "_transport", None)
-    if not isinstance(transport, asyncio.WriteTransport) or transport.get_extra_info("ssl_object") is not None:
+    transport: asyncio.WriteTransport | None = getattr(getattr(db, "_con", db), "_transport", None)
+    if transport is None or transport.get_extra_info("ssl_object") is not None:
         return None
     if transport.get_extra_info("socket") is None or transport.get_write_buffer_size() > 0:
         return None
@@ -77,7 +81,7 @@ def _plain(db: Connection) -> asyncio.WriteTransport | None:
 
 
 async def _send(transport: asyncio.WriteTransport, descriptor: int, length: int) -> None:
-    """Write CopyData messages straight to the socket. One that is broken off ends the connection with it."""
+    """Write CopyData messages straight to the socket."""
     opened: socket.socket = transport.get_extra_info("socket")
     duplicate = os.dup(opened.fileno())  # the loop lets nobody but the transport watch the descriptor itself
     try:
@@ -85,9 +89,6 @@ async def _send(transport: asyncio.WriteTransport, descriptor: int, length: int)
             size = min(PIECE_BYTES, length - start)
             await _written(duplicate, _COPY_DATA.pack(b"d", _LENGTH_BYTES + size))
             await _copied(duplicate, descriptor, start, size)
-    except BaseException:
-        transport.abort()
-        raise
     finally:
         os.close(duplicate)
 

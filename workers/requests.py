@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from service.config import Settings
 from service.domain.dataset import columns_to_json
 from service.store.claims import Claim
 from service.store.ranges import Range
+from workers.inputs import Input
 
 Request = dict[str, object]
 
 
 def chunks(
-    claim: Claim, path: Path, settings: Settings, taken: Range | None = None, widens: Mapping[str, Any] | None = None
+    claim: Claim, file: Input, settings: Settings, taken: Range | None = None, widens: Mapping[str, Any] | None = None
 ) -> Request:
     """The chunks behind the job's checkpoint; of a range, those between its own and its end."""
     return {
         "processor": claim.processor,
         "job_id": str(claim.job_id),
-        "total": path.stat().st_size,
+        "total": file.size_bytes,
         "options": claim.options,
         "cursor": claim.cursor if taken is None else taken.cursor,
         "columns": None if claim.columns is None else columns_to_json(claim.columns),
@@ -32,6 +32,6 @@ def chunks(
     }
 
 
-def cuts(claim: Claim, path: Path, settings: Settings, uncut: Range) -> Request:
+def cuts(claim: Claim, file: Input, settings: Settings, uncut: Range) -> Request:
     """Where the range can be cut."""
-    return chunks(claim, path, settings, uncut) | {"cut_bytes": settings.range_bytes}
+    return chunks(claim, file, settings, uncut) | {"cut_bytes": settings.range_bytes}

@@ -1,7 +1,7 @@
 """Starts a job over with wider types, where a column's cells showed that those found out of a sample were too narrow.
 
-Only where the dataset has its columns from this very job and nobody else has rows in it: its table is dropped, and what
-was read is forgotten, in one transaction. The job goes back to the queue; whoever runs it next finds the types out
+Only where the dataset has its columns from this very job and nobody else has rows in it: it gets another table, and
+what was read is forgotten, in one transaction. The job goes back to the queue; whoever runs it next finds the types out
 again, but for those that widened.
 """
 
@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from service.domain.dataset import columns_to_json
+from service.domain.dataset import columns_to_json, table_name
+from service.domain.ids import new_id
 from service.domain.processor import TooNarrow, Widening
-from service.store import datasets, landings, tables, widenings
+from service.store import claims, datasets, landings, widenings
 from service.store.claims import Claim
 from service.store.database import Database
+from service.store.landings import KeptTable
 from workers import landing
 
 MISFITS = (
@@ -49,11 +51,16 @@ async def start_over(database: Database, claim: Claim, found: TooNarrow) -> None
         stand = await landings.stand(db, claim)
         if not (await widenings.standing(db, claim.job_id)).may_widen:
             return
-        if dataset.columns is not None and stand.landed_in in (None, dataset.table_name):
-            await tables.drop(db, dataset.table_name)
-            await widenings.unshape(db, dataset.id)
         await widenings.widen(db, claim, [_entry(w) for w in found.widenings], _message(found.widenings))
-        await landing.take_back(db, claim)
+        if dataset.columns is None or stand.landed_in not in (None, dataset.table_name):
+            await landing.take_back(db, claim)  # a replace, whose rows are in a table of its own
+            return
+        # The table is dropped later: somebody may be reading it.
+        table = KeptTable(dataset.table_name, dataset.id, dataset.columns, dataset.keys)
+        await landings.keep_table(db, claim.account_id, None, table, "dropped")
+        await widenings.unshape(db, dataset.id, table_name(dataset.name, new_id()))
+        await claims.reset(db, claim)
+        await landings.forget(db, claim.job_id)
 
 
 def _entry(widening: Widening) -> widenings.Entry:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 
@@ -16,8 +15,9 @@ from service.domain.tolerance import Tolerance
 from service.store import claims
 from service.store.claims import Claim, LeaseLost, Settlement
 from service.store.database import CLASHED, UNREACHABLE
-from workers import correcting, landing, outcome, previewing, references, requests, retyping, sharing
+from workers import correcting, inputs, landing, outcome, previewing, references, requests, retyping, sharing
 from workers.committer import Committer, Divided, Interrupted, Pace
+from workers.inputs import Input
 from workers.landing import Landing
 from workers.tasks import work
 from workers.tools import Tools
@@ -35,27 +35,40 @@ class Run:
     def __init__(self, tools: Tools, claim: Claim) -> None:
         self.claim = claim
         self._tools = tools
-        self._attempt = asyncio.create_task(run_attempt(tools, claim), name=f"job {claim.job_id}")
+        self._is_interrupted = False
+        self._is_attempting = False
         self.task = asyncio.create_task(self._to_its_end())
 
     def interrupt(self) -> None:
         """The lease is lost, the user wants something else of the job, or the worker stops."""
-        if not self._attempt.cancelling():  # once: a second one would break off the clearing up
-            self._attempt.cancel()
+        if self._is_attempting and not self._is_interrupted:  # once: a second one would break off the clearing up
+            self.task.cancel()
+        self._is_interrupted = True
 
     async def _to_its_end(self) -> None:
         claim = self.claim
         try:
-            try:
-                settlement = await self._attempt
-            except (Interrupted, asyncio.CancelledError):
-                settlement = await wished(self._tools, claim)
-            await settle(self._tools, claim, settlement)
+            await settle(self._tools, claim, await self._attempted() or await wished(self._tools, claim))
             if claim.queue == PREVIEWS:
                 await previewing.clear(self._tools, claim)
         except (LeaseLost, Transient, *UNREACHABLE) as error:
             # With the database away the lease runs out, and another worker goes on.
             log.warning("job.not_settled", job_id=str(claim.job_id), epoch=claim.epoch, error=repr(error))
+
+    async def _attempted(self) -> Settlement | None:
+        """How the attempt ended; None if it was interrupted."""
+        if self._is_interrupted:  # before it began
+            return None
+        self._is_attempting = True
+        try:
+            return await run_attempt(self._tools, self.claim)
+        except Interrupted:
+            return None
+        except asyncio.CancelledError:
+            self.task.uncancel()
+            return None
+        finally:
+            self._is_attempting = False
 
 
 async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
@@ -113,44 +126,36 @@ def processor_of(tools: Tools, claim: Claim) -> Processor:
 
 async def look(tools: Tools, claim: Claim, processor: Processor) -> Settlement:
     """Do a preview."""
-    path = path_of(tools, claim)
-    order = requests.chunks(claim, path, tools.settings)
-    return await previewing.preview(tools, claim, processor, order, path)
-
-
-def path_of(tools: Tools, claim: Claim) -> Path:
-    """Where the job's file is. Raises InputError."""
-    path = None if claim.upload_id is None else tools.files.path(claim.upload_id)
-    if path is None or not path.exists():
-        raise InputError("file_missing", "The uploaded file is no longer there.", suggestion="Upload it again.")
-    return path
+    async with inputs.source_of(tools, claim) as file:
+        order = requests.chunks(claim, file, tools.settings)
+        return await previewing.preview(tools, claim, processor, order, file)
 
 
 async def read_file(tools: Tools, claim: Claim, processor: Processor, pace: Pace) -> None:
     """Read on from the job's checkpoint to the end of its input: in order, or in ranges where others read as well."""
-    path = path_of(tools, claim)
-    await check_rejects(tools, claim, is_all=False)  # of the attempts before
-    place = await landing.begin(tools.database, claim, landing.options_of(processor, claim))
-    claim = place.claim
-    if claim.corrects_id is not None:
-        order = requests.chunks(claim, path, tools.settings) | await correcting.order(tools, claim)
-        async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
-            await correcting.commit_all(tools, claim, child)
-        return
-    if await sharing.has_ranges(tools, claim) or await read_in_order(tools, processor, place, path, pace):
-        await sharing.lead(tools, place, path, pace)
-    await check_rejects(tools, claim, is_all=True)
+    async with inputs.source_of(tools, claim) as file:
+        await check_rejects(tools, claim, is_all=False)  # of the attempts before
+        place = await landing.begin(tools.database, claim, landing.options_of(processor, claim))
+        claim = place.claim
+        if claim.corrects_id is not None:
+            order = requests.chunks(claim, file, tools.settings) | await correcting.order(tools, claim)
+            async with tools.sandboxes.open(file.source, order, claim.retry.deadline_s) as child:
+                await correcting.commit_all(tools, claim, child)
+            return
+        if await sharing.has_ranges(tools, claim) or await read_in_order(tools, processor, place, file, pace):
+            await sharing.lead(tools, place, file, pace)
+        await check_rejects(tools, claim, is_all=True)
 
 
-async def read_in_order(tools: Tools, processor: Processor, place: Landing, path: Path, pace: Pace) -> bool:
+async def read_in_order(tools: Tools, processor: Processor, place: Landing, file: Input, pace: Pace) -> bool:
     """Read one chunk after the other, to the end or until others would read as well; whether it is that."""
     claim = place.claim
     committer = Committer(tools, claim, pace)
-    committer.divide_before = sharing.divide_before(tools, processor, place, path)
+    committer.divide_before = sharing.divide_before(tools, processor, place, file)
     widens = await retyping.permission(tools.database, claim)
-    order = requests.chunks(claim, path, tools.settings, widens=widens)
+    order = requests.chunks(claim, file, tools.settings, widens=widens)
     try:
-        async with tools.sandboxes.open(path, order, claim.retry.deadline_s) as child:
+        async with tools.sandboxes.open(file.source, order, claim.retry.deadline_s) as child:
             await committer.commit_all(child, place)
             await committer.summarize()
     except Divided:

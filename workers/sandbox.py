@@ -46,27 +46,42 @@ class ProcessorCrashed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A child process, and the memory it shares with us, where the system has such memory."""
+    """A process, what it says over a pipe, and the memory it shares with us, where the system has such memory.
+
+    An event loop's own pipe may be a socket, which cannot be made as large.
+    """
 
     process: asyncio.subprocess.Process
+    reader: asyncio.StreamReader
+    pipe: asyncio.ReadTransport
     slots: Slots | None
+
+    async def end(self) -> None:
+        """Kill it and wait until it is gone."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        self.pipe.close()
+        try:
+            await self.process.wait()
+        finally:
+            if self.slots is not None:
+                self.slots.close()
 
 
 class Sandbox:
     """A running child. Iterate `frames`; where a chunk has rows, take its `payload` before the next frame."""
 
-    def __init__(self, child: Child, path: Path, deadline_s: float) -> None:
-        assert child.process.stdout is not None
+    def __init__(self, child: Child, source: Mapping[str, object], deadline_s: float) -> None:
         self._process = child.process
         self._slots = child.slots
-        self._reader = child.process.stdout
-        self._path = path
+        self._reader = child.reader
+        self._source = source
         self._deadline_s = deadline_s
 
     def ask(self, request: Mapping[str, Any]) -> None:
         """Have it read its file as `request` says, once it has said all that it was asked for before."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({**request, "path": str(self._path.resolve())}).encode() + b"\n")
+        self._process.stdin.write(json.dumps({**request, "source": self._source}).encode() + b"\n")
 
     @property
     def pid(self) -> int:
@@ -136,23 +151,23 @@ class Sandboxes:
 
     async def __aexit__(self, *failure: object) -> None:
         if self._spare is not None:
-            await end(await self._spare)
+            await (await self._spare).end()
 
     @asynccontextmanager
     async def open(
-        self, path: Path, request: Mapping[str, Any], deadline_s: float | None = None
+        self, source: Mapping[str, object], request: Mapping[str, Any], deadline_s: float | None = None
     ) -> AsyncIterator[Sandbox]:
-        """A child that reads `path` as `request` says; it is gone when the block is left, however that happens.
+        """A child that reads `source` as `request` says; it is gone when the block is left, however that happens.
 
-        It may be silent for `deadline_s`, by default as long as the setting says.
+        `source` is what `Files.source` gave. It may be silent for `deadline_s`, by default as long as the setting says.
         """
         child = await self._take()
         try:
-            sandbox = Sandbox(child, path, deadline_s or self._settings.chunk_deadline_s)
+            sandbox = Sandbox(child, source, deadline_s or self._settings.chunk_deadline_s)
             sandbox.ask(request)
             yield sandbox
         finally:
-            await end(child)
+            await child.end()
             self._prepare()  # only now: while a job runs, the processors have better things to do
 
     def _prepare(self) -> None:
@@ -165,12 +180,17 @@ class Sandboxes:
             child = await spare
             if child.process.returncode is None:
                 return child
-            await end(child)
+            await child.end()
         return await self._start()
 
     async def _start(self) -> Child:
         slots = Slots() if hasattr(os, "memfd_create") else None
         shared = slots.for_child if slots is not None else ()
+        ours, theirs = os.pipe()
+        reader = asyncio.StreamReader(limit=PIECE_BYTES)
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", buffering=0)
+        )
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -180,34 +200,21 @@ class Sandboxes:
                 str(self._settings.child_cpu_s),
                 *map(str, shared),
                 stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
+                stdout=theirs,
                 env=_environment(),
-                limit=PIECE_BYTES,
                 start_new_session=True,  # Ctrl-C is for the parent, which then ends the child in order
                 pass_fds=shared,
             )
         except BaseException:
+            pipe.close()
             if slots is not None:
                 slots.close()
             raise
+        finally:
+            os.close(theirs)
         if slots is not None:
             slots.started()
-        return Child(process, slots)
-
-
-async def end(child: Child) -> None:
-    """Kill a child and wait until it is gone."""
-    process = child.process
-    try:
-        with suppress(ProcessLookupError):
-            process.kill()
-        assert process.stdout is not None
-        while await process.stdout.read(PIECE_BYTES):  # asyncio waits for the pipe's end, and a full one is not read on
-            pass
-        await process.wait()
-    finally:
-        if child.slots is not None:
-            child.slots.close()
+        return Child(process, reader, pipe, slots)
 
 
 def _environment() -> dict[str, str]:

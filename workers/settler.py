@@ -52,7 +52,7 @@ class Settler:
 
     async def _write(self, batch: Sequence[Ending]) -> None:
         try:
-            async with self._database.transaction() as db:
+            async with self._database.connection() as db:  # one statement, and so a transaction by itself
                 settled = await claims.settle(db, [(claim, settlement) for claim, settlement, _ in batch])
         except asyncpg.PostgresError as error:
             if len(batch) == 1 or isinstance(error, UNREACHABLE):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -24,6 +23,7 @@ from service.store.ranges import Range, RangeLost
 from workers import landing as landings
 from workers import requests, retyping
 from workers.committer import Committer, Interrupted, Pace, first_cause
+from workers.inputs import Input
 from workers.landing import Landing
 from workers.sandbox import ProcessorCrashed, Sandbox
 from workers.tools import Tools, worker_name
@@ -38,11 +38,11 @@ LOOK_S = 0.2
 """How often one who has no range looks for one."""
 
 
-def divide_before(tools: Tools, processor: Processor, landing: Landing, path: Path) -> int:
+def divide_before(tools: Tools, processor: Processor, landing: Landing, file: Input) -> int:
     """Up to where it is worth while to divide what is left of the file; 0 if it cannot be."""
     if processor.cuts is None or not landing.is_any_order:
         return 0
-    return path.stat().st_size - 2 * tools.settings.range_bytes
+    return file.size_bytes - 2 * tools.settings.range_bytes
 
 
 async def has_ranges(tools: Tools, claim: Claim) -> bool:
@@ -59,10 +59,10 @@ async def divide(tools: Tools, claim: Claim) -> None:
         await ranges.begin(db, claim)
 
 
-async def lead(tools: Tools, landing: Landing, path: Path, pace: Pace) -> None:
+async def lead(tools: Tools, landing: Landing, file: Input, pace: Pace) -> None:
     """Cut the file and read it to its end, with whoever helps. Raises LeaseLost, Interrupted, or a reader's failure."""
     widens = await retyping.permission(tools.database, landing.claim)
-    crew = Crew(tools, landing, path, pace, widens)
+    crew = Crew(tools, landing, file, pace, widens)
     try:
         async with asyncio.TaskGroup() as group:
             beat = group.create_task(crew.beat())
@@ -75,12 +75,12 @@ async def lead(tools: Tools, landing: Landing, path: Path, pace: Pace) -> None:
         raise first_cause(failures) from failures
 
 
-async def help_with(tools: Tools, claim: Claim, path: Path, queue: str) -> None:
+async def help_with(tools: Tools, claim: Claim, file: Input, queue: str) -> None:
     """Read ranges of another worker's job until none is free or a job waits in the queue. Raises as `lead` does."""
     options = landings.options_of(tools.processors[claim.processor], claim)
     landing = await landings.join(tools.database, claim, options)
     widens = await retyping.permission(tools.database, claim)
-    crew = Crew(tools, landing, path, Pace(), widens, unless_waits=queue)
+    crew = Crew(tools, landing, file, Pace(), widens, unless_waits=queue)
     try:
         async with asyncio.TaskGroup() as group:
             beat = group.create_task(crew.beat())
@@ -99,7 +99,7 @@ class Crew:
         self,
         tools: Tools,
         landing: Landing,
-        path: Path,
+        file: Input,
         pace: Pace,
         widens: Mapping[str, Any] | None,
         unless_waits: str | None = None,
@@ -109,7 +109,7 @@ class Crew:
         self._landing = landing
         # A share of cells that do not fit is of the rows so far, which nobody knows here: only values widen.
         self._widens = None if widens is None else {**widens, "misfits": {}}
-        self._path = path
+        self._file = file
         self._pace = pace
         self._unless_waits = unless_waits
         self._held: dict[int, Range] = {}
@@ -121,10 +121,10 @@ class Crew:
             last = await ranges.uncut(db, claim.job_id)
         if last is None:
             return
-        order = requests.cuts(claim, self._path, tools.settings, last)
+        order = requests.cuts(claim, self._file, tools.settings, last)
         ordinal = last.ordinal
         try:
-            async with tools.sandboxes.open(self._path, order, claim.retry.deadline_s) as child:
+            async with tools.sandboxes.open(self._file.source, order, claim.retry.deadline_s) as child:
                 async for frame in child.frames():
                     async with tools.database.transaction() as db:
                         ordinal = await ranges.cut(db, claim, ordinal, Cut(**frame.fields))
@@ -147,7 +147,7 @@ class Crew:
             return False
         order = self._order(taken)
         with suppress(RangeLost):  # we were too slow; another one reads on from where we were
-            async with self._tools.sandboxes.open(self._path, order, self._claim.retry.deadline_s) as child:
+            async with self._tools.sandboxes.open(self._file.source, order, self._claim.retry.deadline_s) as child:
                 await self._read(child, taken)
                 while (taken := await self._take()) is not None:
                     child.ask(self._order(taken))
@@ -199,4 +199,4 @@ class Crew:
         await committer.summarize()
 
     def _order(self, taken: Range) -> requests.Request:
-        return requests.chunks(self._claim, self._path, self._tools.settings, taken, self._widens)
+        return requests.chunks(self._claim, self._file, self._tools.settings, taken, self._widens)

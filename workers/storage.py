@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import structlog
 
-from service.files.local import MARK, LocalFiles
+from service.files.port import Files
+from service.files.stores import MARK
 from service.store import storage, uploads
 from service.store.database import Connection, Database
 from service.store.locks import duty_lock
@@ -23,7 +24,7 @@ SUGGESTION = (
 )
 
 
-async def is_ours(database: Database, files: LocalFiles) -> bool:
+async def is_ours(database: Database, files: Files) -> bool:
     """Whether files may be judged by what is in this folder. The first to ask puts the mark there."""
     mark = await files.mark()
     async with duty_lock(database, "storage") as db:
@@ -43,7 +44,7 @@ async def is_ours(database: Database, files: LocalFiles) -> bool:
     return True
 
 
-async def _fits(db: Connection, files: LocalFiles) -> bool:
+async def _fits(db: Connection, files: Files) -> bool:
     """Whether any of the first uploads is there, if any should be."""
     sample = await uploads.kept(db, after=None, older_than_s=0, limit=SAMPLE)
     return not sample or len(await files.missing(sample)) < len(sample)

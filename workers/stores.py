@@ -41,10 +41,17 @@ class JobStores:
             async with self._tools.database.transaction() as db:
                 await claims.wish(db, claim)  # a worker that has lost the job adds nothing
                 await uploads.add(
-                    db, claim.account_id, upload_id, label(name), received.size_bytes, received.sha256, media_type
+                    db,
+                    claim.account_id,
+                    upload_id,
+                    label(name),
+                    received.size_bytes,
+                    received.sha256,
+                    media_type,
+                    received.file.seal,
                 )
         except BaseException:
-            await files.remove(files.path(upload_id))
+            await files.remove(upload_id)
             raise
         return Saved(upload_id, received.size_bytes, received.sha256.hex())
 

@@ -15,8 +15,9 @@ from service.domain.undo import Undoable, refusal
 from service.store import datasets, landings, undos
 from service.store.claims import Claim
 from service.store.database import Connection, Database
+from workers.landing import patience_s
 
-ROWS = 50_000
+ROWS = 20_000
 """Rows of a job that one step looks at."""
 
 Counts = dict[str, int]
@@ -56,6 +57,7 @@ async def _begin(db: Connection, claim: Claim, dataset: Dataset, job: Undoable) 
                 "dataset_busy",
                 f"Job {writer} is writing into this dataset; the undo waits for its end.",
                 suggestion=f"Wait, or cancel job {writer}.",
+                retry_after_s=patience_s(claim),
             )
     await landings.begin(db, claim, dataset.id, dataset.table_name)
     await undos.begin(db, job.id, claim.job_id)
@@ -63,9 +65,9 @@ async def _begin(db: Connection, claim: Claim, dataset: Dataset, job: Undoable) 
 
 async def _range(db: Connection, claim: Claim, dataset: Dataset, job: Undoable, counts: Counts) -> bool:
     """Take one range back, add it to the counts, and say whether there is more."""
-    first = counts["row"]
-    last = min(first + ROWS, job.read)
-    done = await undos.rows(db, dataset.table_name, job.id, first, last)
+    first, last = counts["row"], min(counts["row"] + ROWS, job.read)
+    # Of a file read in ranges, rows behind those that are counted may be there.
+    done = await undos.rows(db, dataset.table_name, job.id, first, last if last < job.read else undos.LAST)
     await landings.add_notes(db, claim, done.kept, len(done.kept))
     counts["row"] = last
     counts["removed"] += done.removed

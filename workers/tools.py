@@ -11,7 +11,7 @@ from service.bus import Bus
 from service.config import Settings
 from service.dispatch import Dispatch
 from service.domain.processor import Processor
-from service.files.local import LocalFiles
+from service.files.port import Files
 from service.store.database import Database
 from workers.sandbox import Sandboxes
 from workers.settler import Settler
@@ -23,7 +23,7 @@ class Tools:
 
     settings: Settings
     database: Database
-    files: LocalFiles
+    files: Files
     bus: Bus
     dispatch: Dispatch
     sandboxes: Sandboxes

@@ -8,7 +8,7 @@ from service.bus import CONTROLS, Bus
 from service.config import Settings
 from service.dispatch import Dispatch, open_redis
 from service.domain.processor import PREVIEWS
-from service.files.local import LocalFiles
+from service.files.opening import open_files
 from service.store.database import WORKER_ROLE, open_database
 from workers.duties import DUTIES
 from workers.engine import Engine
@@ -34,6 +34,7 @@ async def work(settings: Settings) -> None:
             settings.database_url,
             role=WORKER_ROLE,
             connections=CONNECTIONS_A_CHILD * settings.children * settings.worker_slots
+            + settings.worker_slots  # previews that match rows by key
             + SPARE_CONNECTIONS
             + len(DUTIES),
             name="millrace worker",
@@ -41,7 +42,7 @@ async def work(settings: Settings) -> None:
         open_redis(settings.redis_url) as redis,
         Sandboxes(settings) as sandboxes,
     ):
-        files = LocalFiles(settings.files_dir, settings.upload_threads)
+        files = open_files(settings)
         bus = Bus(redis)
         freed = asyncio.Event()
         dispatch = Dispatch(redis, bus)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from service.actions.arrivals import Arrival
 from service.actions.jobs import written
-from service.actions.uploads import Body, upload
+from service.actions.uploads import Incoming, upload
 from service.deps import Deps
 from service.domain import correction
 from service.domain.csv_text import record
@@ -33,12 +34,12 @@ class Mended:
     values: Mapping[str, Value]
 
 
-async def correct(deps: Deps, caller: Caller, job_id: UUID, sent: Body | Sequence[Mended]) -> Job:
+async def correct(deps: Deps, caller: Caller, job_id: UUID, sent: Incoming | Sequence[Mended]) -> Job:
     """Queue the correction of a job's rejects. Raises NotFound, StateError, InputError, TooLarge, Transient."""
     async with deps.database.transaction(caller.account_id) as db:
         _correctable(await jobs.get(db, job_id))
-    body = sent if isinstance(sent, Body) else await _table(deps, caller, job_id, sent)
-    stored = await upload(deps, caller, body)
+    table = sent if isinstance(sent, Incoming) else await _table(deps, caller, job_id, sent)
+    stored = (await upload(deps, caller, table.arrival, table.content)).upload
     correction_id = new_id()
 
     async def write_job(db: Connection) -> UUID:
@@ -85,7 +86,7 @@ def _correctable(first: Job) -> Job:
     return first
 
 
-async def _table(deps: Deps, caller: Caller, job_id: UUID, mended: Sequence[Mended]) -> Body:
+async def _table(deps: Deps, caller: Caller, job_id: UUID, mended: Sequence[Mended]) -> Incoming:
     """The rows as the table of rejects would have them; cells that are not given stay as they were."""
     async with deps.database.transaction(caller.account_id) as db:
         names = await rejects.header(db, job_id)
@@ -105,7 +106,7 @@ async def _table(deps: Deps, caller: Caller, job_id: UUID, mended: Sequence[Mend
                 was = await rejects.cells_of(db, job_id, [row.row for row in some])
             yield "".join(record((*_cells(row, names, was.get(row.row)), str(row.row))) for row in some).encode()
 
-    return Body(f"corrections of {job_id}.csv", "text/csv", lines())
+    return Incoming(Arrival("raw", f"corrections of {job_id}.csv", "text/csv", heeds_rules=False), lines())
 
 
 def _cells(mended: Mended, names: Sequence[str], was: Sequence[str | None] | None) -> list[str | None]:

@@ -40,6 +40,8 @@ class JobRequest:
     after: tuple[UUID, ...] = ()
     run_if: RunIf = RunIf.COMPLETED
     idempotency_key: str | None = None
+    again: bool = False
+    """Whether to import content that has been imported before in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,14 @@ class Replayed(Exception):
         self.job_id = job_id
 
 
+class Duplicate(Replayed):
+    """A completed job has imported the very same content in the same way. `key` is to stand for it from now on."""
+
+    def __init__(self, job_id: UUID, key: tuple[str, bytes] | None) -> None:
+        super().__init__(job_id)
+        self.key = key
+
+
 async def submit(deps: Deps, caller: Caller, upload_id: UUID | None, request: JobRequest) -> tuple[Job, bool]:
     """Queue a job, over a stored upload if it reads one; also whether it is a new one.
 
@@ -105,7 +115,7 @@ async def submit(deps: Deps, caller: Caller, upload_id: UUID | None, request: Jo
     content = b"" if upload_id is None else upload_id.bytes
 
     async def write_job(db: Connection) -> UUID:
-        stored = None if upload_id is None else await uploads.get(db, upload_id)
+        stored = None if upload_id is None else await readable(db, upload_id)
         return await write(db, caller, prepared, job_id, stored, content)
 
     try:
@@ -127,7 +137,7 @@ async def replayed(deps: Deps, caller: Caller, request: JobRequest, content: byt
 
 async def submit_all(deps: Deps, caller: Caller, asked: Sequence[tuple[UUID | None, JobRequest]]) -> list[Job]:
     """Queue many jobs, each with its upload, in one transaction: all of them, or none. Raises as `submit` does."""
-    checked = [(upload_id, prepare(deps.catalog, request)) for upload_id, request in asked]
+    checked = [(upload_id, prepare(deps.catalog, replace(request, again=True))) for upload_id, request in asked]
     for upload_id, prepared in checked:
         check_upload(prepared.processor, upload_id)
     async with deps.database.transaction(caller.account_id) as db:
@@ -143,8 +153,16 @@ async def submit_all(deps: Deps, caller: Caller, asked: Sequence[tuple[UUID | No
 
 
 async def _write_one(db: Connection, caller: Caller, prepared: Prepared, upload_id: UUID | None) -> Job:
-    stored = None if upload_id is None else await uploads.get(db, upload_id)
+    stored = None if upload_id is None else await readable(db, upload_id)
     return await jobs.get(db, await write(db, caller, prepared, new_id(), stored, b""))
+
+
+async def readable(db: Connection, upload_id: UUID) -> Upload:
+    """An upload that a job could read. Raises NotFound, InputError: it is empty."""
+    stored = await uploads.get(db, upload_id)
+    if stored.size_bytes == 0:
+        raise InputError("file_empty", "This upload is empty.", suggestion="Upload a file with content.")
+    return stored
 
 
 async def written(
@@ -154,6 +172,8 @@ async def written(
     try:
         async with deps.database.transaction(caller.account_id) as db:
             job = await jobs.get(db, await write_job(db))
+    except Duplicate as duplicate:
+        return await _offered(deps, caller, duplicate), False
     except Replayed as replayed:
         async with deps.database.transaction(caller.account_id) as db:
             job = await jobs.get(db, replayed.job_id)
@@ -161,6 +181,14 @@ async def written(
         deps.dispatch.ring(job.queue, job.id)
         await deps.bus.notify((job.id, job.account_id))
     return job, job.id == job_id
+
+
+async def _offered(deps: Deps, caller: Caller, duplicate: Duplicate) -> Job:
+    async with deps.database.transaction(caller.account_id) as db:
+        if duplicate.key is None:
+            return replace(await jobs.get(db, duplicate.job_id), is_duplicate=True)
+        first = await jobs.remember(db, caller.account_id, *duplicate.key, duplicate.job_id)
+        return replace(await jobs.get(db, first), is_duplicate=first == duplicate.job_id)
 
 
 def prepare(catalog: Mapping[str, Processor], request: JobRequest, *, finds_dataset: bool = False) -> Prepared:
@@ -208,6 +236,8 @@ async def write(
     dataset_id = None
     if prepared.dataset is not None:
         dataset_id = await datasets.ensure(db, caller.account_id, prepared.dataset)
+    if stored is not None and dataset_id is not None:
+        await _check_duplicate(db, caller, prepared, dataset_id, stored, content)
     waits_for = await _need(db, asked) if asked.after else 0
     job = prepared.job(job_id, caller.account_id, stored=stored, dataset_id=dataset_id)
     live_id = await jobs.submit(db, replace(job, waits_for=waits_for))
@@ -218,6 +248,26 @@ async def write(
         if first != live_id:
             raise Replayed(first)
     return live_id
+
+
+async def _check_duplicate(
+    db: Connection, caller: Caller, prepared: Prepared, dataset_id: UUID, stored: Upload, content: bytes
+) -> None:
+    """Offer the job that has added this content before. To name the very same upload again is a wish to rerun it.
+
+    An upsert or a replace may be repeated without harm, and is. Raises Duplicate.
+    """
+    asked, key = prepared.asked, prepared.asked.idempotency_key
+    is_meant = asked.again or asked.after or asked.run_at is not None or asked.dedupe_key is not None
+    if is_meant or asked.options.get("mode", "append") != "append":
+        return
+    named = None if key is None else (key, fingerprint(asked, content))
+    if named is not None and (made := await jobs.remembered(db, caller.account_id, *named)) is not None:
+        raise Replayed(made)
+    job = prepared.job(new_id(), caller.account_id)
+    found = await jobs.same_import(db, stored, job.processor, dataset_id, job.options)
+    if found is not None:
+        raise Duplicate(found, named)
 
 
 async def _need(db: Connection, asked: JobRequest) -> int:
@@ -236,6 +286,7 @@ async def _need(db: Connection, asked: JobRequest) -> int:
 def fingerprint(asked: JobRequest, content: bytes) -> bytes:
     """SHA-256 of everything that makes two requests the same."""
     said = asdict(replace(asked, idempotency_key=None))
+    del said["again"]
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode() + content).digest()
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from service.actions.jobs import JobRequest, check_upload, prepare, written
-from service.actions.uploads import Body, upload
+from service.actions.uploads import Incoming, upload
 from service.deps import Deps
 from service.domain.dataset import checked_name
 from service.domain.errors import InputError
@@ -33,16 +33,16 @@ class PreviewRequest:
     scope: Scope = "sample"
 
 
-async def preview(deps: Deps, caller: Caller, source: UUID | Body, asked: PreviewRequest) -> Job:
+async def preview(deps: Deps, caller: Caller, source: UUID | Incoming, asked: PreviewRequest) -> Job:
     """Queue a preview of an upload, or of a body that is not kept.
 
     Raises NotFound, InputError, StateError, TooLarge.
     """
     if asked.dataset is not None:
         checked_name(asked.dataset)
-    if isinstance(source, Body):
-        request = _request(deps, asked, source.name)  # before any byte flows
-        upload_id = (await upload(deps, caller, source)).id
+    if isinstance(source, Incoming):
+        request = _request(deps, asked, source.arrival.name)  # before any byte flows
+        upload_id = (await upload(deps, caller, source.arrival, source.content)).upload.id
     else:
         async with deps.database.transaction(caller.account_id) as db:
             stored = await uploads.get(db, source)
@@ -53,7 +53,7 @@ async def preview(deps: Deps, caller: Caller, source: UUID | Body, asked: Previe
     wanted = {
         "scope": asked.scope,
         "dataset": asked.dataset,
-        "temporary": isinstance(source, Body),
+        "temporary": isinstance(source, Incoming),
     }
 
     async def write_job(db: Connection) -> UUID:

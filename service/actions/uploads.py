@@ -1,71 +1,111 @@
-"""Store a file, or a file and the job that reads it."""
+"""Store files that come in one request, or such a file and the job that reads it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
-from dataclasses import dataclass
-from uuid import UUID
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 
-from service.actions.jobs import JobRequest, Replayed, prepare, write, written
+from service.actions.arrivals import Arrival, Arrived, begin, complete, forget, headed, inspected, most_bytes
+from service.actions.jobs import JobRequest
 from service.deps import Deps
-from service.domain.ids import new_id
 from service.domain.job import Job
-from service.domain.upload import Upload, label
-from service.files.local import Received
-from service.store import uploads
+from service.domain.upload import Upload
+from service.files.port import Received
+from service.store import arrivals
 from service.store.accounts import Caller
-from service.store.database import Connection
+
+LIVES_S = 3600.0
+"""What a process leaves behind that dies over an upload is given up after so long without a sign of life."""
+
+SIGN_OF_LIFE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """A file on its way in: what the client calls it, and its bytes."""
+class Incoming:
+    """A file on its way in: what is said of it, and its bytes."""
 
-    name: str | None
-    media_type: str | None
+    arrival: Arrival
     content: AsyncIterable[bytes]
 
 
-async def upload(deps: Deps, caller: Caller, body: Body) -> Upload:
-    """Store a file. When this returns it is durable. Raises InputError, TooLarge, Transient."""
-    upload_id = new_id()
-    received = await _receive(deps, upload_id, body)
-    try:
-        async with deps.database.transaction(caller.account_id) as db:
-            return await _add(db, caller, upload_id, body, received)
-    except BaseException:
-        await deps.files.remove(deps.files.path(upload_id))
-        raise
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file that is durable and whose row is not complete yet."""
+
+    upload: Upload
+    received: Received
 
 
-async def import_file(deps: Deps, caller: Caller, body: Body, request: JobRequest) -> tuple[Job, bool]:
+async def upload(deps: Deps, caller: Caller, arrival: Arrival, content: AsyncIterable[bytes]) -> Arrived:
+    """Store a file, and start its job if it wants one. When this returns it is durable.
+
+    Raises InputError, TooLarge, QuotaError, Transient.
+    """
+    return await accept(deps, caller, await store(deps, caller, arrival, content))
+
+
+async def import_file(
+    deps: Deps, caller: Caller, arrival: Arrival, request: JobRequest, content: AsyncIterable[bytes]
+) -> tuple[Job, bool]:
     """Store a file and queue the job that imports it: both are there, or neither is. Also whether the job is new."""
-    prepared = prepare(deps.catalog, request)  # before any byte flows
-    upload_id, job_id = new_id(), new_id()
-    received = await _receive(deps, upload_id, body)
+    stored = await store(deps, caller, replace(arrival, wanted=request), content)
+    arrived = await accept(deps, caller, stored, keeps_twin=False)
+    assert arrived.job is not None
+    return arrived.job, arrived.is_new_job
 
-    async def write_both(db: Connection) -> UUID:
-        stored = await _add(db, caller, upload_id, body, received)
-        live_id = await write(db, caller, prepared, job_id, stored, received.sha256)
-        if live_id != job_id:
-            raise Replayed(live_id)  # it joins a live job: the second copy of the file is not kept
-        return job_id
 
+async def store(deps: Deps, caller: Caller, arrival: Arrival, content: AsyncIterable[bytes]) -> Stored:
+    """Take a file in; leaves nothing behind when it raises. `accept` or `discard` it."""
+    begun = await begin(deps, caller, arrival, keep_s=LIVES_S, sealed=False)
     try:
-        job, is_new = await written(deps, caller, job_id, write_both)
+        body = _showing_life(deps, caller, begun, headed(deps, begun, content))
+        return Stored(begun, await deps.files.receive(begun.id, body, most_bytes(deps, begun)))
     except BaseException:
-        await deps.files.remove(deps.files.path(upload_id))
+        await forget(deps, caller, begun.id)
         raise
-    if not is_new:
-        await deps.files.remove(deps.files.path(upload_id))
-    return job, is_new
 
 
-async def _receive(deps: Deps, upload_id: UUID, body: Body) -> Received:
-    return await deps.files.receive(upload_id, body.content, deps.settings.max_upload_bytes)
+async def accept_all(deps: Deps, caller: Caller, files: Sequence[Stored], *, keeps_twin: bool = True) -> list[Arrived]:
+    """Complete files that came together: none of them if there is something against one. Raises as `complete` does."""
+    left = list(files)
+    try:
+        kinds = [await inspected(deps, stored.upload, stored.received) for stored in files]
+        arrived = []
+        for kind in kinds:
+            arrived.append(await accept(deps, caller, left.pop(0), kind=kind, keeps_twin=keeps_twin))
+        return arrived
+    finally:
+        for stored in left:
+            await discard(deps, caller, stored)
 
 
-async def _add(db: Connection, caller: Caller, upload_id: UUID, body: Body, received: Received) -> Upload:
-    return await uploads.add(
-        db, caller.account_id, upload_id, label(body.name), received.size_bytes, received.sha256, body.media_type
-    )
+async def accept(
+    deps: Deps, caller: Caller, stored: Stored, *, kind: str | None = None, keeps_twin: bool = True
+) -> Arrived:
+    """Complete what was stored. If its job was there before, the file goes unless it `keeps_twin`."""
+    try:
+        arrived = await complete(deps, caller, stored.upload, stored.received, kind=kind, keeps_twin=keeps_twin)
+    except BaseException:
+        await discard(deps, caller, stored)
+        raise
+    if arrived.job is not None and not arrived.is_new_job and not keeps_twin:
+        await discard(deps, caller, stored)
+    return arrived
+
+
+async def discard(deps: Deps, caller: Caller, stored: Stored) -> None:
+    """Take back what was stored."""
+    await forget(deps, caller, stored.upload.id)
+
+
+async def _showing_life(
+    deps: Deps, caller: Caller, begun: Upload, content: AsyncIterable[bytes]
+) -> AsyncIterator[bytes]:
+    due = time.monotonic() + SIGN_OF_LIFE_S
+    async for piece in content:
+        yield piece
+        if time.monotonic() > due:
+            due = time.monotonic() + SIGN_OF_LIFE_S
+            async with deps.database.transaction(caller.account_id) as db:
+                await arrivals.keep_longer(db, begun.id, LIVES_S)

@@ -27,6 +27,9 @@ class Authenticate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
+        if scope["method"] == "OPTIONS":  # says what is spoken here, and nothing of anybody
+            await self._app(scope, receive, send)
+            return
         scope["caller"] = await self._caller(request.app.state.deps, request.headers.get("authorization", ""))
         await self._app(scope, receive, send)
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.config import Settings
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -13,6 +17,34 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+
+
+EXPOSED = (
+    "Location", "Job-Location", "Retry-After", "Link", "ETag", "Content-Disposition", "Content-Range", "Accept-Ranges",
+    "Repr-Digest", "Content-Digest", "Accept-Patch", "Idempotency-Key", "Preference-Applied",
+    "Upload-Offset", "Upload-Length", "Upload-Complete", "Upload-Limit", "Upload-Expires", "Upload-Metadata",
+    "Upload-Defer-Length", "Upload-Concat", "Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size",
+    "Tus-Checksum-Algorithm",
+)  # fmt: skip
+"""What pages of other origins may read of an answer."""
+
+
+def cross_origin(settings: Settings) -> list[Middleware]:
+    """What lets pages of the configured origins call; nothing if there are none."""
+    origins = [origin.strip().rstrip("/") for origin in settings.cors_origins.split(",") if origin.strip()]
+    if not origins:
+        return []
+    methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=methods,
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
+            max_age=600,
+        )
+    ]
 
 
 class SecurityHeaders:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from urllib.parse import unquote
@@ -12,9 +13,12 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.actions.uploads import Body
+from service.api.params import whole
+from service.config import Settings
 from service.domain.errors import InputError
-from service.files.local import too_large
+
+GRACE_S = 30.0
+"""Nobody is too slow who has been waited for less than so long."""
 
 DRAIN_BYTES = 16 * 1024 * 1024
 DRAIN_S = 2.0
@@ -22,30 +26,52 @@ DRAIN_S = 2.0
 _FILENAME = re.compile(r"""filename\*=(?:utf-8|UTF-8)''([^;]+)|filename="((?:[^"\\]|\\.)*)"|filename=([^;\s]+)""")
 
 
-def body_of(request: Request, *, max_bytes: int, idle_s: float) -> Body:
-    """The request's body as a file on its way in. Raises TooLarge before any byte flows if the length says so."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise too_large(max_bytes)
-    name = request.query_params.get("name") or _file_name(request.headers.get("content-disposition", ""))
-    return Body(name, request.headers.get("content-type"), _timed(request, idle_s))
+def content_of(request: Request, settings: Settings) -> AsyncIterator[bytes]:
+    """The request's body, under deadlines. Raises InputError: a coding that is not undone here."""
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise InputError(
+            "unsupported_coding",
+            f"A body in the coding {coding!r} is not taken.",
+            suggestion="Send the file as it is, without Content-Encoding.",
+        )
+    return _timed(request, settings.upload_idle_s, settings.upload_min_rate)
 
 
-async def _timed(request: Request, idle_s: float) -> AsyncIterator[bytes]:
-    pieces = aiter(request.stream())
+def length_of(request: Request) -> int | None:
+    """How many bytes the body has, if that is told."""
+    return whole(request.headers.get("content-length", ""))
+
+
+def name_of(request: Request) -> str | None:
+    """What the client calls the file: by the path, the query or Content-Disposition."""
+    return (
+        request.query_params.get("name")
+        or request.path_params.get("name")
+        or _file_name(request.headers.get("content-disposition", ""))
+    )
+
+
+async def _timed(request: Request, idle_s: float, min_rate: int) -> AsyncIterator[bytes]:
+    pieces, waited_s, size = aiter(request.stream()), 0.0, 0
     while True:
+        since = time.monotonic()
         try:
             async with asyncio.timeout(idle_s):
                 piece = await anext(pieces)
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise InputError(
-                "upload_timeout",
-                f"Nothing arrived for {idle_s:g} seconds, so the upload was dropped.",
-                suggestion="Send the file again over a steadier connection.",
-            ) from None
+            raise _dropped(f"Nothing arrived for {idle_s:g} seconds, so the upload was dropped.") from None
+        waited_s += time.monotonic() - since  # for the client alone, not for our disk
+        size += len(piece)
+        if waited_s > GRACE_S and size < min_rate * waited_s:
+            raise _dropped(f"Less than {min_rate} bytes a second arrived, so the upload was dropped.")
         yield piece
+
+
+def _dropped(message: str) -> InputError:
+    return InputError("upload_timeout", message, suggestion="Send the file again over a steadier connection.")
 
 
 def _file_name(disposition: str) -> str | None:

@@ -51,10 +51,11 @@ class JobBody(BaseModel):
     after: Annotated[list[UUID], Field(max_length=MAX_NEEDS, description="Jobs that have to end before this one.")] = []
     run_if: RunIf = Field(RunIf.COMPLETED, description="Run only if all of them completed, or once they have ended.")
     retry: RetryBody = Field(default_factory=RetryBody)
+    again: bool = Field(False, description="Import content that was uploaded and imported the same way before.")
 
     def request(self, idempotency_key: str | None = None) -> actions.JobRequest:
         """What the actions take."""
-        given = self.model_dump(exclude={"upload_id", "retry", "after"})
+        given = {name: value for name, value in self if name not in ("upload_id", "retry", "after")}
         retry = self.retry.model_dump(exclude_none=True)
         after = tuple(dict.fromkeys(self.after))
         return actions.JobRequest(**given, retry=retry, after=after, idempotency_key=idempotency_key)
@@ -68,7 +69,7 @@ async def create(request: Request) -> JSONResponse:
     if isinstance(body, list):
         return await _create_many(request, body, key)
     job, is_new = await actions.submit(deps, caller_of(request), body.upload_id, body.request(key))
-    return await waiting.answer(request, job, 202 if is_new else 200, {"Location": f"/v1/jobs/{job.id}"})
+    return await waiting.answer(request, job, 202 if is_new else 200, views.places(job))
 
 
 async def _create_many(request: Request, bodies: list[JobBody], key: str | None) -> JSONResponse:

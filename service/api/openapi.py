@@ -13,13 +13,14 @@ from starlette.routing import Mount, Route
 from service import __version__
 
 QUERY_PARAMETERS = {
-    "/v1/imports": ("processor", "dataset", "priority", "metadata", "name"),
-    "/v1/uploads": ("name", "limit", "cursor"),
+    "/v1/imports": ("processor", "dataset", "priority", "metadata", "name", "run_at", "dedupe_key", "again"),
+    "/v1/uploads": ("name", "processor", "dataset", "priority", "state", "sha256", "limit", "cursor"),
     "/v1/jobs": ("state", "processor", "queue", "limit", "cursor"),
     "/v1/jobs/{id}/events": ("after",),
     "/v1/events": ("after", "type"),
     "/v1/jobs/{id}/rejects": ("state", "format", "limit", "cursor"),
     "/v1/previews": ("processor", "dataset", "scope", "cut", "name"),
+    "/v1/jobs/{id}/notes": ("limit", "cursor"),
     "/v1/jobs/{id}/attempts": ("limit", "cursor"),
     "/v1/schedules": ("limit", "cursor"),
     "/v1/flows": ("state", "limit", "cursor"),
@@ -29,15 +30,20 @@ QUERY_PARAMETERS = {
     "/v1/datasets": ("limit", "cursor"),
     "/v1/datasets/{name}/rows": ("where", "sort", "job", "columns", "limit", "cursor"),
     "/v1/datasets/{name}/export": ("format", "where", "job", "columns", "formulas"),
+    "/v1/datasets/{name}/diff": ("with", "keys", "limit", "cursor"),
     "/v1/stats": ("from", "to", "by"),
 }
 BODIES = {
     ("/v1/jobs", "POST"): "JobBody",
     ("/v1/jobs/{id}/rejects", "POST"): "CorrectionBody",
     ("/v1/previews", "POST"): "PreviewBody",
+    ("/v1/uploads/batch", "POST"): "UploadBatch",
+    ("/v1/uploads/{id}/process", "POST"): "AgainBody",
+    ("/v1/rules", "POST"): "RuleBody",
     ("/v1/flows", "POST"): "FlowBody",
     ("/v1/schedules", "POST"): "ScheduleBody",
     ("/v1/schedules/{id}", "PATCH"): "ScheduleChange",
+    ("/v1/datasets/{name}/swap", "POST"): "SwapBody",
 }
 WAITING = {
     ("/v1/imports", "POST"),
@@ -58,12 +64,18 @@ async def document(request: Request) -> JSONResponse:
     from service.api.jobs import JobBody
     from service.api.previews import PreviewBody
     from service.api.rejects import CorrectionBody
+    from service.api.reprocess import AgainBody, UploadBatch
+    from service.api.rules import RuleBody
     from service.api.schedules import ScheduleBody, ScheduleChange
+    from service.api.versions import SwapBody
 
     _, schemas = models_json_schema(
         [
             (body, "validation")
-            for body in (JobBody, CorrectionBody, PreviewBody, FlowBody, ScheduleBody, ScheduleChange)
+            for body in (
+                *(JobBody, CorrectionBody, PreviewBody, FlowBody, ScheduleBody, ScheduleChange, SwapBody),
+                *(UploadBatch, AgainBody, RuleBody),
+            )
         ],
         ref_template="#/components/schemas/{model}",
     )
@@ -106,7 +118,7 @@ def _operation(path: str, method: str, route: Route) -> dict[str, Any]:
     if body := BODIES.get((path, method)):
         schema = {"$ref": f"#/components/schemas/{body}"}
         operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
-    elif method == "POST":
+    elif method in ("POST", "PUT", "PATCH"):
         operation["requestBody"] = {"content": {"application/octet-stream": {}}}
     return operation
 

@@ -19,6 +19,7 @@ MAX_PAGE = 1_000
 
 Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item")
+Word = TypeVar("Word", bound=str)
 
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
@@ -42,7 +43,11 @@ def whole(text: str) -> int | None:
 
 def number_of(request: Request, name: str, *, default: int, low: int, high: int) -> int:
     """A whole number among the query parameters. Raises InputError outside low…high."""
-    given = request.query_params.get(name, str(default))
+    return number_in(request.query_params.get(name, str(default)), name, low=low, high=high)
+
+
+def number_in(given: str, name: str, *, low: int, high: int) -> int:
+    """A whole number that is a parameter's value. Raises InputError outside low…high."""
     number = whole(given)
     if number is not None and low <= number <= high:
         return number
@@ -58,7 +63,11 @@ def word_of(given: str | None, name: str) -> str | None:
 
 def moment_of(request: Request, name: str) -> datetime | None:
     """A moment with its time zone among the query parameters. Raises InputError."""
-    given = request.query_params.get(name)
+    return moment_in(request.query_params.get(name), name)
+
+
+def moment_in(given: str | None, name: str) -> datetime | None:
+    """A moment with its time zone that is a parameter's value. Raises InputError."""
     if given is None:
         return None
     try:
@@ -74,11 +83,40 @@ def moment_of(request: Request, name: str) -> datetime | None:
 
 def choice_of(request: Request, name: str, default: str, *others: str) -> str:
     """One of a few words among the query parameters. Raises InputError."""
-    given = request.query_params.get(name, default)
-    if given in (default, *others):
+    return choice_in(request.query_params.get(name, default), name, default, *others)
+
+
+def choice_in(given: str, name: str, *words: str) -> str:
+    """One of a few words that is a parameter's value. Raises InputError."""
+    if given in words:
         return given
-    usable = " or ".join(f"{name}={word}" for word in (default, *others))
+    usable = " or ".join(f"{name}={word}" for word in words)
     raise InputError("invalid_choice", f"{name}={given!r} is not usable.", suggestion=f"Use {usable}.")
+
+
+def word_among(request: Request, name: str, words: Sequence[Word]) -> Word | None:
+    """One of a few words among the query parameters, or none. Raises InputError."""
+    given = request.query_params.get(name)
+    if given is None:
+        return None
+    for word in words:
+        if word == given:
+            return word
+    raise InputError(f"invalid_{name}", f"{given!r} is no {name}.", suggestion=f"Use one of: {', '.join(words)}.")
+
+
+def hex_of(request: Request, name: str, size_bytes: int) -> bytes | None:
+    """Bytes in hexadecimal among the query parameters. Raises InputError."""
+    given = request.query_params.get(name)
+    try:
+        value = None if given is None else bytes.fromhex(given)
+    except ValueError:
+        value = b""
+    if value is None or len(value) == size_bytes:
+        return value
+    raise InputError(
+        "invalid_value", f"{name}={given!r} is not usable.", suggestion=f"Use {2 * size_bytes} hexadecimal digits."
+    )
 
 
 def limit_of(request: Request) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from service.actions import admission
 from service.actions import previews as actions
-from service.actions.uploads import Body
+from service.actions.arrivals import Arrival
+from service.actions.uploads import Incoming
 from service.api import waiting
 from service.api.auth import caller_of
-from service.api.intake import body_of
+from service.api.intake import content_of, length_of, name_of
 from service.api.params import choice_of, json_of
 from service.deps import Deps
 from service.domain.errors import InputError, TooLarge
@@ -44,7 +45,7 @@ async def create(request: Request) -> JSONResponse:
     """POST /v1/previews: `{upload_id, …}` as JSON, or the first MiB of a file as the body, options as parameters."""
     deps: Deps = request.app.state.deps
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    source: UUID | Body
+    source: UUID | Incoming
     if media_type == "application/json" and "processor" not in request.query_params:
         given = await json_of(request, PreviewBody)
         asked = actions.PreviewRequest(given.processor, given.dataset, given.options, given.scope)
@@ -77,9 +78,11 @@ def _asked(request: Request) -> actions.PreviewRequest:
     )
 
 
-def _beginning(request: Request, deps: Deps) -> Body:
-    body = body_of(request, max_bytes=BODY_BYTES, idle_s=deps.settings.upload_idle_s)
-    return replace(body, content=_whole_lines(body.content, choice_of(request, "cut", "no", "yes") == "yes"))
+def _beginning(request: Request, deps: Deps) -> Incoming:
+    admission.check_size(length_of(request), BODY_BYTES)
+    arrival = Arrival("raw", name_of(request), request.headers.get("content-type"), heeds_rules=False)
+    is_cut = choice_of(request, "cut", "no", "yes") == "yes"
+    return Incoming(arrival, _whole_lines(content_of(request, deps.settings), is_cut))
 
 
 async def _whole_lines(content: AsyncIterable[bytes], is_cut: bool) -> AsyncIterator[bytes]:

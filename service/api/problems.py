@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
@@ -22,6 +23,19 @@ STATUS_BY_CODE = {
     "not_found": 404,
     "unknown_processor": 422,
     "upload_timeout": 408,
+    "upload_gone": 410,
+    "unsupported_type": 415,
+    "unsupported_coding": 415,
+    "wrong_content_type": 415,
+    "unsupported_version": 412,
+    "checksum_mismatch": 460,  # tus has it so
+    "digest_mismatch": 400,
+    "upload_complete": 400,  # so has the IETF's draft
+    "final_upload": 403,
+    "invalid_digest": 400,
+    "invalid_header": 400,
+    "invalid_multipart": 400,
+    "inconsistent_length": 400,
     "disk_full": 507,
 }
 STATUS_BY_KIND: tuple[tuple[type[MillraceError], int], ...] = (
@@ -35,16 +49,23 @@ STATUS_BY_KIND: tuple[tuple[type[MillraceError], int], ...] = (
 
 
 def problem(
-    status: int, code: str, detail: str, *, suggestion: str | None = None, headers: dict[str, str] | None = None
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    suggestion: str | None = None,
+    headers: dict[str, str] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> JSONResponse:
     """A problem document; `type` is stable and named after the code."""
-    body = {"type": f"/problems/{code}", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    body |= {"code": code} | ({"suggestion": suggestion} if suggestion else {})
+    title = "Checksum Mismatch" if status == 460 else HTTPStatus(status).phrase
+    body: dict[str, object] = {"type": f"/problems/{code}", "title": title, "status": status, "detail": detail}
+    body |= {"code": code} | ({"suggestion": suggestion} if suggestion else {}) | dict(more or {})
     return JSONResponse(body, status, headers=headers, media_type="application/problem+json")
 
 
-async def known(_request: Request, error: Exception) -> Response:
-    """An error that Millrace raises on purpose."""
+async def known(_request: Request, error: Exception, more: Mapping[str, object] | None = None) -> Response:
+    """An error that Millrace raises on purpose; `more` are members that a protocol adds."""
     assert isinstance(error, MillraceError)
     status = STATUS_BY_CODE.get(error.code) or next(s for kind, s in STATUS_BY_KIND if isinstance(error, kind))
     headers = {}
@@ -52,7 +73,11 @@ async def known(_request: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(math.ceil(error.retry_after_s))
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="millrace"'
-    return problem(status, error.code, error.message, suggestion=error.suggestion, headers=headers)
+    if status == 408:
+        headers["Connection"] = "close"
+    if error.code == "unsupported_coding":
+        headers["Accept-Encoding"] = "identity"
+    return problem(status, error.code, error.message, suggestion=error.suggestion, headers=headers, more=more)
 
 
 async def away(_request: Request, error: Exception) -> Response:

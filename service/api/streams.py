@@ -126,6 +126,8 @@ class Streams:
                 feed.wake()  # its reader ends in order: cancelled in a read it would take a connection with it
 
     def _heard(self, message: str) -> None:
+        if not (self._jobs or self._accounts):  # nobody follows anything: not worth reading
+            return
         for changed in message.split(","):
             job_id, account_id = map(UUID, changed.split())
             if job := self._jobs.get(job_id):

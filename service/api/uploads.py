@@ -1,88 +1,139 @@
-"""/v1/uploads and /v1/imports: files come in."""
+"""/v1/uploads and /v1/imports: files come in, in one request or in several; and what there is of them."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import AsyncIterable
+from dataclasses import replace
 
-from pydantic_core import from_json
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
+from service.actions import admission, appends
 from service.actions import uploads as actions
-from service.actions.jobs import JobRequest
-from service.api import views, waiting
+from service.actions.arrivals import Arrived
+from service.api import forms, remote, resumable, tus, views, waiting
 from service.api.auth import caller_of
-from service.api.intake import body_of
-from service.api.params import cursor_id, limit_of, moment_of, next_cursor, number_of, uuid_of, word_of
+from service.api.digests import checked_by, digests_in
+from service.api.intake import content_of
+from service.api.multipart import boundary_of
+from service.api.params import cursor_id, hex_of, limit_of, next_cursor, uuid_of, word_among
+from service.api.stored import arrival_of, created, digest_headers, found
+from service.api.wanted import import_wanted, job_wanted
 from service.deps import Deps
 from service.domain.errors import InputError
+from service.domain.job import Job
+from service.domain.upload import STATUSES
 from service.store import uploads
 
-_OWN_PARAMETERS = {"processor", "dataset", "priority", "metadata", "name", "run_at", "dedupe_key"}
 
-
-async def create(request: Request) -> JSONResponse:
-    """POST /v1/uploads: the body is the file."""
+async def create(request: Request) -> Response:
+    """POST /v1/uploads: the body is the file, a form with files, or `{url}`; or it begins a resumable upload."""
+    if tus.speaks(request):
+        return await tus.create(request)
     deps: Deps = request.app.state.deps
-    stored = await actions.upload(deps, caller_of(request), _body(request, deps))
-    return JSONResponse(views.upload(stored), 201, headers={"Location": f"/v1/uploads/{stored.id}"})
+    given = request.query_params
+    if boundary := boundary_of(request):
+        arrived = await forms.take_in(request, boundary, job_wanted)
+        return _created_many(arrived)
+    if resumable.speaks(request):
+        return await resumable.create(request)
+    if asked := await remote.asked_for(request):
+        return await remote.fetch(request, asked)
+    arrival = arrival_of(request, given)
+    return created(await actions.upload(deps, caller_of(request), arrival, _content(request)))
+
+
+async def create_named(request: Request) -> Response:
+    """PUT /v1/uploads/{name}: the body is the file of that name, as `curl -T FILE …/v1/uploads/` sends it."""
+    return await create(request)
 
 
 async def create_import(request: Request) -> JSONResponse:
-    """POST /v1/imports?processor=csv&dataset=NAME: the body is the file; further parameters are processor options."""
+    """POST /v1/imports?processor=csv&dataset=NAME: the body is the file, or a form; other parameters are options."""
     deps: Deps = request.app.state.deps
-    asked = _job_request(request)
-    job, is_new = await actions.import_file(deps, caller_of(request), _body(request, deps), asked)
-    return await waiting.answer(request, job, 202 if is_new else 200, {"Location": f"/v1/jobs/{job.id}"})
+    if boundary := boundary_of(request):
+        arrived = await forms.take_in(request, boundary, import_wanted, keeps_twin=False)
+        made = [(each.job, each.is_new_job) for each in arrived if each.job is not None]
+        if len(made) != 1:
+            return JSONResponse({"jobs": [views.job(job) for job, _ in made]}, 202)
+        return await _queued(request, *made[0])
+    asked = import_wanted(request, request.query_params)
+    arrival = replace(arrival_of(request, {}), heeds_rules=False)
+    job, is_new = await actions.import_file(deps, caller_of(request), arrival, asked, _content(request))
+    return await _queued(request, job, is_new)
 
 
-async def show(request: Request) -> JSONResponse:
-    """GET /v1/uploads/{id}."""
-    deps: Deps = request.app.state.deps
-    async with deps.database.transaction(caller_of(request).account_id) as db:
-        return JSONResponse(views.upload(await uploads.get(db, uuid_of(request, "upload"))))
+async def show(request: Request) -> Response:
+    """GET /v1/uploads/{id}: name, size, digest, state and the jobs that used it. HEAD says how much of it has come."""
+    if request.method == "HEAD":
+        return await (tus.head(request) if tus.speaks(request) else resumable.head(request))
+    upload = await found(request)
+    return JSONResponse(views.upload(upload), headers=digest_headers(upload))
 
 
 async def index(request: Request) -> JSONResponse:
-    """GET /v1/uploads: newest first."""
+    """GET /v1/uploads?state=&sha256=: newest first."""
     deps: Deps = request.app.state.deps
     limit, before = limit_of(request), cursor_id(request)
+    status = word_among(request, "state", STATUSES)
+    sha256 = hex_of(request, "sha256", 32)
     async with deps.database.transaction(caller_of(request).account_id) as db:
-        found = await uploads.page(db, before=before, limit=limit)
-    following = next_cursor(found, limit, lambda item: item.id)
-    return JSONResponse({"uploads": [views.upload(u) for u in found], "next_cursor": following})
+        page = await uploads.page(db, before=before, limit=limit, status=status, sha256=sha256)
+    following = next_cursor(page, limit, lambda item: item.id)
+    return JSONResponse({"uploads": [views.upload(u) for u in page], "next_cursor": following})
 
 
-def _body(request: Request, deps: Deps) -> actions.Body:
-    return body_of(request, max_bytes=deps.settings.max_upload_bytes, idle_s=deps.settings.upload_idle_s)
+async def append(request: Request) -> Response:
+    """PATCH /v1/uploads/{id}: more of a resumable upload, by tus or by the IETF's draft."""
+    return await (tus.append(request) if tus.speaks(request) else resumable.append(request))
 
 
-def _job_request(request: Request) -> JobRequest:
-    given = request.query_params
-    for needed in ("processor", "dataset"):
-        if needed not in given:
-            raise InputError(
-                "missing_parameter",
-                f"The parameter {needed!r} is missing.",
-                suggestion="For example: POST /v1/imports?processor=csv&dataset=contacts",
-            )
-    return JobRequest(
-        processor=given["processor"],
-        dataset=given["dataset"],
-        options={key: value for key, value in given.items() if key not in _OWN_PARAMETERS},
-        priority=number_of(request, "priority", default=5, low=1, high=10),
-        metadata=_metadata(given.get("metadata", "{}")),
-        run_at=moment_of(request, "run_at"),
-        dedupe_key=word_of(given.get("dedupe_key"), "dedupe_key"),
-        idempotency_key=word_of(request.headers.get("idempotency-key"), "idempotency_key"),
+async def override(request: Request) -> Response:
+    """POST /v1/uploads/{id} with X-HTTP-Method-Override: for clients that can send nothing but POST."""
+    meant = request.headers.get("x-http-method-override", "").upper()
+    match meant:
+        case "PATCH":
+            return await append(request)
+        case "DELETE":
+            return await delete(request)
+        case "HEAD":
+            request.scope["method"] = "HEAD"
+            return await show(request)
+    raise InputError(
+        "invalid_header",
+        f"X-HTTP-Method-Override: {meant or 'none'} means nothing here.",
+        suggestion="Use PATCH, HEAD or DELETE.",
     )
 
 
-def _metadata(text: str) -> dict[str, Any]:
-    try:
-        given = from_json(text, allow_inf_nan=False)  # unlike json.loads it has a limit of depth
-    except ValueError:
-        given = None
-    if isinstance(given, dict):
-        return given
-    raise InputError("invalid_metadata", "metadata is not a JSON object.", suggestion='For example: {"order": 17}')
+async def delete(request: Request) -> Response:
+    """DELETE /v1/uploads/{id}: the file goes, finished or not; refused while a job needs it."""
+    if tus.speaks(request):
+        return await tus.terminate(request)
+    await appends.give_up(request.app.state.deps, caller_of(request), uuid_of(request, "upload"))
+    return Response(status_code=204)
+
+
+async def options(request: Request) -> Response:
+    """OPTIONS /v1/uploads: the protocols that are spoken here, and the limits, before any byte flows."""
+    deps: Deps = request.app.state.deps
+    processor = deps.catalog.get(request.query_params.get("processor", ""))
+    most = admission.max_bytes(deps, processor)
+    methods = "GET, HEAD, PATCH, DELETE, POST, OPTIONS" if "id" in request.path_params else "GET, POST, PUT, OPTIONS"
+    headers = {"Allow": methods, "Cache-Control": "no-store"} | tus.abilities(most) | resumable.abilities(deps, most)
+    return Response(status_code=204, headers=headers)
+
+
+def _created_many(arrived: list[Arrived]) -> JSONResponse:
+    if len(arrived) == 1:
+        return created(arrived[0])
+    return JSONResponse({"uploads": [views.upload(each.upload) for each in arrived]}, 201)
+
+
+def _content(request: Request) -> AsyncIterable[bytes]:
+    deps: Deps = request.app.state.deps
+    return checked_by(content_of(request, deps.settings), digests_in(request, "content-digest"))
+
+
+async def _queued(request: Request, job: Job, is_new: bool) -> JSONResponse:
+    return await waiting.answer(request, job, 202 if is_new else 200, {"Location": f"/v1/jobs/{job.id}"})

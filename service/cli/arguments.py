@@ -28,7 +28,9 @@ def parser() -> argparse.ArgumentParser:
     _jobs(command("jobs", "list jobs, newest first"))
     _job(command("job", "show one job"))
     _rows(command("rows", "print rows of a dataset"))
-    command("rejects", "print the rows that a job refused, and why").add_argument("id", metavar="ID")
+    _rejects(command("rejects", "print the rows that a job refused, and why"))
+    _correct(command("correct", "send the rows that a job refused back, corrected"))
+    _preview(command("preview", "show what an import would make of a file"))
     _ids(command("pause", "stop jobs after the chunk in hand; nothing is lost"))
     _ids(command("resume", "let paused jobs go on from where they stopped"))
     _cancel(command("cancel", "stop jobs for good; what they stored stays"))
@@ -77,6 +79,30 @@ def _rows(command: argparse.ArgumentParser) -> None:
     command.add_argument("name", metavar="NAME")
     command.add_argument("--limit", type=_count, metavar="N", help="at most this many (table: 20, else all)")
     command.add_argument("--format", choices=("table", "json", "csv"), help="table unless --json is given")
+
+
+def _rejects(command: argparse.ArgumentParser) -> None:
+    command.add_argument("id", metavar="ID")
+    command.add_argument("--csv", action="store_true", help="as a table to correct and send back")
+
+
+def _correct(command: argparse.ArgumentParser) -> None:
+    command.add_argument("id", metavar="ID")
+    command.add_argument("file", metavar="FILE", help="the table with its rows corrected, or - for standard input")
+
+
+def _preview(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", metavar="FILE", help="the file, or - for standard input; its first MiB is sent")
+    command.add_argument("--dataset", metavar="NAME", help="whose columns the rows must fit")
+    command.add_argument("--processor", metavar="NAME", help="how to read it (chosen by the file's suffix, else csv)")
+    command.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        dest="options",
+        metavar="KEY=VALUE",
+        help="an option of the processor; may be repeated",
+    )
 
 
 def _ids(command: argparse.ArgumentParser) -> None:

@@ -69,13 +69,13 @@ class Client:
             asked["cursor"] = cursor
             limit = None if limit is None else limit - len(found)
 
-    def send(self, pieces: Iterator[bytes], size_bytes: int | None, params: Mapping[str, str]) -> Json:
+    def send(
+        self, pieces: Iterator[bytes], size_bytes: int | None, params: Mapping[str, str], path: str = "/v1/imports"
+    ) -> Json:
         """Upload a file in pieces and queue its job. `size_bytes` is None for a pipe."""
         length = {} if size_bytes is None else {"Content-Length": str(size_bytes)}
         with self._told():
-            answer = self._http.post(
-                "/v1/imports", params=params, content=pieces, headers=length, timeout=STORED_TIMEOUT
-            )
+            answer = self._http.post(path, params=params, content=pieces, headers=length, timeout=STORED_TIMEOUT)
             return self._json(self._checked(answer).text)
 
     def events(self, job_id: str, after: int) -> Iterator[Message]:
@@ -92,7 +92,11 @@ class Client:
 
     def export(self, dataset: str) -> Iterator[bytes]:
         """A dataset as CSV, in pieces."""
-        with self._told(), self._http.stream("GET", f"/v1/datasets/{dataset}/export") as answer:
+        return self.pieces(f"/v1/datasets/{dataset}/export")
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The body behind `path`, in pieces."""
+        with self._told(), self._http.stream("GET", path) as answer:
             yield from self._checked(answer).iter_bytes()
 
     def _checked(self, answer: httpx.Response) -> httpx.Response:

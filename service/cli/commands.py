@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import stat
 import sys
 import unicodedata
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import PurePath
-from typing import BinaryIO
 
-from service.cli import wording
+from service.cli import review, wording
 from service.cli.client import Client, Json, in_path
 from service.cli.control import control
-from service.cli.display import Display, Sent, display
+from service.cli.display import Display, display
 from service.cli.failure import FAILED, INTERRUPTED, Interrupted, Usage
+from service.cli.files import opened, pieces_of, size_of
 from service.cli.follow import come_back, watch
+from service.cli.printing import print_array, print_table
 
-BLOCK_BYTES = 256 * 1024
 TABLE_ROWS = 20
 OWN_PARAMETERS = ("processor", "dataset", "priority", "metadata", "name")
 
 
 def run(given: Namespace) -> int:
     """Do what was typed."""
-    commands = {"import": import_file, "jobs": jobs, "job": job, "rows": rows, "rejects": rejects}
+    commands = {
+        "import": import_file,
+        "jobs": jobs,
+        "job": job,
+        "rows": rows,
+        "rejects": review.rejects,
+        "correct": review.correct,
+        "preview": review.preview,
+    }
     with Client(given.url, given.key) as client:
         return commands.get(given.command, control)(client, given)
 
@@ -36,12 +41,12 @@ def run(given: Namespace) -> int:
 def import_file(client: Client, given: Namespace) -> int:
     """Send a file and queue its job; with --follow, watch it."""
     shown = display(as_json=given.json)
-    with _opened(given.file) as source:
+    with opened(given.file) as source:
         name = "" if given.file == "-" else PurePath(given.file).name
         asked = _parameters(given, name) | {"processor": given.processor or _processor_for(client, name)}
-        size_bytes = _size_of(source)
+        size_bytes = size_of(source)
         with shown.upload(name or "standard input", size_bytes) as sent:
-            created = _sent(client, _pieces(source, sent), size_bytes, asked)
+            created = _sent(client, pieces_of(source, sent), size_bytes, asked)
     if given.follow:
         return _follow(client, created, shown)
     queued = f"job {created['id']} is queued ({created['processor']} into {created['dataset']})"
@@ -54,10 +59,10 @@ def jobs(client: Client, given: Namespace) -> int:
     asked = {} if given.state is None else {"state": given.state}
     found = client.items("/v1/jobs", "jobs", given.limit, asked)
     if given.json:
-        _print_array(found)
+        print_array(found)
     else:
         header = ("job", "state", "done", "rows", "rejected", "dataset", "created")
-        _print_table(header, (_job_cells(json.loads(text)) for text in found), "no jobs")
+        print_table(header, (_job_cells(json.loads(text)) for text in found), "no jobs")
     return 0
 
 
@@ -86,24 +91,10 @@ def rows(client: Client, given: Namespace) -> int:
     limit = given.limit or (TABLE_ROWS if wanted == "table" else None)
     found = client.items(f"/v1/datasets/{name}/rows", "rows", limit)
     if wanted == "json":
-        _print_array(found)
+        print_array(found)
     else:
         columns = ["_row", *(c["name"] for c in client.get(f"/v1/datasets/{name}")["columns"])]
-        _print_table(columns, (_row_cells(text, columns) for text in found), "no rows yet")
-    return 0
-
-
-def rejects(client: Client, given: Namespace) -> int:
-    """Print what a job refused: where, why, what to do, and the original text."""
-    found = client.items(f"/v1/jobs/{in_path(given.id)}/rejects", "rejects", None)
-    if given.json:
-        _print_array(found)
-        return 0
-    for text in found:
-        r = json.loads(text)
-        where = f"row {r['row']}, line {r['line']}" + (f", column {r['column']}" if r["column"] else "")
-        print(wording.printable(f"{where}: {r['message']} — {r['suggestion']}"))
-        print(f"    {wording.printable(r['raw'])}")
+        print_table(columns, (_row_cells(text, columns) for text in found), "no rows yet")
     return 0
 
 
@@ -139,27 +130,6 @@ def _sent(client: Client, pieces: Iterator[bytes], size_bytes: int | None, asked
         return client.send(pieces, size_bytes, asked)
     except KeyboardInterrupt:
         raise Interrupted("Stopped while the file was being sent; `millrace jobs` lists every job there is.") from None
-
-
-def _opened(file: str) -> BinaryIO | nullcontext[BinaryIO]:
-    if file == "-":
-        return nullcontext(sys.stdin.buffer)
-    try:
-        return open(file, "rb")  # noqa: PTH123  # the caller closes it
-    except OSError as error:
-        raise Usage(f"{wording.printable(file)} cannot be read: {error.strerror}.") from None
-
-
-def _size_of(source: BinaryIO) -> int | None:
-    found = os.fstat(source.fileno())
-    return found.st_size - source.tell() if stat.S_ISREG(found.st_mode) else None
-
-
-def _pieces(source: BinaryIO, sent: Sent) -> Iterator[bytes]:
-    # A pipe's pieces are sent on as they come.
-    while piece := source.read1(BLOCK_BYTES):  # type: ignore[attr-defined]  # both kinds we open are buffered readers
-        yield piece
-        sent(len(piece))
 
 
 def _parameters(given: Namespace, name: str) -> dict[str, str]:
@@ -222,24 +192,3 @@ def _print_job(found: Json) -> None:
     for name, text in lines.items():
         if text:
             print(f"{name:<9}{text}")
-
-
-def _print_array(texts: Iterable[str]) -> None:
-    """A JSON array, one element a line, as the elements come."""
-    opened = "["
-    for text in texts:
-        print(opened, text, sep="\n", end="")
-        opened = ","
-    print(opened if opened == "[" else "", "]", sep="\n" if opened == "," else "")
-
-
-def _print_table(columns: Sequence[str], cells: Iterable[Sequence[str]], nothing: str) -> None:
-    if sys.stdout.isatty():
-        from service.cli.bars import table
-
-        found = list(cells)  # as many as were asked for
-        table(columns, found) if found else print(nothing)
-        return
-    print(*columns, sep="\t")
-    for row in cells:
-        print(*row, sep="\t")

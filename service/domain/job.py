@@ -118,7 +118,7 @@ class Job:
     """A job as stored. `waits_for` is the number of jobs that have yet to end before it.
 
     `corrects_id` is the job whose rejects it brings in, corrected. `noted` rows have a note. `undone_by` takes its rows
-    back, or has done so at `undone_at`.
+    back, or has done so at `undone_at`. `is_duplicate` where it answers a request to import the same once more.
     """
 
     id: UUID
@@ -151,6 +151,7 @@ class Job:
     run_if: RunIf = RunIf.COMPLETED
     is_required: bool = True
     corrects_id: UUID | None = None
+    is_duplicate: bool = False
     noted: int = 0
     undone_by: UUID | None = None
     undone_at: datetime | None = None

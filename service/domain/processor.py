@@ -265,9 +265,10 @@ class NoOptions(BaseModel):
 class Processor:
     """A registered processor. `name` is the word in URLs and must equal the module's name.
 
-    Either `chunks` reads a file into a dataset, or `run` works without a file. A file that can be read from several
-    places at once has `cuts` as well: such places behind the work's cursor, about so many bytes apart, in order. Work
-    on the part before a place then gets a source that ends there.
+    Either `chunks` reads a file into a dataset, or `run` works without a file. `suffixes` are those that files for it
+    have, and `accepts` their kinds by first bytes, as `domain.filetype` names them; none means any. One whose file
+    can be read from several places at once has `cuts` as well: such places behind the cursor, about so many bytes
+    apart, in order. Work on the part before a place then gets a source that ends there.
     """
 
     name: str
@@ -279,6 +280,8 @@ class Processor:
     queue: str = "cpu"
     unit: str = "bytes"
     suffixes: tuple[str, ...] = field(default=())
+    accepts: tuple[str, ...] = field(default=())
+    max_bytes: int | None = None
     retry: Retry = DEFAULT_RETRY
 
     def __post_init__(self) -> None:

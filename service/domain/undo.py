@@ -33,6 +33,7 @@ class Undoable:
     undo_is_live: bool
     undo_expired_at: datetime | None
     corrects_id: UUID | None = None
+    corrected_by: UUID | None = None
 
 
 def refusal(job: Undoable, undo_id: UUID | None = None) -> StateError | None:
@@ -49,6 +50,8 @@ def refusal(job: Undoable, undo_id: UUID | None = None) -> StateError | None:
         return StateError("already_undone", f"Job {job.undone_by} has undone this one.")
     if job.undo_is_live and job.undone_by != undo_id:
         return StateError("conflict", f"Job {job.undone_by} is undoing this one.", suggestion="Wait for its end.")
+    if job.corrected_by is not None:
+        return StateError("conflict", f"Job {job.corrected_by} is correcting this one.", suggestion="Wait for its end.")
     if job.dataset_id is None or job.stored == 0:
         return StateError("cannot_undo", "This job has stored no rows, so there is nothing to take back.")
     if job.is_removed:

@@ -82,13 +82,11 @@ class LeaseLost(Exception):
 async def claim(
     db: Connection, queue: str, worker: str, *, lease_s: float, most: int = 1, ageing_s: float = 600
 ) -> list[Claim]:
-    """Take up to `most` jobs of a queue, the most urgent first. Run it in a transaction of its own.
+    """Take up to `most` jobs of a queue, the most urgent first: one statement, which is to be committed at once.
 
     Urgency is the priority, plus one for each `ageing_s` a job has waited. Inside it accounts take turns by weight, and
     limits of queue, processor and account are kept. Two workers never get the same job: claims go one at a time.
     """
-    if await db.fetchrow(_SQL["lock_claims"], queue) is None:
-        return []
     return [of_row(row) for row in await db.fetch(_SQL["claim"], queue, worker, lease_s, most, ageing_s)]
 
 

@@ -20,6 +20,10 @@ Isolation = Literal["read_committed", "repeatable_read"]
 API_ROLE = "millrace_api"
 WORKER_ROLE = "millrace_worker"
 
+WORKER_PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+"""A worker's few statements look things up by key, however few rows there were when they were planned, and planning the
+claim anew each time costs more than it."""
+
 UNREACHABLE = (
     OSError,
     TimeoutError,
@@ -54,6 +58,10 @@ class Database:
             raise Transient("busy", "The database cannot be reached at the moment.", retry_after_s=2) from error
         try:
             yield acquired
+        except (asyncio.CancelledError, GeneratorExit):
+            # asyncpg would wait for the server to confirm the cancel, which a dead one never does.
+            acquired.terminate()
+            raise
         finally:
             await self._pool.release(acquired)
 
@@ -64,21 +72,16 @@ class Database:
         """A transaction; the API names the account whose rows it may see and write."""
         async with self.connection() as db:
             transaction = db.transaction(isolation=isolation)
+            await transaction.start()
             try:
-                await transaction.start()
-                try:
-                    if account_id is not None:
-                        await db.execute("select set_config('millrace.account', $1, true)", str(account_id))
-                    yield db
-                except Exception:
-                    if not db.is_closed():
-                        await transaction.rollback()
-                    raise
-                await transaction.commit()
-            except (asyncio.CancelledError, GeneratorExit):
-                # asyncpg would wait for the server to confirm the cancel, which a dead one never does.
-                db.terminate()
+                if account_id is not None:
+                    await db.execute("select set_config('millrace.account', $1, true)", str(account_id))
+                yield db
+            except Exception:
+                if not db.is_closed():
+                    await transaction.rollback()
                 raise
+            await transaction.commit()
 
     async def close(self) -> None:
         """Close every connection."""
@@ -100,8 +103,7 @@ async def open_database(url: str, *, role: str, connections: int, name: str) -> 
             "application_name": name,
             "timezone": "UTC",
             "jit": "off",
-            # A worker's few statements look things up by key; planning the claim anew each time costs more than it.
-            "plan_cache_mode": "force_generic_plan" if role == WORKER_ROLE else "auto",
+            **(WORKER_PLANS if role == WORKER_ROLE else {}),
             # A process that hangs or a host that vanishes must not keep a row locked.
             "idle_in_transaction_session_timeout": "10s",
             "tcp_keepalives_idle": "10",

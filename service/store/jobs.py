@@ -12,6 +12,7 @@ from asyncpg import Record, UniqueViolationError
 
 from service.domain.errors import NotFound, StateError, Transient
 from service.domain.job import DEFAULT_RETRY, Control, Counts, Job, Outcome, Progress, Retry, RunIf, State
+from service.domain.upload import Upload
 from service.store.database import Connection
 from service.store.queries import load
 from service.store.uploads import file_needed
@@ -87,10 +88,10 @@ async def submit(db: Connection, job: NewJob) -> UUID:
             job.is_needed,
             job.corrects_id,
         )
-    live: UUID | None = created or await db.fetchval(_SQL["live"], job.account_id, job.dedupe_key)
-    if live is None:
+    joined: UUID | None = created or await db.fetchval(_SQL["live"], job.account_id, job.dedupe_key)
+    if joined is None:
         raise Transient("busy", "The job with this dedupe_key has just ended.", retry_after_s=1)
-    return live
+    return joined
 
 
 async def submit_many(db: Connection, new: Sequence[NewJob]) -> list[Job]:
@@ -140,11 +141,14 @@ async def lock_flow(db: Connection, flow_id: UUID) -> None:
 
 
 async def same_import(
-    db: Connection, account_id: UUID, sha256: bytes, processor: str, dataset_id: UUID, options: Mapping[str, Any]
+    db: Connection, upload: Upload, processor: str, dataset_id: UUID, options: Mapping[str, Any]
 ) -> UUID | None:
-    """The completed job that brought this very content into that dataset in this way, if its result still stands."""
-    await db.execute(_SQL["lock_content"], f"{dataset_id} {sha256.hex()}")
-    found: UUID | None = await db.fetchval(_SQL["same_import"], account_id, sha256, processor, dataset_id, options)
+    """The completed job that brought the content of another upload into that dataset in this way, if that stands."""
+    assert upload.sha256 is not None
+    await db.execute(_SQL["lock_content"], f"{dataset_id} {upload.sha256.hex()}")
+    found: UUID | None = await db.fetchval(
+        _SQL["same_import"], upload.account_id, upload.sha256, upload.id, processor, dataset_id, options
+    )
     return found
 
 

@@ -28,10 +28,8 @@ class Stand:
 
     landed_in: str | None
     is_writing: bool
-    undone_at: datetime | None
+    undone_by: UUID | None
     undo_expired_at: datetime | None
-    noted: int
-    read: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How many jobs of a queue, processor or account run at a time, and how an account's turns weigh."""
+"""How many jobs of a queue, processor or account run at a time; how turns weigh; what an account's uploads may be."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from service.store.queries import load
 _SQL = load("limit")
 
 KINDS = ("queue", "processor", "account")
+QUOTAS = ("bytes", "open", "daily")
 
 
 async def limit(db: Connection, kind: str, name: str, most: int | None) -> None:
@@ -25,4 +26,10 @@ async def limit(db: Connection, kind: str, name: str, most: int | None) -> None:
 async def weigh(db: Connection, account: str, weight: int) -> None:
     """Give an account `weight` turns, 1 to 100, where one of weight 1 has one. Raises NotFound."""
     if await db.fetchval(_SQL["weigh_account"], account, weight) is None:
+        raise NotFound("account", account)
+
+
+async def quota(db: Connection, account: str, kind: str, most: int | None) -> None:
+    """Let an account's uploads come to `most`, or what the settings say; from the next one on. Raises NotFound."""
+    if await db.fetchval(_SQL["quota"], account, kind, most) is None:
         raise NotFound("account", account)

@@ -9,8 +9,11 @@ from importlib.resources import files
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
-def load(table: str) -> Mapping[str, str]:
-    """Read sql/queries/<table>.sql into statements by name."""
-    text = (files("sql") / "queries" / f"{table}.sql").read_text("utf-8")
+def load(table: str, folder: str = "queries") -> Mapping[str, str]:
+    """Read sql/queries/<table>.sql into statements by name.
+
+    Those in sql/templates have parts in braces, for tables and columns whose names only a dataset knows.
+    """
+    text = (files("sql") / folder / f"{table}.sql").read_text("utf-8")
     _, *parts = _NAME.split(text)
     return {name: body.strip().rstrip(";") for name, body in zip(parts[::2], parts[1::2], strict=True)}

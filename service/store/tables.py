@@ -12,7 +12,7 @@ from service.domain.processor import Column, ColumnType
 from service.store.database import API_ROLE, Connection
 from service.store.queries import load
 
-_SQL = load("merge")
+_SQL = load("merge", "templates")
 
 SCHEMA = "datasets"
 
@@ -81,13 +81,14 @@ async def add_key(db: Connection, table: str, keys: Sequence[str]) -> None:
     if nameless or shared:
         raise _not_unique(keys, nameless, [row["keys"] for row in shared])
     names = ", ".join(quoted(key) for key in keys)
-    key, lineage, name = quoted(_part(table, "key")), quoted(_part(table, "job")), qualified(table)
+    key, lineage, name = quoted(part(table, "key")), quoted(part(table, "job")), qualified(table)
     await db.execute(f"create unique index {key} on {name} ({names})", timeout=INDEX_TIMEOUT_S)
     await db.execute(f"create index {lineage} on {name} (_job, _row)", timeout=INDEX_TIMEOUT_S)
     was = qualified(images(table))
     await db.execute(_SQL["create_images"].format(was=was, table=name))
-    await db.execute(f"create index {quoted(_part(table, 'was_by'))} on {was} (_by, _by_row)")
-    await db.execute(f"create index {quoted(_part(table, 'was_job'))} on {was} (_job, _row)")
+    await db.execute(f"alter table {was} enable row level security")  # nobody reads it but workers
+    await db.execute(f"create index {quoted(part(table, 'was_by'))} on {was} (_by, _by_row)")
+    await db.execute(f"create index {quoted(part(table, 'was_job'))} on {was} (_job, _row)")
 
 
 def key_parts(table: str, keys: Sequence[str]) -> dict[str, str]:
@@ -108,12 +109,18 @@ def json_of(columns: Sequence[str], alias: str = "") -> str:
 
 def images(table: str) -> str:
     """The name of the table that holds the before-images of another one's rows."""
-    return _part(table, "was")
+    return part(table, "was")
 
 
 def key_index(table: str) -> str:
     """The name of the index that holds a table's key, as SQL text."""
-    return qualified(_part(table, "key"))
+    return qualified(part(table, "key"))
+
+
+def part(table: str, suffix: str) -> str:
+    """A name for something that belongs to a table; its end, which makes it unique, is never cut off."""
+    readable, unique = table[:-13], table[-13:]
+    return f"{readable[: NAME_BYTES - 14 - len(suffix)]}{unique}_{suffix}"
 
 
 def quoted(identifier: str) -> str:
@@ -133,12 +140,6 @@ def qualified(name: str) -> str:
 
 def _index(table: str) -> str:
     return f"{table}_row"
-
-
-def _part(table: str, suffix: str) -> str:
-    """A name for something that belongs to a table; its end, which makes it unique, is never cut off."""
-    readable, unique = table[:-13], table[-13:]
-    return f"{readable[: NAME_BYTES - 14 - len(suffix)]}{unique}_{suffix}"
 
 
 def _not_unique(keys: Sequence[str], nameless: int, shared: Sequence[Mapping[str, Any]]) -> InputError:

@@ -21,10 +21,13 @@ from service.store.database import Connection
 from service.store.queries import load
 from service.store.tables import quoted
 
-_SQL = load("merge")
+_SQL = load("merge", "templates")
 _UNDO = load("undo")
 
 WHOLE_TIMEOUT_S = 3600
+
+LAST = 2**63 - 1
+"""The highest number that a row could have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +80,9 @@ async def expire(db: Connection, *, keep_s: float, limit: int) -> int:
     return len(stale)
 
 
-async def take_back(db: Connection, table: str, job_id: UUID, read: int) -> None:
+async def take_back(db: Connection, table: str, job_id: UUID) -> None:
     """All rows of a job at once."""
-    await rows(db, table, job_id, 0, read)
+    await rows(db, table, job_id, 0, LAST)
 
 
 async def rows(db: Connection, table: str, job_id: UUID, first: int, last: int) -> TakenBack:
@@ -89,6 +92,7 @@ async def rows(db: Connection, table: str, job_id: UUID, first: int, last: int) 
     kept: list[Note] = []
     restored = 0
     if parts is not None:
+        await db.execute(_SQL["prepare"])
         found = await db.fetch(_SQL["undo_pass_on"].format_map(parts), *span, timeout=WHOLE_TIMEOUT_S)
         kept = [Note(code=NoteCode.EDITED_SINCE, **row) for row in found]
         restored = _count(await db.execute(_SQL["undo_restore"].format_map(parts), *span, timeout=WHOLE_TIMEOUT_S))

@@ -46,6 +46,6 @@ async def widen(db: Connection, claim: Claim, entries: Sequence[Entry], message:
         raise LeaseLost
 
 
-async def unshape(db: Connection, dataset_id: UUID) -> None:
-    """The dataset has no columns again; its table is dropped elsewhere."""
-    await db.execute(_SQL["unshape"], dataset_id)
+async def unshape(db: Connection, dataset_id: UUID, table: str) -> None:
+    """The dataset has no columns any more, and its table is to have another name."""
+    await db.execute(_SQL["unshape"], dataset_id, table)

@@ -246,17 +246,9 @@ select job.id
 from upload
 join job on job.upload_id = upload.id
 join dataset on dataset.id = job.dataset_id
-where upload.account_id = $1 and upload.sha256 = $2
-  and job.processor = $3 and job.dataset_id = $4 and job.options = $5
+where upload.account_id = $1 and upload.sha256 = $2 and upload.id <> $3
+  and job.processor = $4 and job.dataset_id = $5 and job.options = $6
   and job.state = 'completed' and job.corrects_id is null and job.removed_at is null
   and job.landed_in = dataset.table_name and job.undone_by is null  -- its rows are there
-  and (  -- what replaces or updates rows is only done already if nothing came after it
-    coalesce(job.options ->> 'mode', 'append') = 'append'
-    or not exists (
-      select
-      from job as later
-      where later.dataset_id = job.dataset_id and later.id > job.id and later.landed_in is not null
-    )
-  )
 order by job.id desc
 limit 1;

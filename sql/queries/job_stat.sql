@@ -21,6 +21,7 @@ counted as (
     sum(sign), sum(sign * read), sum(sign * inserted), sum(sign * updated), sum(sign * skipped), sum(sign * rejected),
     sum(sign * bytes), coalesce(sum(sign * run_ms), 0), coalesce(sum(sign * wait_ms), 0)
   from taken
+  where exists (select from account where account.id = taken.account_id)  -- one that is deleted has no figures any more
   group by 1, 2, 3, 4, 5, 6
   order by 1, 2, 3, 4, 5, 6  -- two at once lock in the same order
   on conflict (account_id, hour, processor, state, outcome, run_class) do update

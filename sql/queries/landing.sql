@@ -1,5 +1,5 @@
 -- name: mine
-select landed_in, is_writing, undone_at, undo_expired_at, noted, read
+select landed_in, is_writing, undone_by, undo_expired_at
 from job
 where id = $1 and epoch = $2 and state = 'running'
 for update;

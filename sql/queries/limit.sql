@@ -18,3 +18,11 @@ update account
 set weight = $2
 where name = $1
 returning id;
+
+-- name: quota
+update account
+set max_bytes = case $2::text when 'bytes' then $3::bigint else max_bytes end,
+    max_open_uploads = case $2 when 'open' then $3 else max_open_uploads end,
+    max_daily_uploads = case $2 when 'daily' then $3 else max_daily_uploads end
+where name = $1
+returning id;

@@ -18,6 +18,7 @@ select
   dataset.table_name, dataset.removed_at is not null as is_removed, job.undone_at, job.undone_by,
   coalesce(undoing.state not in ('completed', 'failed', 'cancelled'), false) as undo_is_live,
   job.undo_expired_at, job.corrects_id,
+  (select id from job as live where live.corrects_id = job.id and live.finished_at is null limit 1) as corrected_by,
   (select name from kept_table where kept_table.job_id = job.id and kind = 'former') as former,
   array(
     select later.id
@@ -27,6 +28,7 @@ select
       and later.id <> job.id
       and later.inserted + later.updated > 0
       and later.undone_at is null
+      and later.corrects_id is null  -- its rows are those of the job that it corrects
     order by later.id
   ) as later
 from job

@@ -22,11 +22,11 @@ group by "column";
 
 -- name: widen
 update job
-set widened = widened || $3::jsonb, message = $4
+set widened = widened || $3::jsonb, message = $4, landed_in = null
 where id = $1 and epoch = $2 and state = 'running'  -- the fence
 returning id;
 
 -- name: unshape
 update dataset
-set columns = null, keys = null, shaped_by = null
+set table_name = $2, columns = null, keys = null, shaped_by = null
 where id = $1;

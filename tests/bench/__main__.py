@@ -1,8 +1,9 @@
 """`make bench`: the whole service beside `psql \\copy`, alternating in one run on one server. Asserts nothing.
 
-python -m tests.bench [imports] [memory] [pickup] [claim] [control] [idle]
+python -m tests.bench [imports] [kinds] [loaders] [memory] [pickup] [claim] [control] [idle]
 python -m tests.bench dirty                beside other readers, which this installs into build/bench-readers
 python -m tests.bench queues [PEER…]       beside other job queues, which this installs into build/bench-peers
+python -m tests.bench uploads [large] [many]     beside nginx, @tus/server and plain Starlette
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.bench import dirty, generate, queue, queues
+from tests.bench import dirty, generate, queue, queues, uploads
+from tests.bench import imports as files
 from tests.bench.measuring import Usage, watched
 
 ROWS = int(os.environ.get("BENCH_ROWS", "2000000"))
@@ -154,9 +156,31 @@ def imports(bench: Bench) -> None:
     print(f"  peak RSS                     {peaks(ours)}\n")
 
 
+def kinds(bench: Bench) -> None:
+    """Files of several kinds beside the server's own loader; BENCH_KINDS names some."""
+
+    def imported(path: Path, dataset: str) -> tuple[float, dict[str, Usage]]:
+        done = import_file(bench, path, dataset)
+        return done.wall_s, done.usage
+
+    chosen = os.environ.get("BENCH_KINDS", " ".join(files.KINDS)).split()
+    files.table(made, imported, lambda path, dataset: copy_file(bench, path, dataset), chosen)
+
+
+def loaders(bench: Bench) -> None:
+    """The mixed file through other loaders, a quarter of it: some are slow."""
+    path = made("mixed", ROWS // 4)
+    ours = import_file(bench, path, "loaders")
+    copy_s, _ = copy_file(bench, path, "loaders")
+    print(f"{ROWS // 4:,} rows of 10 columns, {path.stat().st_size / 1e6:.0f} MB")
+    url = f"postgresql://millrace@/millrace?host={bench.data.resolve() / 'postgres'}"
+    files.loaders(path.resolve(), url, bench.sql, "peer", ours.wall_s, copy_s)
+
+
 def memory(bench: Bench) -> None:
-    """Peak memory while importing about 100 MB and about 1 GB."""
-    for rows in (ROWS // 4, ROWS * 5 // 2):
+    """Peak memory while importing about 100 MB and about 1 GB, or as many rows as BENCH_MEMORY_ROWS says."""
+    sizes = map(int, os.environ.get("BENCH_MEMORY_ROWS", f"{ROWS // 4} {ROWS * 3}").split())
+    for rows in sizes:
         path = made("mixed", rows)
         print(
             f"peak RSS, {path.stat().st_size / 1e6:5.0f} MB file   "
@@ -192,7 +216,7 @@ def made(kind: str, rows: int) -> Path:
     """A generated file, kept for the next run."""
     path = BUILD / f"{kind}-{rows}.csv"
     if not path.exists():
-        getattr(generate, kind)(path, rows)
+        generate.mixed(path, rows, bad_share=0.01) if kind == "bad" else getattr(generate, kind)(path, rows)
     return path
 
 
@@ -225,6 +249,8 @@ def score(bench: Bench) -> None:
 
 PARTS = {
     "imports": imports,
+    "kinds": kinds,
+    "loaders": loaders,
     "memory": memory,
     "pickup": pickup,
     "claim": queue.claim,
@@ -237,6 +263,9 @@ if __name__ == "__main__":
     BUILD.mkdir(parents=True, exist_ok=True)
     if sys.argv[1:2] == ["queues"]:
         queues.main(BUILD, sys.argv[2:])
+        sys.exit()
+    if sys.argv[1:2] == ["uploads"]:
+        uploads.main(BUILD, sys.argv[2:])
         sys.exit()
     with running() as started:
         for name in sys.argv[1:] or PARTS:

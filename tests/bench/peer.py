@@ -116,7 +116,7 @@ def installed_node() -> str:
 
 def run(command: list[str]) -> None:
     """Run an installer. Raises Missing with what it said last."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise Missing(f"not installed: {said[-1] if said else done.returncode}")

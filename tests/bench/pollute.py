@@ -20,7 +20,7 @@ _PRICES = ("1234.50", "7.25", "19.99", "1250000.00", "0.50", "88.10")
 
 @dataclass(frozen=True)
 class Dirty:
-    """A file and its table. `raw` is how cells are written; rows in `broken` may be refused."""
+    """A file and the table it should give. `raw` is how each cell is written; the rows in `broken` may be refused."""
 
     name: str
     data: bytes

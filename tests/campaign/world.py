@@ -24,7 +24,7 @@ from service.config import Settings
 from service.deps import Deps
 from service.dispatch import Dispatch, open_redis
 from service.domain.job import State
-from service.files.local import LocalFiles
+from service.files.opening import open_files
 from service.store import accounts, datasets
 from service.store.database import API_ROLE, WORKER_ROLE, Connection, open_database
 from tests.campaign.model import BATCH_ARGUMENTS, Asked, Hand, Model
@@ -187,7 +187,7 @@ async def world(database_url: str, redis_url: str, folder: Path) -> AsyncIterato
         api = await stack.enter_async_context(open_database(database_url, role=API_ROLE, connections=4, name="api"))
         own = await stack.enter_async_context(open_database(database_url, role=WORKER_ROLE, connections=4, name="work"))
         redis = await stack.enter_async_context(open_redis(redis_url))
-        files = LocalFiles(settings.files_dir, 1)
+        files = open_files(settings)
         stack.callback(files.close)
         bus = Bus(redis)
         deps = Deps(settings, api, files, bus, Dispatch(redis, bus), Submits(api), discover())

@@ -60,7 +60,7 @@ def _codes_of_call(node: ast.Call) -> Iterator[str]:
     name = getattr(node.func, "id", "") or getattr(node.func, "attr", "")
     if name in ERRORS or name == "__init__":
         yield from _texts(node.args[:2] if name == "problem" else node.args[:1])
-    elif name == "number_of":
+    elif name in ("number_of", "number_in"):
         yield from (f"invalid_{text}" for text in _texts(node.args[1:2]))
     elif name == "head":
         yield from _texts([keyword.value for keyword in node.keywords if keyword.arg == "code"])

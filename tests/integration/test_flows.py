@@ -23,6 +23,7 @@ from tests.running import (
     settled,
     superuser,
 )
+from tests.sealed import put_content
 from tests.sse import Message, connected, message, messages
 
 UNKNOWN = "01a20594-aee7-73c2-b485-15425946dd2c"
@@ -136,7 +137,7 @@ async def test_a_retried_flow_goes_on_and_tells_so(start_service: StartService) 
     flow = await submitted(service.client, await failing(service.client, "a"), echo("b", "a"))
     await reaches(service.client, flow, "failed", b="failed")
     (name,) = service.files
-    (service.folder / "files" / name).write_bytes(b'{"id": 1}\n')  # as if the cause were mended
+    await put_content(service, name, b'{"id": 1}\n')  # as if the cause were mended
     answer = await service.client.post(flow["links"]["self"] + "/retry")
     assert answer.status_code == 200, answer.text
     assert states_of(answer.json())["b"] == "pending"

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import StartService
 from tests.running import Service, imported, post_import, rows_of, settled
+from tests.sealed import content_of
 
 PEOPLE = (
     b"id,name,born,balance,note\n"
@@ -81,7 +82,7 @@ async def test_the_upload_is_kept_byte_for_byte_under_its_id(service: Service) -
     answer = await service.client.post("/v1/uploads", content=content)
     assert answer.status_code == 201
     stored = answer.json()
-    assert (service.folder / "files" / stored["id"]).read_bytes() == content
+    assert await content_of(service, stored["id"]) == content
     assert stored["size_bytes"] == len(content)
     assert stored["sha256"] == hashlib.sha256(content).hexdigest()
     assert (await service.client.get(answer.headers["Location"])).json() == stored
@@ -119,7 +120,7 @@ async def test_a_second_import_into_a_dataset_appends(service: Service) -> None:
 
 
 async def test_two_first_imports_into_one_dataset_at_once_both_end_well(service: Service) -> None:
-    jobs = [await post_import(service.client, b"a,b\n1,x\n2,y\n", "raced") for _ in range(2)]
+    jobs = [await post_import(service.client, b"a,b\n1,x\n2,y\n", "raced", again="true") for _ in range(2)]
     ended = [await settled(service.client, job) for job in jobs]
     assert [job["state"] for job in ended] == ["completed", "completed"]
     assert len(await rows_of(service.client, "raced")) == 4
@@ -177,7 +178,7 @@ async def test_metadata_comes_back_as_it_was_given(service: Service) -> None:
 async def test_a_name_is_a_label_and_never_a_path(service: Service) -> None:
     answer = await service.client.post("/v1/uploads", params={"name": "../../etc/pass\u202ewd\x00.csv"}, content=b"x")
     assert answer.json()["name"] == "passwd.csv"
-    assert (service.folder / "files" / answer.json()["id"]).read_bytes() == b"x"
+    assert await content_of(service, answer.json()["id"]) == b"x"
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,7 @@ async def test_an_export_of_many_chunks_keeps_the_files_order(start_service: Sta
 async def test_pages_come_job_by_job_and_in_input_order(start_service: StartService) -> None:
     service = await start_service("all", chunk_bytes=4096)
     content = b"n,text\n" + b"".join(b"%d,text %d\n" % (n, n) for n in range(1, 3001))
-    jobs = [await imported(service.client, content, "paged") for _ in range(2)]
+    jobs = [await imported(service.client, content, "paged", again="true") for _ in range(2)]
     rows = await rows_of(service.client, "paged")
     assert [row["_job"] for row in rows] == [jobs[0]["id"]] * 3000 + [jobs[1]["id"]] * 3000
     assert [row["n"] for row in rows] == [*range(1, 3001)] * 2

@@ -15,10 +15,12 @@ from tests.running import Json, Service, account_id_of, eventually, imported, ro
 
 OWNED = (
     "api_key", "upload", "dataset", "job", "lease", "attempt", "event", "reject",
-    "schedule", "schedule_slot", "job_end", "job_stat", "flow", "flow_event", "dependency",
+    "schedule", "schedule_slot", "job_end", "job_stat", "flow", "flow_event", "dependency", "note",
+    "kept_table", "file_header",
+    "upload_usage", "upload_rule",
 )  # fmt: skip
 WITHOUT_ACCOUNT = {"migration", "job_transition", "account", "storage", "running_limit", "turn_clock"}
-READABLE = ("account", "upload", "dataset", "job", "lease", "attempt", "event", "reject")
+READABLE = ("account", "upload", "dataset", "job", "lease", "attempt", "event", "reject", "file_header")
 
 
 @dataclass(frozen=True)

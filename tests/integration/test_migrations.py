@@ -150,3 +150,59 @@ async def test_the_database_refuses_a_running_job_with_an_end(db: asyncpg.Connec
 async def test_the_database_refuses_an_unknown_state(db: asyncpg.Connection, account_id: UUID) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
         await add_job(db, account_id, state="asleep")  # type: ignore[arg-type]
+
+
+OWN = ("lease", "attempt", "event")
+"""What belongs to a job without a key that says so."""
+
+
+async def told_of(db: asyncpg.Connection, job_id: UUID) -> dict[str, int]:
+    """How many rows of each kind a job has."""
+    return {table: await db.fetchval(f"select count(*) from {table} where job_id = $1", job_id) for table in OWN}
+
+
+async def test_a_job_that_is_deleted_takes_its_lease_attempts_and_events_along(
+    db: asyncpg.Connection, account_id: UUID
+) -> None:
+    gone, kept = [await add_job(db, account_id) for _ in range(2)]
+    await db.fetch(load("claim")["claim"], "cpu", "worker:1", 10.0, 2, 600.0)
+    await db.execute("delete from job where id = $1", gone)
+    assert await told_of(db, gone) == dict.fromkeys(OWN, 0)
+    assert await told_of(db, kept) == dict.fromkeys(OWN, 1)
+    await db.execute("delete from account where id = $1", account_id)
+    assert await told_of(db, kept) == dict.fromkeys(OWN, 0)
+
+
+async def test_work_under_way_goes_on_under_the_claims_of_a_newer_release(servers: Servers) -> None:
+    async with servers.database("template1") as url:
+        db = await asyncpg.connect(url)
+        try:
+            await migrations._prepare(db)
+            for name in migrations.available():
+                if name < "0007":
+                    await migrations._apply(db, name)
+            account_id = await db.fetchval("insert into account (id, name) values ($1, 'old') returning id", uuid4())
+            running = await add_job(db, account_id, State.RUNNING, epoch=1, event_seq=2, attempt=1)
+            waiting = await add_job(db, account_id, event_seq=1)
+            await db.execute(
+                "insert into lease (job_id, account_id, epoch, worker, expires_at, queue, processor) "
+                "values ($1, $2, 1, 'worker:1', now() + interval '10 s', 'cpu', 'csv')",
+                running,
+                account_id,
+            )
+            await db.execute(
+                "insert into attempt (job_id, account_id, epoch, number, worker) values ($1, $2, 1, 1, 'worker:1')",
+                running,
+                account_id,
+            )
+            await migrations.migrate(url)
+            claimed = await db.fetch(load("claim")["claim"], "cpu", "worker:2", 10.0, 9, 600.0)
+            ending = [[running], [1], ["completed"], ["job.completed"], [None], [None], [0], [0.0]]
+            settled = await db.fetch(load("claim")["settle"], *ending)
+            ends = await db.fetch("select state, sign, run_ms from job_end")
+        finally:
+            await db.close()
+    assert [(row["id"], row["epoch"]) for row in claimed] == [(waiting, 1)]
+    assert [row["id"] for row in settled] == [running]
+    assert [(end["state"], end["sign"]) for end in ends] == [("completed", 1)]
+    assert ends[0]["run_ms"] is not None

@@ -8,7 +8,8 @@ import io
 
 import httpx
 
-from tests.running import Json, Service, imported, rows_of, settled
+from tests.conftest import StartService
+from tests.running import Json, Service, eventually, imported, rows_of, settled
 
 CONTACTS = (
     b"ID,Full Name,Balance\n"
@@ -211,7 +212,7 @@ async def test_rejects_of_objects_are_corrected_by_the_datasets_columns(service:
     assert stored == [(1, ["a"]), (2, ["b"]), (3, {"k": 1})]
 
 
-async def test_a_correction_taken_back_opens_its_rejects_again(service: Service) -> None:
+async def test_a_correction_is_not_itself_corrected(service: Service) -> None:
     job = await typed(service.client, CONTACTS, "taken_back")
     correction = await corrected(service.client, job, b"_row,ID,Full Name,Balance\n4,4,ok,1\nbad", "completed")
     assert await open_rows(service.client, job) == [2, 5, 6]
@@ -230,3 +231,49 @@ async def test_another_account_sees_and_corrects_nothing(service: Service) -> No
             assert answer.status_code == 404
         assert (await stranger.get("/v1/uploads")).json()["uploads"] == []
     assert await open_rows(service.client, job) == [2, 4, 5, 6]
+
+
+async def test_cancelling_what_a_correction_brought_in_opens_its_rejects_again(start_service: StartService) -> None:
+    service = await start_service("api")
+    worker = await service.worker()
+    job = await typed(service.client, CONTACTS, "reopened")
+    content = b"_row,ID,Full Name,Balance\n4,4,ok,1\n" + b"99,1,x,1\n" * 50
+    await worker.stop()
+    answer = await service.client.post(f"/v1/jobs/{job['id']}/rejects", content=content)
+    path = f"/v1/jobs/{answer.json()['id']}"
+    worker = await service.worker(chunk_bytes=32, child_cpu_s=60)
+    await eventually(lambda: is_open(service, job, 4, False))
+    await service.client.post(f"{path}/cancel?rows=remove")
+    ended = await settled(service.client, answer.json())
+    if ended["state"] == "cancelled":
+        assert await open_rows(service.client, job) == [2, 4, 5, 6]
+        assert (await looked_at(service.client, job))["counts"] == job["counts"]
+        assert 4 not in [r["_row"] for r in await rows_of(service.client, "reopened") if r["_job"] == job["id"]]
+
+
+async def is_open(service: Service, job: Json, row: int, wanted: bool) -> bool:
+    return (row in await open_rows(service.client, job)) is wanted
+
+
+async def test_corrected_rows_meet_those_with_their_key_as_the_jobs_other_rows_did(service: Service) -> None:
+    await imported(service.client, b"id,n\n1,10\n2,20\n", "keyed", mode="upsert", keys="id")
+    job = await imported(service.client, b"id,n\n1,11\n2,x\n3,y\n4,z\n", "keyed", mode="upsert", keys="id")
+    assert job["counts"] == {"read": 4, "inserted": 0, "updated": 1, "skipped": 0, "rejected": 3}
+    ended = await corrected(service.client, job, b"_row,id,n\n2,2,22\n3,3,33\n4,,44\n")
+    assert ended["counts"] == {"read": 3, "inserted": 1, "updated": 1, "skipped": 0, "rejected": 1}
+    now = await looked_at(service.client, job)
+    assert now["counts"] == {"read": 4, "inserted": 1, "updated": 2, "skipped": 0, "rejected": 1}
+    rows = {row["id"]: (row["n"], row["_row"], row["_job"]) for row in await rows_of(service.client, "keyed")}
+    assert rows == {1: (11, 1, job["id"]), 2: (22, 2, job["id"]), 3: (33, 3, job["id"])}
+    (left,) = (await service.client.get(f"/v1/jobs/{job['id']}/rejects")).json()["rejects"]
+    assert (left["row"], left["code"]) == (4, "key_missing")
+    undo = await settled(service.client, (await service.client.post(f"/v1/jobs/{job['id']}/undo")).json())
+    assert undo["state"] == "completed"
+    assert {row["id"]: row["n"] for row in await rows_of(service.client, "keyed")} == {1: 10, 2: 20}
+
+
+async def test_a_correction_of_what_was_undone_fails_and_says_so(service: Service) -> None:
+    job = await typed(service.client, CONTACTS, "gone")
+    await settled(service.client, (await service.client.post(f"/v1/jobs/{job['id']}/undo")).json())
+    failed = await corrected(service.client, job, b"_row,ID,Full Name,Balance\n4,4,ok,1\n", "failed")
+    assert failed["problem"]["code"] == "nothing_to_correct"

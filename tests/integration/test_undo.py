@@ -184,3 +184,44 @@ async def test_an_undo_of_many_ranges_leaves_nothing(service: Service, mode: str
     undo = await undone(service.client, job)
     assert undo["output"]["removed"] == 120_000
     assert await rows_of(service.client, f"ranges_{mode}") == []
+
+
+async def test_what_an_undo_may_have_begun_to_take_back_is_read_anew_by_a_retry(start_service: StartService) -> None:
+    service = await start_service("api", chunk_bytes=2048)
+    worker = await service.worker()
+    job = await post_import(service.client, lines(1, 40_000), "partly")
+
+    async def has_rows() -> bool:
+        return bool((await service.client.get(job["links"]["self"])).json()["counts"]["inserted"])
+
+    await eventually(has_rows)
+    await service.client.post(f"{job['links']['self']}/cancel")
+    job = await settled(service.client, job)
+    await worker.stop()
+    undo = (await service.client.post(job["links"]["undo"])).json()
+    assert await refused(service.client, job) == "conflict"  # it is under way
+    await service.client.post(f"{undo['links']['self']}/cancel")
+    await service.client.post(f"{job['links']['self']}/retry")
+    await service.worker()
+    job = await settled(service.client, job)
+    assert (job["state"], job["counts"], job["undone_by"]) == ("completed", counts(inserted=40_000), None)
+    assert "job.reset" in await events_of(service, job)
+
+
+async def events_of(service: Service, job: Json) -> list[str]:
+    async with superuser(service.database_url) as db:
+        return [row["type"] for row in await db.fetch("select type from event where job_id = $1", job["id"])]
+
+
+async def test_corrected_rows_are_undone_with_the_job_that_they_are_of(service: Service) -> None:
+    await imported(service.client, FIRST, "mended")
+    content = b"id,name,score\n7,New,70\n8,Bad,many\n"
+    job = await imported(service.client, content, "mended", mode="replace", header="true")
+    assert job["counts"] == counts(inserted=1, rejected=1)
+    rejects = (await service.client.get(f"{job['links']['rejects']}?format=csv")).content
+    answer = await service.client.post(job["links"]["rejects"], content=rejects.replace(b"many", b"80"))
+    assert answer.status_code == 202, answer.text
+    assert (await settled(service.client, answer.json()))["state"] == "completed"
+    assert len(await plain(service.client, "mended")) == 2
+    assert (await undone(service.client, job))["state"] == "completed"
+    assert await plain(service.client, "mended") == [(1, "Ada", 10), (2, "Grace", 20), (3, "Alan", 30)]

@@ -18,13 +18,15 @@ from structlog.testing import capture_logs
 
 from service.bus import Bus
 from service.dispatch import Dispatch, open_redis
-from service.files.local import MARK, LocalFiles
+from service.files.opening import StoredFiles
+from service.files.stores import MARK
 from service.store import uploads
 from service.store.database import WORKER_ROLE, Database, open_database
 from service.store.locks import duty_lock
 from tests import running
 from tests.conftest import StartService
 from tests.running import Json, Servers, Service, account_id_of, eventually, post_import
+from tests.sealed import files_of
 from workers.maintenance import expire_uploads, mark_lost, ring_again, sweep_files
 
 FILE = b"id,name\n1,Ann\n2,Bob\n"
@@ -43,7 +45,7 @@ class Upkeep:
 
     service: Service
     database: Database
-    files: LocalFiles
+    files: StoredFiles
 
     async def execute(self, statement: str, *values: object) -> None:
         async with self.database.connection() as db:
@@ -89,11 +91,11 @@ class Upkeep:
         return await mark_lost.run_once(self.database, self.files, grace_s=0)
 
     def file(self, upload_id: str) -> Path:
-        return self.files.path(UUID(upload_id))
+        return self.service.folder / "files" / upload_id
 
     def orphan(self) -> Path:
         """A file of no upload, untouched for long."""
-        path = self.files.path(uuid4())
+        path = self.file(str(uuid4()))
         path.write_bytes(FILE)
         return untouched(path)
 
@@ -106,9 +108,8 @@ def untouched(path: Path) -> Path:
 @asynccontextmanager
 async def upkeep_of(service: Service) -> AsyncIterator[Upkeep]:
     async with open_database(service.database_url, role=WORKER_ROLE, connections=6, name="test") as database:
-        files = LocalFiles(service.folder / "files", 2)
-        yield Upkeep(service, database, files)
-        files.close()
+        with files_of(service.folder) as files:
+            yield Upkeep(service, database, files)
 
 
 @pytest.fixture(scope="module")
@@ -326,7 +327,7 @@ async def test_orphans_are_deleted_and_what_is_owned_or_young_stays(upkeep: Upke
     owned, orphan, part = await upkeep.unused(0), upkeep.orphan(), upkeep.orphan()
     part.rename(part.with_suffix(".part"))
     untouched(upkeep.file(owned))
-    young = upkeep.files.path(uuid4())
+    young = upkeep.file(str(uuid4()))
     young.write_bytes(FILE)
     assert await both(upkeep.sweep) == 2
     assert not orphan.exists()
@@ -395,12 +396,11 @@ async def test_the_folder_of_another_installation_is_left_alone(upkeep: Upkeep, 
     untouched(upkeep.file(theirs))
     assert await upkeep.sweep() == 0
     async with upkeep_of(await start_service("api")) as other:
-        astray = LocalFiles(upkeep.service.folder / "files", 1)
-        assert await sweep_files.run_once(other.database, astray) == 0
+        with files_of(upkeep.service.folder) as astray:
+            assert await sweep_files.run_once(other.database, astray) == 0
         shutil.copy(upkeep.service.folder / "files" / MARK, other.service.folder / "files" / MARK)
         other.orphan()
         assert await other.sweep() == 0
-        astray.close()
     assert upkeep.file(theirs).exists()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import BinaryIO, cast
 
 import pytest
@@ -11,15 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.domain.processor import Chunk, Cursor, Work
-from service.domain.row_options import RowOptions
-from workers.delimited import cuts, read
 from workers.dialect import COMMA
-from workers.opening import Given
+from workers.processors.csv import processor
 from workers.records import count, records
 from workers.until import Until
 
 HEAD = b"a,b\n1,x\n"
-GIVEN = Given("utf-8", dialect={"delimiter": ",", "quote": '"', "escape": None, "comment": None}, header=True)
+DIALECT = {"delimiter": ",", "quote": '"', "escape": "", "comment": ""}
+OPTIONS = processor.options.model_validate({**DIALECT, "header": True, "encoding": "utf-8"})
 NASTY = (
     b'2,"two\nlines"\r\n\r\n3,"doubled ""quotes"", and\r\nmore"\n\n\n4,Z\xc3\xbcrich \xf0\x9f\x99\x82\r5,lone return\n'
     b'6,stray "quote"\n7,too,many\n8,"never closed\n9,"\xff\xfe"\n"10","ten"\n,\n11,eleven'
@@ -30,10 +30,18 @@ def work(data: bytes, cursor: Cursor | None, stop: int | None = None, chunk_byte
     source: BinaryIO = io.BytesIO(data)
     if stop is not None:
         source = cast(BinaryIO, Until(source, stop))
-    return Work(source, len(data), RowOptions(), cursor, None, chunk_bytes)
+    return Work(source, len(data), OPTIONS, cursor, None, chunk_bytes)
 
 
-def told(chunks: Iterator[Chunk]) -> tuple[list[object], list[object]]:
+def read(work: Work) -> list[Chunk]:
+    async def collect() -> list[Chunk]:
+        assert processor.chunks is not None
+        return [chunk async for chunk in processor.chunks(work)]
+
+    return asyncio.run(collect())
+
+
+def told(chunks: Iterable[Chunk]) -> tuple[list[object], list[object]]:
     """Rows with their numbers, and rejects."""
     rows, rejects = [], []
     for chunk in chunks:
@@ -46,15 +54,16 @@ def told(chunks: Iterator[Chunk]) -> tuple[list[object], list[object]]:
 
 def holds(data: bytes, every: int) -> int:
     """Check all cuts of `data`; returns how many there are."""
-    first = next(read(work(data, None, chunk_bytes=len(HEAD)), RowOptions(), GIVEN))
-    found = list(cuts(work(data, first.cursor), every))
+    first = read(work(data, None, chunk_bytes=len(HEAD)))[0]
+    assert processor.cuts is not None
+    found = list(processor.cuts(work(data, first.cursor), every))
     ends = [*(cut.offset for cut in found), None]
     rows, rejects = [], []
     for cursor, stop in zip([first.cursor, *(cut.cursor for cut in found)], ends, strict=True):
-        some_rows, some_rejects = told(read(work(data, cursor, stop, chunk_bytes=16), RowOptions(), GIVEN))
+        some_rows, some_rejects = told(read(work(data, cursor, stop, chunk_bytes=16)))
         rows += some_rows
         rejects += some_rejects
-    assert (rows, rejects) == told(read(work(data, first.cursor), RowOptions(), GIVEN))
+    assert (rows, rejects) == told(read(work(data, first.cursor)))
     return len(found)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import structlog
 
-from service.files.local import LocalFiles
+from service.files.port import Files
 from service.store import uploads
 from service.store.database import Database
 from service.store.locks import duty_lock
@@ -21,7 +21,7 @@ GRACE_S = 600
 BATCH = 500
 
 
-async def run_once(database: Database, files: LocalFiles, *, grace_s: float = GRACE_S) -> int:
+async def run_once(database: Database, files: Files, *, grace_s: float = GRACE_S) -> int:
     """Mark what is lost now; returns the number of uploads. Does nothing while the folder is not ours to judge."""
     total = 0
     async for batch in _batches(database, grace_s):

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from service.files.local import Found, LocalFiles
+from service.files.port import Files, Found
 from service.store import uploads
 from service.store.database import Connection, Database
 from service.store.locks import duty_lock
@@ -24,7 +24,7 @@ GRACE_S = 3600
 BATCH = 500
 
 
-async def run_once(database: Database, files: LocalFiles, *, grace_s: float = GRACE_S) -> int:
+async def run_once(database: Database, files: Files, *, grace_s: float = GRACE_S) -> int:
     """Delete what is orphaned now; returns the number of files. Touches nothing in a folder that is not ours."""
     deleted = 0
     if not await is_ours(database, files):
@@ -35,8 +35,8 @@ async def run_once(database: Database, files: LocalFiles, *, grace_s: float = GR
                 return deleted
             owned = await _owned(db, batch)
         for found in batch:
-            if found.partial or found.upload_id not in owned:
-                deleted += await files.remove(found.path)
+            if found.upload_id not in owned:
+                deleted += await files.remove(found.upload_id)
     return deleted
 
 
@@ -44,4 +44,4 @@ async def _owned(db: Connection, batch: Sequence[Found]) -> set[UUID]:
     whole = [found.upload_id for found in batch if not found.partial]
     for upload_id in await uploads.restore(db, whole):
         log.warning("upload.found_again", upload_id=str(upload_id))
-    return await uploads.which_own(db, whole)
+    return await uploads.which_own(db, [found.upload_id for found in batch])

@@ -118,4 +118,5 @@ processor = Processor(
     options=CsvOptions,
     queue="cpu",
     suffixes=(".csv", ".tsv", ".txt", ".tab", ".psv", ".gz", ".zip", ".zst", ".bz2", ".xz"),
+    accepts=("text", "binary", "zip", "gzip", "zstd", "bzip2", "xz"),
 )

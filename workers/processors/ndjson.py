@@ -36,4 +36,5 @@ processor = Processor(
     options=RowOptions,
     queue="cpu",
     suffixes=(".ndjson", ".jsonl"),
+    accepts=("text", "binary"),
 )

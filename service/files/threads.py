@@ -1,0 +1,26 @@
+"""The bounded pool of threads in which files are read and written: a slow disk holds up nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Threads:
+    """So many threads."""
+
+    def __init__(self, count: int) -> None:
+        self.pool = ThreadPoolExecutor(count, thread_name_prefix="files")
+
+    def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+        """Call a function in a thread."""
+        return asyncio.get_running_loop().run_in_executor(self.pool, lambda: work(*args, **kwargs))
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self.pool.shutdown(wait=False)

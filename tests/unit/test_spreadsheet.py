@@ -1,0 +1,119 @@
+"""Sheets of workbooks: every real one of the corpus, headers below titles, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from datetime import date, datetime, time, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.errors import InputError
+from service.domain.processor import Work
+from tests.corpus import CORPUS, corpus_file
+from workers.processors.spreadsheet import SpreadsheetOptions, processor
+from workers.sheets.book import header_at, text_of
+
+BOOKS = sorted((CORPUS / "xlsx").glob("*.xls*"))
+NONE = [pytest.param(CORPUS, marks=pytest.mark.skip(reason="needs ../shared/corpus/xlsx"))]
+
+
+def read(data, **options):
+    async def collect():
+        work = Work(io.BytesIO(data), len(data), SpreadsheetOptions(**options), None, None, 2**20)
+        return [chunk async for chunk in processor.chunks(work)]
+
+    return asyncio.run(collect())
+
+
+@pytest.mark.parametrize("path", BOOKS or NONE, ids=lambda path: path.name)
+def test_a_real_workbook_loads_or_is_refused_for_a_reason(path):
+    try:
+        chunks = read(path.read_bytes())
+    except InputError as refused:
+        assert refused.code in ("password_protected", "file_damaged", "file_empty")
+        assert refused.suggestion
+    else:
+        assert all(chunk.batch.num_rows + len(chunk.rejects) == chunk.read for chunk in chunks)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("pass_protected.xlsx", "password_protected"), ("issue252.xlsx", "file_damaged"), ("issue127.xlsx", "file_empty")],
+)
+def test_what_cannot_be_read_is_called_by_its_name(name, code):
+    with pytest.raises(InputError) as refused:
+        read(corpus_file(f"xlsx/{name}").read_bytes())
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"), [("strict_iso_paths.xlsx", 75), ("issue_530.xlsx", 1), ("temperature.xlsx", 2)]
+)
+def test_rows_below_the_header(name, rows):
+    assert sum(chunk.read for chunk in read(corpus_file(f"xlsx/{name}").read_bytes())) == rows
+
+
+def test_a_sheet_is_chosen_by_name_or_number():
+    data = corpus_file("xlsx/table-multiple.xlsx").read_bytes()
+    by_name, by_number = read(data, sheet="Sheet2"), read(data, sheet="2")
+    assert by_name == by_number
+    with pytest.raises(InputError, match="'Sheet2'") as refused:
+        read(data, sheet="Nope")
+    assert refused.value.code == "unknown_sheet"
+
+
+def test_merged_cells_are_filled_if_wanted():
+    data = corpus_file("xlsx/merge_cells.xlsx").read_bytes()
+    [plain], [filled] = read(data, header=0), read(data, header=0, merged=True)
+    assert filled.batch.num_rows == plain.batch.num_rows
+    assert sum(column.null_count for column in filled.batch.columns) < sum(c.null_count for c in plain.batch.columns)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, None),
+        ("", None),
+        (5.0, "5"),
+        (0.1 + 0.2, "0.3"),
+        (1e300, "1e+300"),
+        (True, "true"),
+        (date(2024, 1, 31), "2024-01-31"),
+        (datetime(2024, 1, 31, 9, 30), "2024-01-31 09:30:00"),
+        (time(9, 30), "09:30:00"),
+        (timedelta(hours=-25), "-25:00:00"),
+    ],
+)
+def test_a_cell_as_text(value, text):
+    assert text_of(value) == text
+
+
+@pytest.mark.parametrize(
+    ("rows", "place"),
+    [
+        ([["name", "age"], ["Ann", 3.0]], 0),
+        ([["Report of 2024", ""], ["", ""], ["name", "age"], ["Ann", 3.0]], 2),
+        ([[1.0, 2.0], [3.0, 4.0]], None),
+        ([["a", "a"], ["b", 1.0], ["c", 2.0]], None),
+        ([], None),
+    ],
+)
+def test_a_header_is_found_below_titles(rows, place):
+    assert header_at(rows) == place
+
+
+@given(st.data())
+def test_a_damaged_workbook_is_an_error_and_no_crash(data):
+    path = CORPUS / "xlsx" / "temperature.xlsx"
+    if not path.exists():
+        pytest.skip("needs ../shared/corpus/xlsx")
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        read(bytes(content))
+    except InputError as refused:
+        assert refused.suggestion

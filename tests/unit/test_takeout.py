@@ -1,0 +1,245 @@
+"""Watch histories: moments in every language, entries by their form and by their tree, HTML equal to JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from html import escape
+from io import BytesIO
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.domain.errors import InputError
+from service.domain.processor import Chunk, Work
+from tests.corpus import CORPUS, corpus_file
+from workers.processors.watch_history import WatchHistoryOptions
+from workers.takeout import dates, exports, pages
+from workers.takeout.reading import read
+from workers.takeout.zones import zone_of
+
+Row = dict[str, Any]
+
+
+def locales() -> Mapping[str, list[tuple[str, str]]]:
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    table = CORPUS / "takeout" / "locale_dates_cldr.tsv"
+    if table.exists():
+        with table.open(encoding="utf-8") as lines:
+            for row in csv.DictReader(lines, delimiter="\t"):
+                found[row["locale"]].append((row["iso"], row["cldr_medium"]))
+    return found
+
+
+LOCALES = locales()
+
+
+@pytest.mark.parametrize("locale", LOCALES or [pytest.param("", marks=pytest.mark.skip(reason="no ../shared/corpus"))])
+@pytest.mark.parametrize("zone", [None, "MEZ"])
+def test_every_locale_of_cldr_is_read(locale: str, zone: str | None) -> None:
+    items = [(iso, f"{text} {zone}" if zone else text) for iso, text in LOCALES[locale]]
+    language = dates.language_of([dates.plain(text) for _, text in items])
+    assert language is not None
+    read_as = [dates.read(text, language) for _, text in items]
+    assert read_as == [dates.Moment(datetime.fromisoformat(iso), zone) for iso, _ in items]
+
+
+@pytest.mark.parametrize(
+    ("text", "iso"),
+    [
+        ("12.07.2026, 16:20:22 MESZ", "2026-07-12T16:20:22"),
+        ("Jul 12, 2026, 4:20:22\u202fPM UTC", "2026-07-12T16:20:22"),
+        ("12 Sept 2026, 16:20:22 BST", "2026-09-12T16:20:22"),
+        ("12 Sep 2026, 16:20:22 BST", "2026-09-12T16:20:22"),
+        ("12 Jul 2026, 12:00:01 am AEST", "2026-07-12T00:00:01"),
+    ],
+)
+def test_a_moment_alone_says_what_it_means(text: str, iso: str) -> None:
+    language = dates.language_of([dates.plain(text)])
+    assert language is not None
+    moment = dates.read(text, language)
+    assert moment is not None
+    assert moment.at == datetime.fromisoformat(iso)
+
+
+@given(st.text(max_size=40))
+def test_what_is_no_moment_is_none(text: str) -> None:
+    language = dates.languages()[0]
+    found = dates.read(text, language)
+    assert found is None or any(character.isdigit() for character in text)
+
+
+@pytest.mark.parametrize(
+    ("name", "locales_", "hours"),
+    [
+        ("AEDT", (), 11),
+        ("MEZ", ("de",), 1),
+        ("GMT+5:30", (), 5.5),
+        ("UTC\u22123", (), -3),
+        ("IST", ("he",), 2),
+        ("IST", ("en_IN",), 5.5),
+        ("CST", ("zh_CN",), 8),
+        ("CST", ("en_US",), -6),
+        (None, (), 0),
+    ],
+)
+def test_an_abbreviation_is_one_offset(name: str | None, locales_: tuple[str, ...], hours: float) -> None:
+    assert zone_of(name, locales_, None).tz.utcoffset(datetime(2026, 1, 1)) == timedelta(hours=hours)
+
+
+def test_an_unknown_zone_asks_for_the_option() -> None:
+    with pytest.raises(InputError, match="XYZT") as refused:
+        zone_of("XYZT", (), None)
+    assert "tz=" in refused.value.suggestion
+    assert zone_of("XYZT", (), "Asia/Kathmandu").tz.utcoffset(datetime(2026, 1, 1)) == timedelta(hours=5.75)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("scrubbed_de_wiedergabeverlauf.html", 20), ("scrubbed_en-AU_watch-history.html", 63)]
+)
+def test_a_real_page_gives_all_its_watches(name: str, count: int) -> None:
+    rows = rows_of(corpus_file(f"takeout/{name}").read_bytes())
+    assert len(rows) == count
+    assert {row["kind"] for row in rows} <= {"video", "removed"}
+    assert all(row["video_id"] and row["at"].year > 2018 for row in rows)
+    assert all((row["title"] is None) == (row["kind"] == "removed") for row in rows)
+
+
+def test_other_activities_are_no_videos() -> None:
+    rows = rows_of(corpus_file("takeout/MyActivity.html").read_bytes())
+    assert [row["kind"] for row in rows] == ["other"] * 3
+
+
+def test_real_entries_are_the_same_by_form_and_by_tree() -> None:
+    for name in ("scrubbed_de_wiedergabeverlauf.html", "scrubbed_en-AU_watch-history.html", "MyActivity.html"):
+        text = corpus_file(f"takeout/{name}").read_text("utf-8")
+        for entry in text.split(pages.ENTRY_TEXT)[1:]:
+            assert pages.card_of(pages.ENTRY_TEXT + entry) == pages.by_tree(pages.ENTRY_TEXT + entry)
+
+
+TEXTS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20).filter(lambda t: t.strip())
+
+
+@given(TEXTS, TEXTS, st.booleans(), st.booleans(), st.sampled_from(["", "<br>"]))
+def test_made_entries_are_the_same_by_form_and_by_tree(
+    title: str, channel: str, has_channel: bool, is_ad: bool, end: str
+) -> None:
+    entry = card("Watched", title, channel if has_channel else None, "1 Nov 2021, 18:06:16 AEDT" + end, is_ad)
+    found = pages.card_of(entry)
+    assert found == pages.by_tree(entry)
+    assert isinstance(found, pages.Card)
+    assert found.what.text == title
+    assert found.is_ad == is_ad
+    assert [line.text for line in found.lines] == ([channel] if has_channel else [])
+
+
+@given(st.binary(max_size=300), st.integers(1, 40))
+@settings(max_examples=50)
+def test_hostile_pages_are_rejects_and_no_crash(noise: bytes, times: int) -> None:
+    data = b'<p class="mdl-x">' + (pages.ENTRY + noise) * times
+    lots = list(pages.batches(BytesIO(data), 0))
+    assert sum(len(lot.cards) for lot in lots) >= times
+    assert lots[-1].end == len(data)
+
+
+def test_a_page_is_resumed_behind_any_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = page([card("Watched", f"Film {n}", "Someone", f"{n % 28 + 1} Nov 2021, 18:06:16 AEDT") for n in range(40)])
+    whole = rows_of(data)
+    for batch_bytes in (1, 7, 700, 5000):
+        monkeypatch.setattr(pages, "BATCH_BYTES", batch_bytes)
+        chunks = list(chunks_of(data))
+        assert [row for chunk in chunks for row in chunk.batch.to_pylist()] == whole
+        for at in range(0, len(chunks), max(1, len(chunks) // 5)):
+            before = [row for chunk in chunks[: at + 1] for row in chunk.batch.to_pylist()]
+            rest = [row for chunk in chunks_of(data, chunks[at].cursor) for row in chunk.batch.to_pylist()]
+            assert before + rest == whole
+
+
+SORTS = [
+    ("https://www.youtube.com/watch?v=abcdefghijk", "video"),
+    ("https://www.youtube.com/shorts/abcdefghijk", "short"),
+    ("https://music.youtube.com/watch?v=abcdefghijk", "music"),
+    ("https://www.youtube.com/post/Ugkx", "post"),
+    ("https://www.youtube.com/results?search_query=cats", "search"),
+    ("https://www.google.com/url?q=https://www.youtube.com/watch%3Fv%3Dabcdefghijk&usg=x", "video"),
+]
+
+
+@pytest.mark.parametrize(("url", "kind"), SORTS)
+def test_sorts_are_told_by_address_in_both_forms(url: str, kind: str) -> None:
+    html = page([card("Angesehen", "Ein Film", "Jemand", "12.07.2026, 16:20:22 UTC", url=url)])
+    entry = {"header": "YouTube", "title": "Ein Film angesehen", "titleUrl": url, "time": "2026-07-12T16:20:22Z"}
+    entry["subtitles"] = [{"name": "Jemand", "url": CHANNEL}]  # type: ignore[assignment]
+    [row] = rows_of(html)
+    assert row["kind"] == kind
+    [same] = rows_of(json.dumps([entry]).encode())
+    assert same["kind"] == kind
+    if kind not in ("post", "search"):  # of these the page has the title, the sentence of JSON is not known
+        assert same == row
+
+
+def test_advertisements_and_removed_videos_are_told_apart() -> None:
+    url = "https://www.youtube.com/watch?v=abcdefghijk"
+    cards = [
+        card("Watched", "Buy this", None, "12 Jul 2026, 16:20:22 UTC", is_ad=True, url=url),
+        card("Watched", url, None, "12 Jul 2026, 16:20:22 UTC", url=url),
+        card("Watched a video that has been removed", None, None, "12 Jul 2026, 16:20:22 UTC"),
+    ]
+    assert [row["kind"] for row in rows_of(page(cards))] == ["ad", "removed", "removed"]
+
+
+@pytest.mark.parametrize("sentence", ["Watched {}", "{} angesehen", "{} を視聴しました", "Unbekannt: {} gesehen"])
+def test_a_title_is_what_the_sentence_holds(sentence: str) -> None:
+    titles = [f"{word} film, part {word}" for word in ("A", "The", "Some", "Any", "One", "No", "Every", "Last", "Big")]
+    found = exports.sentence_of([sentence.format(title) for title in titles])
+    assert [found.title(sentence.format(title)) for title in titles] == titles
+
+
+def test_an_entry_without_a_time_is_a_reject() -> None:
+    entries = [{"title": "Watched A", "time": "2026-07-12T16:20:22Z"}, {"title": "Watched B"}, 7]
+    [chunk] = chunks_of(json.dumps(entries).encode())
+    assert [reject.row for reject in chunk.rejects] == [2, 3]
+    assert chunk.batch.num_rows == 1
+
+
+def test_a_file_that_is_no_history_is_refused() -> None:
+    for data, code in ((b"a,b\n1,2\n", "unsupported_format"), (b"[]", "no_entries"), (b"[1,", "not_json")):
+        with pytest.raises(InputError) as refused:
+            rows_of(data)
+        assert refused.value.code == code
+
+
+CHANNEL = "https://www.youtube.com/channel/UC1"
+
+
+def card(
+    verb: str, title: str | None, channel: str | None, when: str, is_ad: bool = False, url: str = SORTS[0][0]
+) -> str:
+    link = "" if title is None else f'<a href="{escape(url)}">{escape(title)}</a>'
+    under = "" if channel is None else f'<a href="{CHANNEL}">{escape(channel)}</a><br>'
+    details = "<b>Details:</b><br>&emsp;From Google Ads<br>" if is_ad else ""
+    return (
+        '<div class="outer-cell mdl-cell"><div class="mdl-grid"><div class="header-cell mdl-cell">'
+        '<p class="mdl-typography--title">YouTube<br></p></div><div class="content-cell mdl-typography--body-1">'
+        f'{verb}&nbsp;{link}<br>{under}{when}</div><div class="content-cell mdl-typography--text-right"></div>'
+        f'<div class="content-cell mdl-typography--caption"><b>Products:</b><br>&emsp;YouTube<br>{details}</div>'
+        "</div></div>"
+    )
+
+
+def page(cards: list[str]) -> bytes:
+    return ('<html><body><div class="mdl-grid">' + "".join(cards) + "</div></body></html>").encode()
+
+
+def chunks_of(data: bytes, cursor: Any = None) -> Iterator[Chunk]:
+    return read(Work(BytesIO(data), len(data), WatchHistoryOptions(), cursor, None, 2**20), None)
+
+
+def rows_of(data: bytes) -> list[Row]:
+    rows = [row for chunk in chunks_of(data) for row in chunk.batch.to_pylist()]
+    return [{**row, "at": row["at"].astimezone(UTC)} for row in rows]

@@ -1,0 +1,1 @@
+"""Reads Anki's packages and collections of every generation. Own code: Anki's is under the AGPL."""

@@ -1,0 +1,50 @@
+"""Sets of flashcards exported from Quizlet, or written in its way, into terms and definitions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from pydantic import Field
+
+from service.domain.errors import InputError
+from service.domain.processor import Chunk, Processor, Work
+from service.domain.row_options import RowOptions
+
+
+class QuizletOptions(RowOptions):
+    r"""None means: look at the file. \t and \n may be typed for a tab and a new line."""
+
+    term_separator: str | None = Field(None, min_length=1, max_length=40, description="Between term and definition.")
+    row_separator: str | None = Field(None, min_length=1, max_length=40, description="Between one card and the next.")
+
+
+async def chunks(work: Work) -> AsyncIterator[Chunk]:
+    """Cards in the order of the file. Raises InputError where it cannot be told how they are separated."""
+    # Only the child process that reads a file pays for pyarrow.
+    from workers import flashcards, grid
+
+    options = QuizletOptions.model_validate(work.options.model_dump())
+    if work.total > flashcards.SIZE_LIMIT:
+        raise InputError("too_large", "The file is too large for a set of flashcards.", suggestion="Import it as csv.")
+    work.source.seek(0)
+    try:
+        text = work.source.read(flashcards.SIZE_LIMIT).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            "unsupported_encoding",
+            f"The file is not UTF-8 (at byte {error.start + 1}).",
+            suggestion="Save it as UTF-8 and send it again.",
+        ) from error
+    found, _ = flashcards.grid_of(text, options.term_separator, options.row_separator)
+    for chunk in grid.read(work, options, found):
+        yield chunk
+
+
+processor = Processor(
+    name="quizlet",
+    title="Flashcards of Quizlet",
+    chunks=chunks,
+    options=QuizletOptions,
+    queue="cpu",
+    suffixes=(),
+)

@@ -1,0 +1,1 @@
+"""Reads spreadsheets: .xlsx, .xlsm, .xls, .xlsb and .ods."""

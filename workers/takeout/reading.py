@@ -1,0 +1,174 @@
+"""A watch history as resumable chunks of events, from either form."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import tzinfo
+from itertools import islice
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from service.domain.errors import InputError
+from service.domain.processor import Chunk, Column, ColumnType, Reject, Work
+from workers.columns import check_shape, schema
+from workers.elements import Element, elements
+from workers.takeout import dates, exports, pages
+from workers.takeout.events import Entry, Event, Link, event_of
+from workers.takeout.exports import Sentence
+from workers.takeout.zones import Zone, zone_of
+
+COLUMNS = (
+    Column("at", ColumnType.TIMESTAMPTZ),
+    Column("kind", ColumnType.TEXT),
+    Column("title", ColumnType.TEXT),
+    Column("video_id", ColumnType.TEXT),
+    Column("url", ColumnType.TEXT),
+    Column("channel", ColumnType.TEXT),
+    Column("channel_id", ColumnType.TEXT),
+    Column("channel_url", ColumnType.TEXT),
+    Column("product", ColumnType.TEXT),
+)
+ENTRIES = 2_000
+"""The most entries of a JSON history that are one chunk; a page's chunk is one of its batches."""
+ENTRY_BYTES = 400
+"""About what an entry takes."""
+HEAD_BYTES = 512 * 1024
+"""Where a history begins to show what it is; a page starts with 142 KB of style sheets."""
+RAW_CHARACTERS = 2_000
+
+
+State = dict[str, int | str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """What one chunk is made of: events and rejects in the order of the file, and where to go on behind them."""
+
+    found: list[Event | str]
+    raws: list[str]
+    end: int
+
+
+def read(work: Work, tz: str | None) -> Iterator[Chunk]:
+    """The events behind the work's cursor. Raises InputError: not a watch history, or its time zone is unknown."""
+    cursor: State = dict(work.cursor or {"form": form_of(work.source), "offset": 0, "row": 1})
+    check_shape(work.columns, COLUMNS)
+    lots = _of_page(work, cursor, tz) if cursor["form"] == "html" else _of_export(work, cursor)
+    row, any_yet = int(cursor["row"] or 1), work.cursor is not None
+    for lot in lots:
+        any_yet = True
+        events = [item for item in lot.found if not isinstance(item, str)]
+        rejects = tuple(
+            _reject(row + index, item, lot.raws[index]) for index, item in enumerate(lot.found) if isinstance(item, str)
+        )
+        first, row = row, row + len(lot.found)
+        after = {**cursor, "offset": lot.end, "row": row}
+        yield Chunk(COLUMNS, _batch(events), first, len(lot.found), after, lot.end, rejects)
+    if not any_yet:
+        raise InputError(
+            "no_entries", "The file has no entries of a watch history.", suggestion="Export the watch history again."
+        )
+
+
+def form_of(source: BinaryIO) -> str:
+    """`html` or `json`, by content. Raises InputError for anything else."""
+    source.seek(0)
+    head = source.read(HEAD_BYTES)
+    if pages.ENTRY in head or b'class="mdl-' in head:
+        return "html"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        return "json"
+    raise InputError(
+        "unsupported_format",
+        "This is no watch history: neither Takeout's HTML nor a JSON array.",
+        suggestion="Send watch-history.html, watch-history.json or MyActivity of a Google Takeout.",
+    )
+
+
+def _of_page(work: Work, cursor: State, tz: str | None) -> Iterator[Lot]:
+    if "locale" not in cursor:
+        head = next(pages.batches(work.source, 0), None)
+        times = [dates.plain(card.when) for card in head.cards if not isinstance(card, str)] if head else []
+        language = dates.language_of(times)
+        cursor["locale"] = None if language is None else language.locales[0]
+    clock = _Clock(tz, cursor["locale"])
+    for batch in pages.batches(work.source, int(cursor["offset"] or 0), min(pages.BATCH_BYTES, work.chunk_bytes)):
+        yield Lot([_event(card, clock) for card in batch.cards], [_shown(card) for card in batch.cards], batch.end)
+
+
+def _of_export(work: Work, cursor: State) -> Iterator[Lot]:
+    if "before" not in cursor:
+        head = [item.value for item in islice(elements(work.source, ()), ENTRIES)]
+        settled = exports.sentence_of([value["title"] for value in head if exports.is_watched(value)])
+        cursor["before"], cursor["behind"] = settled.before, settled.behind
+    sentence = Sentence(str(cursor["before"]), str(cursor["behind"]))
+    items = elements(work.source, (), int(cursor["offset"] or 0))
+    most = max(1, min(ENTRIES, work.chunk_bytes // ENTRY_BYTES))
+    while lot := list(islice(items, most)):
+        yield Lot([_exported(item, sentence) for item in lot], [item.text for item in lot], lot[-1].end)
+
+
+def _exported(item: Element, sentence: Sentence) -> Event | str:
+    entry = exports.entry_of(item.value, sentence)
+    return entry if isinstance(entry, str) else event_of(entry)
+
+
+class _Clock:
+    """Reads the moments of one page in its language; the zone is each entry's own word."""
+
+    def __init__(self, tz: str | None, locale: int | str | None) -> None:
+        self._tz = tz
+        self._language = next((found for found in dates.languages() if locale in found.locales), None)
+        self._zones: dict[str | None, Zone] = {}
+
+    def read(self, text: str) -> dates.Moment | None:
+        """The moment of a text."""
+        return dates.read(text, self._language) if self._language else None
+
+    def zone(self, name: str | None) -> tzinfo:
+        """What the clock of a moment is."""
+        if name not in self._zones:
+            locales = self._language.locales if self._language else ()
+            self._zones[name] = zone_of(name, locales, self._tz)
+        return self._zones[name].tz
+
+
+def _event(card: pages.Card | str, clock: _Clock) -> Event | str:
+    if isinstance(card, str):
+        return "This is no entry of a history."
+    if (moment := clock.read(card.when)) is None:
+        return f"{card.when[:60]!r} is no time in a language that is known here."
+    channel = next((line for line in card.lines if line.url is not None), None)
+    at = moment.at.replace(tzinfo=clock.zone(moment.zone))
+    return event_of(Entry(card.what, channel, at, card.product, card.is_ad))
+
+
+def _shown(card: pages.Card | str) -> str:
+    if isinstance(card, str):
+        return card
+    return " | ".join(link.text for link in (card.what, *card.lines, Link(card.when, None)))
+
+
+def _reject(row: int, why: str, raw: str) -> Reject:
+    text = raw[:RAW_CHARACTERS].replace("\0", "\N{SYMBOL FOR NULL}")
+    return Reject(row, 1, None, "not_an_entry", why, "Export the history again, or leave this entry out.", text)
+
+
+def _batch(events: list[Event]) -> pa.RecordBatch:
+    fields = [field.name for field in dataclasses.fields(Event)]
+    arrays = [
+        pa.array([_storable(getattr(event, name)) for event in events], field.type)
+        for name, field in zip([column.name for column in COLUMNS], schema(COLUMNS), strict=True)
+    ]
+    assert {column.name for column in COLUMNS} == set(fields)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema(COLUMNS))
+
+
+def _storable(value: object) -> object:
+    """Text without what PostgreSQL and UTF-8 cannot hold."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode()
+    return value
