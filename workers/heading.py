@@ -68,13 +68,13 @@ def heading_of(
     first = Place(block.offset + int(found.starts[skipped]), 1, line + int(found.lines[skipped]))
     data = block.data[int(found.starts[skipped]) :]
     found = records(data, dialect)
+    if header is False or header == 0:
+        return _unnamed(data, found, dialect, first, told, dataset, 1.0, "given")
     count = int(header) if header else 1
     spans = zip(found.starts[:count], found.ends[:count], strict=True)
     rows = [_fields(data[int(a) : int(b)], dialect) for a, b in spans]
     behind = _behind(block, data, found, len(rows), first)
     below = data[behind.offset - first.offset :]
-    if header is False or header == 0:
-        return _unnamed(data, found, dialect, first, told, dataset, 1.0, "given")
     joined = _joined(rows)
     column_names(joined, FILE_COLUMNS)  # too many are refused before each is looked at
     wide = _row_width(below, dialect)
