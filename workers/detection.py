@@ -189,11 +189,15 @@ def _is_one_value(data: bytes, found: Records) -> bool:
 
 
 def usual_width(found: Records) -> int:
-    """The most frequent number of fields; of several, the largest. Lines of one field may be notes around a table."""
+    """The most frequent number of fields; of several the first record's, or else the largest.
+
+    Lines of one field may be notes around a table.
+    """
     widths, counts = np.unique(found.widths, return_counts=True)
     if widths[0] == 1 and len(widths) > 1 and counts[1:].max() >= TABLE * len(found):
         widths, counts = widths[1:], counts[1:]
-    return int(widths[len(counts) - 1 - counts[::-1].argmax()])
+    most = widths[counts == counts.max()]
+    return int(found.widths[0] if found.widths[0] in most else most[-1])
 
 
 def _looks(data: bytes, found: Records, dialect: Dialect, width: int) -> float:

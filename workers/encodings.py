@@ -9,6 +9,8 @@ import codecs
 import re
 from collections.abc import Iterable
 
+import numpy as np
+
 from workers.alphabets import ALPHABETS, FREQUENT, MULTIBYTE, PUNCTUATION, SINGLE_BYTE
 from workers.evidence import Evidence
 
@@ -47,6 +49,8 @@ def encoding_of(samples: Iterable[bytes]) -> Evidence:
 
 
 def _wide(first: bytes) -> str | None:
+    if b"\0" not in first:
+        return None
     zeros = [first[i : len(first) & ~3 : 4].count(0) / max(len(first) // 4, 1) for i in range(4)]
     # Text in one byte a character, with a few NULs in it, is no text in two.
     narrow = len(re.findall(rb"[\t\n\r -~]", first)) > 0.8 * (len(first) - first.count(0))
@@ -73,9 +77,13 @@ def _is_text(data: bytes, encoding: str) -> bool:
 def _sequences(sample: bytes) -> tuple[int, int]:
     """Characters of more than one byte, and bytes that belong to none. A sample may begin and end within one."""
     sample = sample.lstrip(bytes(range(0x80, 0xC0))) if sample[:1] > b"\x7f" else sample
-    text = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(sample)
-    wrong = len(re.findall("[\udc80-\udcff]", text))
-    return len(re.findall(r"[^\x00-\x7f]", text)) - wrong, wrong
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        text = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(sample)
+        wrong = len(re.findall("[\udc80-\udcff]", text))
+        return len(re.findall(r"[^\x00-\x7f]", text)) - wrong, wrong
+    return int(np.count_nonzero(np.frombuffer(sample, np.uint8) >= 0xC0)), 0
 
 
 def _spoken(samples: list[bytes]) -> bytes:

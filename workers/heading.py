@@ -63,18 +63,18 @@ def heading_of(
 ) -> Heading:
     """The heading from `place` on. `header` is how many rows it has; None means: look."""
     block, found, line = _first_block(text, place, dialect)
-    skipped = _titles(block.data, found, dialect, header) if may_skip else 0
+    skipped = _titles(block.data, found, dialect) if may_skip and header != 0 else 0
     told = [Evidence("skip_rows", skipped, 0.9, "records of another shape above the table")] if skipped else []
     first = Place(block.offset + int(found.starts[skipped]), 1, line + int(found.lines[skipped]))
     data = block.data[int(found.starts[skipped]) :]
     found = records(data, dialect)
+    if header is False or header == 0:
+        return _unnamed(data, found, dialect, first, told, dataset, 1.0, "given")
     count = int(header) if header else 1
     spans = zip(found.starts[:count], found.ends[:count], strict=True)
     rows = [_fields(data[int(a) : int(b)], dialect) for a, b in spans]
     behind = _behind(block, data, found, len(rows), first)
     below = data[behind.offset - first.offset :]
-    if header is False or header == 0:
-        return _unnamed(data, found, dialect, first, told, dataset, 1.0, "given")
     joined = _joined(rows)
     column_names(joined, FILE_COLUMNS)  # too many are refused before each is looked at
     wide = _row_width(below, dialect)
@@ -98,7 +98,7 @@ def _first_block(text: Text, place: Place, dialect: Dialect) -> tuple[Block, Rec
     raise InputError("unreadable_header", "The first row never ends.", suggestion="Check the quotes in the first row.")
 
 
-def _titles(data: bytes, found: Records, dialect: Dialect, header: bool | int | None) -> int:
+def _titles(data: bytes, found: Records, dialect: Dialect) -> int:
     """How many records stand above the table."""
     width = usual_width(found)
     if width < 2 or len(found) < 2:
@@ -110,7 +110,7 @@ def _titles(data: bytes, found: Records, dialect: Dialect, header: bool | int | 
     if first and abs(len(rows[first - 1]) - width) == 1 and len(rows[first - 1]) > 1 and _may_name(rows[first - 1]):
         return first - 1  # names for all columns but the first, or with a delimiter too many
     full = next((index for index, row in enumerate(rows) if index >= first and _said(row) > 1), first)
-    return full if width > 2 else first
+    return full if width > 2 and full > first and _may_name(rows[full]) else first
 
 
 def _said(row: list[str]) -> int:

@@ -42,7 +42,7 @@ NULL_WORDS = frozenset(
 ENOUGH = 0.95
 """The share of values that must be in a format, one of at least FEW put aside; the others become rejects."""
 FEW = 5
-VALUES = 5_000
+VALUES, JUDGED = 5_000, 1_000
 """Cells of a column that are looked at, but for null words."""
 
 _MARKS: tuple[tuple[str, str], ...] = (
@@ -50,6 +50,7 @@ _MARKS: tuple[tuple[str, str], ...] = (
     (".", "\xa0"), (",", "'"), (",", ""),
 )  # fmt: skip
 _DAY = Column("", ColumnType.DATE)
+_LIKE_A_NUMBER = r"^[-+]?[0-9][-+0-9.,'’eE \x{A0}\x{202F}]*$"
 _UNCLEAR = r"^[-+]?[1-9][0-9]{0,2}[.,][0-9]{3}$"
 _DATE = re.compile(r"([0-9]{1,4})([/. -])([0-9]{1,2})\2([0-9]{1,4})(?=$|[ T,])")
 _NAMED = re.compile(r"[0-9A-Za-z]{1,9}[ .-]{1,2}[0-9A-Za-z]{1,9}[ .,-]{1,2}[0-9]{4}")
@@ -119,10 +120,13 @@ def _null_words(trimmed: pa.Array, wishes: Wishes) -> pa.Array:
 
 
 def _is_typed(values: pa.Array) -> bool:
-    return judge("", values).column.type is not ColumnType.TEXT
+    return judge("", values.slice(0, JUDGED)).column.type is not ColumnType.TEXT
 
 
 def _number(rest: pa.Array, wishes: Wishes) -> tuple[Format, list[Evidence]] | None:
+    some = rest.slice(0, 100)
+    if not _is_enough(pc.sum(pc.match_substring_regex(some, _LIKE_A_NUMBER)).as_py(), len(some)):
+        return None
     for decimal, thousands in _MARKS:
         if wishes.decimal not in (None, decimal) or wishes.thousands not in (None, thousands):
             continue
