@@ -58,7 +58,7 @@ async def begin(deps: Deps, caller: Caller, arrival: Arrival, *, keep_s: float, 
     _processor(deps, arrival.wanted)  # before anything else
     await admission.check_space(deps, arrival.size_bytes)
     seal = deps.files.new(upload_id).seal if sealed else None
-    async with deps.database.transaction(caller.account_id) as db:
+    async with deps.transfers.counting(caller.account_id), deps.database.transaction(caller.account_id) as db:
         wanted = arrival.wanted
         if wanted is None and arrival.heeds_rules:
             wanted = await by_rule(db, name, arrival.media_type)
@@ -140,9 +140,10 @@ async def complete(
         return done
 
     if prepared is None:
-        async with deps.database.transaction(caller.account_id) as db:
+        async with deps.transfers.counting(caller.account_id), deps.database.transaction(caller.account_id) as db:
             return Arrived(await note(db))
-    job, is_new = await _with_job(deps, caller, prepared, received, note)
+    async with deps.transfers.counting(caller.account_id):
+        job, is_new = await _with_job(deps, caller, prepared, received, note)
     if not keeps_twin:
         return Arrived(upload, job, is_new)
     async with deps.database.transaction(caller.account_id) as db:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 from uuid import UUID
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 import structlog
 
@@ -46,6 +46,16 @@ class Transfers:
         self._dropped: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._finishing: dict[UUID, asyncio.Task[Any]] = {}
         self._watch: asyncio.Task[None] | None = None
+        self._counting: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def counting(self, account_id: UUID) -> AsyncIterator[None]:
+        """Around a transaction that changes what an account holds, one at a time.
+
+        They wait for one row anyway; waiting here, a hundred uploads at once take no connection from others.
+        """
+        async with self._counting.setdefault(account_id, asyncio.Lock()):
+            yield
 
     def is_writing(self, upload_id: UUID) -> bool:
         """Whether a request of this process adds to the upload now."""

@@ -124,7 +124,11 @@ class Part:
         whole = len(data) - len(data) % FRAME_BYTES
         if whole:
             pieces, lengths = self._frames.row(len(self._ends), data[:whole])
-            self._write(self._end, *pieces)
+            start = self._end
+            self._write(start, *pieces)
+            if hasattr(os, "posix_fadvise"):
+                # Begins to write it out, and waits for nothing: where much is left to a sync, the database waits too.
+                os.posix_fadvise(self._descriptor, start, sum(lengths), os.POSIX_FADV_DONTNEED)
             self._ends.extend(islice(accumulate(lengths, initial=self._end), 1, None))
         self._rest = bytes(data[whole:])
         return self.full
