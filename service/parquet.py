@@ -13,7 +13,7 @@ import sys
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from service.domain.dataset import LINEAGE, columns_from_json, columns_to_json
 from service.domain.errors import Transient
@@ -22,9 +22,10 @@ from service.domain.processor import Column, ColumnType, Piece
 if TYPE_CHECKING:
     import pyarrow as pa
 
-GROUP_BYTES = 16 * 1024 * 1024
+GROUP_BYTES = 8 * 1024 * 1024
 """A row group is written once its columns take this much in memory."""
-BLOCK_BYTES = 1024 * 1024
+BLOCK_BYTES = 4 * 1024 * 1024
+READ_BYTES = 256 * 1024
 PRECISION = 38
 
 _CODE = str(Path(__file__).resolve().parent.parent)
@@ -45,7 +46,7 @@ async def written(text: AsyncGenerator[Piece, None], columns: Sequence[Column]) 
     counted = [0]
     feeding = asyncio.create_task(_feed(child, text, columns, counted))
     try:
-        while content := await child.stdout.read(BLOCK_BYTES):
+        while content := await child.stdout.read(READ_BYTES):
             rows, counted[0] = counted[0], 0
             yield Piece(content, rows)
         await feeding
@@ -87,38 +88,60 @@ def _end(child: asyncio.subprocess.Process) -> None:
 def main() -> None:
     """Read until the end, then complete the file."""
     import pyarrow as pa
-    from pyarrow import csv
     from pyarrow import parquet as pq
 
     source = sys.stdin.buffer
     columns = columns_from_json(json.loads(source.readline()))
     kinds = {column.name: _arrow(column) for column in columns}
     schema = pa.schema(list(kinds.items()))
+    source.readline()  # the header
     with pq.ParquetWriter(pa.PythonFile(sys.stdout.buffer, mode="w"), schema, compression="zstd") as out:
-        if not columns:
-            return
-        batches = csv.open_csv(
-            source,
-            read_options=csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
-            parse_options=csv.ParseOptions(newlines_in_values=True),
-            convert_options=csv.ConvertOptions(
-                column_types=kinds,
-                null_values=[""],
-                true_values=["t"],
-                false_values=["f"],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            ),
-        )
-        for group in _groups(batches):
-            out.write_table(pa.Table.from_batches(group, schema))
+        for group in _groups(_parsed(block, kinds) for block in _blocks(source)):
+            out.write_table(pa.concat_tables(group).combine_chunks(), row_group_size=sum(map(len, group)))
 
 
-def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
-    group, size = list["pa.RecordBatch"](), 0
-    for batch in batches:
-        group.append(batch)
-        size += batch.nbytes
+def _blocks(source: BinaryIO) -> Iterator[bytes]:
+    """Whole records. A line end is one of a record where the quotes before it are paired."""
+    data = b""
+    while more := source.read(BLOCK_BYTES):
+        data += more
+        end = data.rfind(b"\n") + 1
+        is_inside = data.count(b'"', 0, end) % 2 == 1
+        while end and is_inside:
+            before = data.rfind(b"\n", 0, end - 1) + 1
+            is_inside ^= data.count(b'"', before, end) % 2 == 1
+            end = before
+        if end:
+            yield data[:end]
+            data = data[end:]
+    if data:
+        yield data
+
+
+def _parsed(block: bytes, kinds: dict[str, pa.DataType]) -> pa.Table:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    return csv.read_csv(
+        pa.BufferReader(block),
+        read_options=csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=list(kinds)),
+        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),  # one may be a null
+        convert_options=csv.ConvertOptions(
+            column_types=kinds,
+            null_values=[""],
+            true_values=["t"],
+            false_values=["f"],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+
+
+def _groups(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
+    group, size = list["pa.Table"](), 0
+    for table in tables:
+        group.append(table)
+        size += table.nbytes
         if size >= GROUP_BYTES:
             yield group
             group, size = [], 0

@@ -324,8 +324,10 @@ async def is_blocked(db: asyncpg.Connection, statement: str) -> bool:
 
 
 async def post_import(client: httpx.AsyncClient, content: Content, dataset: str, **parameters: object) -> Json:
-    """POST a file and its job in one; the job as answered."""
-    query = {"processor": "csv", "dataset": dataset} | {name: str(value) for name, value in parameters.items()}
+    """POST a file and its job in one, also where the same one came before; the job as answered."""
+    query = {"processor": "csv", "dataset": dataset, "again": "true"} | {
+        name: str(value) for name, value in parameters.items()
+    }
     answer = await client.post("/v1/imports", params=query, content=content)
     assert answer.status_code == 202, answer.text
     return dict(answer.json())

@@ -117,7 +117,7 @@ async def run(
         async for chunk in processor.chunks(work) if first is None else corrections.chunks(work, first):
             if work.explains:
                 outbox.put(previews.frame(chunk))
-            else:
+            if not work.explains or request["preview"] == "rows":
                 outbox.put(outbox.frame(chunk, encode(chunk, UUID(request["job_id"]))))
             if hasattr(os, "posix_fadvise") and request["stop"] is None:
                 # What was read makes room for what the database writes.

@@ -28,6 +28,8 @@ from service.store.merges import Merged, Refused
 MOST_REPEATS = 1_000
 """Notes of one chunk on rows that met another of their own file."""
 
+MOST_PATIENCE_S = 15.0
+
 REFUSALS = {
     "key_missing": (
         "The row has no value in a key column, so nothing says which row it is.",
@@ -72,7 +74,7 @@ class Landing:
         In a short transaction of its own: a worker frozen in mid-copy must not hold the lock that its successor needs.
         """
         assert self.claim.dataset_id is not None
-        self._check_keys(columns, brought)
+        check_keys(self._options, columns, brought)
         async with database.transaction() as db:
             dataset = await datasets.lock(db, self.claim.dataset_id)
             await landings.stand(db, self.claim)
@@ -121,21 +123,16 @@ class Landing:
         )
         notes = [Note(r.row, NoteCode.DUPLICATE_IN_FILE, None, r.other_row, r.keys) for r in merged.repeats]
         await landings.add_notes(db, self.claim, notes, merged.repeated)
-        return _landed(merged, brought)
+        done = landed(merged, brought)
+        if self._options.columns or self._options.drop or self._options.others == "drop":
+            # The dataset's columns are not the file's, so their values are not its fields.
+            return replace(done, rejects=[replace(reject, cells=None) for reject in done.rejects])
+        return done
 
     def _own_keys(self, keys: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if self._options.mode == "replace" and self._options.keys:
             return tuple(self._options.keys)
         return keys
-
-    def _check_keys(self, columns: Sequence[Column], brought: Sequence[str] | None) -> None:
-        has = [column.name for column in columns] if brought is None else brought
-        if lacking := [key for key in self._options.keys if key not in has]:
-            raise InputError(
-                "invalid_keys",
-                f"The file has no column {', '.join(lacking)}, which is to be a key; it has {', '.join(has)[:500]}.",
-                suggestion="Name columns of the file in keys.",
-            )
 
     async def _shape_dataset(self, db: Connection, dataset: Dataset, columns: tuple[Column, ...]) -> None:
         if dataset.columns is None:
@@ -147,11 +144,7 @@ class Landing:
             await tables.add_key(db, dataset.table_name, keys)
             await datasets.give_keys(db, dataset.id, keys)
         elif keys and set(keys) != set(dataset.keys or ()):
-            raise InputError(
-                "invalid_keys",
-                f"The key of this dataset is {', '.join(dataset.keys or ())}, not {', '.join(keys)}.",
-                suggestion="Use its key, or give it another one with mode=replace.",
-            )
+            raise other_keys(dataset.keys or (), keys)
 
     async def _make_own_table(self, db: Connection, dataset: Dataset, columns: tuple[Column, ...]) -> None:
         if await landings.kept_table(db, self.claim.job_id, "loading"):
@@ -162,6 +155,26 @@ class Landing:
             await tables.add_key(db, self.table, keys)
         loading = KeptTable(self.table, dataset.id, columns, keys)
         await landings.keep_table(db, dataset.account_id, self.claim.job_id, loading, "loading")
+
+
+def check_keys(options: RowOptions, columns: Sequence[Column], brought: Sequence[str] | None) -> None:
+    """Raise InputError if the file has no values for a key."""
+    has = [column.name for column in columns] if brought is None else brought
+    if lacking := [key for key in options.keys if key not in has]:
+        raise InputError(
+            "invalid_keys",
+            f"The file has no column {', '.join(lacking)}, which is to be a key; it has {', '.join(has)[:500]}.",
+            suggestion="Name columns of the file in keys.",
+        )
+
+
+def other_keys(own: Sequence[str], asked: Sequence[str]) -> InputError:
+    """What to say where the dataset has another key than the one asked for."""
+    return InputError(
+        "invalid_keys",
+        f"The key of this dataset is {', '.join(own)}, not {', '.join(asked)}.",
+        suggestion="Use its key, or give it another one with mode=replace.",
+    )
 
 
 def options_of(processor: Processor, claim: Claim) -> RowOptions:
@@ -246,6 +259,11 @@ async def _refuse_again(db: Connection, claim: Claim, first_id: UUID, stand: Sta
     await rejects.move_counts(db, first_id, counts, sign=-1)
 
 
+def patience_s(claim: Claim) -> float:
+    """How long to wait for another job before looking again: longer each time, for it may be paused."""
+    return min(MOST_PATIENCE_S, claim.epoch / 2)
+
+
 async def _await_turn(db: Connection, claim: Claim, options: RowOptions) -> None:
     assert claim.dataset_id is not None
     for job_id, replaces in await landings.writers(db, claim.dataset_id, claim.job_id):
@@ -254,6 +272,7 @@ async def _await_turn(db: Connection, claim: Claim, options: RowOptions) -> None
                 "dataset_busy",
                 f"Job {job_id} is {'replacing' if replaces else 'writing into'} this dataset; this one waits.",
                 suggestion=f"Wait, or cancel job {job_id}.",
+                retry_after_s=patience_s(claim),
             )
 
 
@@ -264,7 +283,8 @@ async def _starts_over(db: Connection, claim: Claim, stand: Stand, table: str) -
     return stand.landed_in == table != claim.table_name and not await landings.kept_table(db, claim.job_id, "loading")
 
 
-def _landed(merged: Merged, brought: Sequence[str] | None) -> Landed:
+def landed(merged: Merged, brought: Sequence[str] | None) -> Landed:
+    """What became of rows that were matched by key."""
     rejects = [_reject(refused, brought) for refused in merged.refused]
     return Landed(merged.inserted, merged.updated, merged.skipped, rejects)
 

@@ -18,8 +18,6 @@ TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "57P0")
 """Connection lost, serialization failure, deadlock, out of resources, server going down."""
 
 
-OCCUPIED_WAIT_S = 1.0
-
 DONE = Settlement(State.COMPLETED, EventType.COMPLETED)
 RELEASED = Settlement(State.QUEUED, EventType.REQUEUED)
 CANCELLED = Settlement(State.CANCELLED, EventType.CANCELLED)
@@ -47,7 +45,7 @@ def of(error: BaseException, attempt: int, retry: Retry, *, progressed: bool = F
         return _failed(problem(error.code, error.message, error.suggestion))
     if isinstance(error, Occupied):
         told = problem(error.code, error.message, error.suggestion)
-        return Settlement(State.RETRYING, EventType.RETRYING, told, wait_s=OCCUPIED_WAIT_S)
+        return Settlement(State.RETRYING, EventType.RETRYING, told, wait_s=error.retry_after_s or 1)
     transient = is_transient(error)
     told = _told(error, transient)
     if attempt >= retry.max_attempts:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from service.domain.dataset import Dataset, columns_to_json
+from service.domain.dataset import Dataset, columns_from_json, columns_to_json
 from service.domain.errors import InputError, NotFound
 from service.domain.processor import Processor, TooNarrow
 from service.domain.tolerance import Tolerance
 from service.store import claims, datasets, uploads, widenings
 from service.store.claims import Claim, Settlement
-from workers import outcome
+from workers import landing, outcome
 from workers.committer import Interrupted
+from workers.landing import Landed
 from workers.previews import ROWS
+from workers.rehearsing import Rehearsal, keys_of, rehearsal
 from workers.tools import Tools
 
 SAMPLE_BYTES = 1024 * 1024
@@ -31,14 +33,19 @@ async def preview(tools: Tools, claim: Claim, processor: Processor, order: Mappi
     asked = claim.input["preview"]
     dataset = await _dataset(tools, claim, asked["dataset"])
     columns = None if dataset is None or dataset.columns is None else columns_to_json(dataset.columns)
-    request = {**order, "cursor": None, "columns": columns, "preview": True}
+    options = landing.options_of(processor, claim)
+    has_key = bool(keys_of(options, dataset))
+    request = {**order, "cursor": None, "columns": columns, "preview": "rows" if has_key else "counts"}
     types, steps = dict[str, Any](), Counter[str]()  # as an import would widen them, where the columns are not given
     widened = 0
     while True:
         may_widen = columns is None and widened < widenings.MOST
         widens = {"types": list(types.values()), "steps": steps, "misfits": {}} if may_widen else None
         try:
-            seen = await _look(tools, claim, {**request, "widens": widens}, path, asked["scope"] == "sample")
+            async with rehearsal(tools, claim, options, dataset) as stage:
+                seen = await _look(
+                    tools, claim, {**request, "widens": widens}, path, stage, is_sample=asked["scope"] == "sample"
+                )
             break
         except TooNarrow as found:
             widened += len(found.widenings)
@@ -54,11 +61,23 @@ async def preview(tools: Tools, claim: Claim, processor: Processor, order: Mappi
     return replace(outcome.DONE, output=_readable(output))
 
 
-async def _look(tools: Tools, claim: Claim, request: Mapping[str, Any], path: Path, is_sample: bool) -> Seen:
+async def _look(
+    tools: Tools, claim: Claim, request: Mapping[str, Any], path: Path, stage: Rehearsal, *, is_sample: bool
+) -> Seen:
     seen = Seen()
     async with tools.sandboxes.open(path, request, claim.retry.deadline_s) as child:
         async for frame in child.frames():
-            seen.add(frame.fields)
+            fields = frame.fields
+            if frame.kind == "preview":
+                seen.add(fields)
+                if request["preview"] == "rows":
+                    continue  # they come next
+                landed = Landed(inserted=fields["inserted"])
+            else:
+                columns = columns_from_json(fields["columns"])
+                payload = await child.payload(frame)
+                landed = await stage.land(columns, fields["brings"], payload, fields["inserted"])
+            seen.count(landed)
             if is_sample and seen.done >= SAMPLE_BYTES:
                 return seen
             await seen.report(tools, claim)
@@ -105,10 +124,17 @@ class Seen:
         """Take in a chunk's frame."""
         self._first = self._first or fields
         self._columns = fields["columns"]
-        self._counts.update({name: fields[name] for name in ("read", "inserted", "rejected")})
+        self._counts.update({name: fields[name] for name in ("read", "rejected")})
         self._rows += fields["rows"][: ROWS - len(self._rows)]
         self._rejects += fields["rejects"][: ROWS - len(self._rejects)]
         self.done = fields["done"]
+
+    def count(self, landed: Landed) -> None:
+        """Take in what would become of the rows that the chunk accepted."""
+        self._counts.update({"inserted": landed.inserted, "updated": landed.updated, "skipped": landed.skipped})
+        self._counts["rejected"] += len(landed.rejects)
+        self._rejects += [asdict(reject) for reject in landed.rejects[: ROWS - len(self._rejects)]]
+        self._rejects.sort(key=lambda reject: int(reject["row"]))
 
     def told(self, tolerance: Tolerance) -> dict[str, Any]:
         """The preview as it is shown."""

@@ -30,6 +30,7 @@ def frame(chunk: Chunk) -> Iterator[bytes]:
         read=chunk.read,
         inserted=chunk.batch.num_rows,
         rejected=len(chunk.rejects),
+        brings=chunk.brings,
         done=chunk.done,
         rows=_rows(chunk),
         rejects=[asdict(reject) for reject in chunk.rejects[:ROWS]],

@@ -15,6 +15,7 @@ from service.domain.undo import Undoable, refusal
 from service.store import datasets, landings, undos
 from service.store.claims import Claim
 from service.store.database import Connection, Database
+from workers.landing import patience_s
 
 ROWS = 20_000
 """Rows of a job that one step looks at."""
@@ -56,6 +57,7 @@ async def _begin(db: Connection, claim: Claim, dataset: Dataset, job: Undoable) 
                 "dataset_busy",
                 f"Job {writer} is writing into this dataset; the undo waits for its end.",
                 suggestion=f"Wait, or cancel job {writer}.",
+                retry_after_s=patience_s(claim),
             )
     await landings.begin(db, claim, dataset.id, dataset.table_name)
     await undos.begin(db, job.id, claim.job_id)

@@ -34,6 +34,7 @@ async def work(settings: Settings) -> None:
             settings.database_url,
             role=WORKER_ROLE,
             connections=CONNECTIONS_A_CHILD * settings.children * settings.worker_slots
+            + settings.worker_slots  # previews that match rows by key
             + SPARE_CONNECTIONS
             + len(DUTIES),
             name="millrace worker",

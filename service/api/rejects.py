@@ -15,14 +15,17 @@ from service.actions.corrections import Mended, Value, correct
 from service.api import waiting
 from service.api.auth import caller_of
 from service.api.intake import body_of
-from service.api.params import choice_of, json_of, limit_of, next_cursor, number_of, uuid_of
+from service.api.params import choice_of, json_of, limit_of, number_of, uuid_of
 from service.deps import Deps
 from service.domain import correction
 from service.store import jobs, rejects
+from service.store.database import Connection
 from service.store.rejects import Stored, Which
 
 TABLE_ROWS = 100
 """Rejects that are in memory at one time while a table is sent."""
+PAGE_CHARACTERS = 4 * 1024 * 1024
+"""Original text after which a page of rejects ends early."""
 
 
 class MendedRow(BaseModel):
@@ -60,8 +63,8 @@ async def index(request: Request) -> Response:
     after = number_of(request, "cursor", default=0, low=0, high=2**63 - 1)
     async with deps.database.transaction(account_id) as db:
         await jobs.get(db, job_id)
-        found = await rejects.page(db, job_id, after_row=after, limit=limit, which=which)
-    following = next_cursor(found, limit, lambda item: item.reject.row)
+        found, is_all = await _page(db, job_id, after, limit, which)
+    following = None if is_all else str(found[-1].reject.row)
     return JSONResponse({"rejects": [_shown(stored) for stored in found], "next_cursor": following})
 
 
@@ -76,6 +79,20 @@ async def create(request: Request) -> JSONResponse:
         sent = body_of(request, max_bytes=deps.settings.max_upload_bytes, idle_s=deps.settings.upload_idle_s)
         job = await correct(deps, caller_of(request), job_id, sent)
     return await waiting.answer(request, job, 202, {"Location": f"/v1/jobs/{job.id}"})
+
+
+async def _page(db: Connection, job_id: UUID, after: int, limit: int, which: Which) -> tuple[list[Stored], bool]:
+    """Up to `limit` rejects, fewer where their rows are very long; and whether none can follow."""
+    found, size = list[Stored](), 0
+    while len(found) < limit and size < PAGE_CHARACTERS:
+        wanted = min(TABLE_ROWS, limit - len(found))
+        some = await rejects.page(db, job_id, after_row=after, limit=wanted, which=which)
+        found += some
+        if len(some) < wanted:
+            return found, True
+        after = some[-1].reject.row
+        size += sum(len(stored.reject.raw) for stored in some)
+    return found, False
 
 
 async def _table(deps: Deps, account_id: UUID, job_id: UUID, names: list[str], which: Which) -> AsyncIterator[bytes]:
@@ -114,7 +131,8 @@ def _which(request: Request) -> Which:
 def _wants_table(request: Request) -> bool:
     if "format" in request.query_params:
         return choice_of(request, "format", "json", "csv") == "csv"
-    return request.headers.get("accept", "").partition(";")[0].strip().lower() == "text/csv"
+    accepted = request.headers.get("accept", "").lower().split(",")
+    return "text/csv" in [media_type.partition(";")[0].strip() for media_type in accepted]
 
 
 def _media_type(request: Request) -> str:

@@ -62,6 +62,7 @@ def _import(command: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="an option of the processor; may be repeated",
     )
+    command.add_argument("--again", action="store_true", help="also if the same content was imported before")
     command.add_argument("--follow", action="store_true", help="watch the job until it ends")
 
 

@@ -20,7 +20,7 @@ from service.cli.follow import come_back, watch
 from service.cli.printing import print_array, print_table
 
 TABLE_ROWS = 20
-OWN_PARAMETERS = ("processor", "dataset", "priority", "metadata", "name")
+OWN_PARAMETERS = ("processor", "dataset", "priority", "metadata", "name", "again")
 
 
 def run(given: Namespace) -> int:
@@ -47,6 +47,10 @@ def import_file(client: Client, given: Namespace) -> int:
         size_bytes = size_of(source)
         with shown.upload(name or "standard input", size_bytes) as sent:
             created = _sent(client, pieces_of(source, sent), size_bytes, asked)
+    if created.get("duplicate_of"):
+        told = f"the same content was imported before by job {created['id']}; --again imports it once more"
+        shown.end(created, told)
+        return 0
     if given.follow:
         return _follow(client, created, shown)
     queued = f"job {created['id']} is queued ({created['processor']} into {created['dataset']})"
@@ -138,6 +142,7 @@ def _parameters(given: Namespace, name: str) -> dict[str, str]:
     asked = {"dataset": given.dataset or dataset_name(name)}
     asked |= {"name": name} if name else {}
     asked |= {"priority": str(given.priority)} if given.priority else {}
+    asked |= {"again": "true"} if given.again else {}
     for option in given.options:
         key, found, value = option.partition("=")
         if not (key and found) or key in OWN_PARAMETERS:

@@ -80,6 +80,7 @@ async def merge(
     """
     changed = [column.name for column in columns] if on_conflict == "replace" else brought
     parts = _parts(table, columns, keys, changed, keeps=on_conflict in ("skip", None))
+    await db.execute(_SQL["prepare"])
     refused = await _nameless(db, parts)
     await db.execute(_SQL["plan"].format_map(parts))
     if on_conflict in ("update", "replace"):

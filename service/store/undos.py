@@ -92,6 +92,7 @@ async def rows(db: Connection, table: str, job_id: UUID, first: int, last: int) 
     kept: list[Note] = []
     restored = 0
     if parts is not None:
+        await db.execute(_SQL["prepare"])
         found = await db.fetch(_SQL["undo_pass_on"].format_map(parts), *span, timeout=WHOLE_TIMEOUT_S)
         kept = [Note(code=NoteCode.EDITED_SINCE, **row) for row in found]
         restored = _count(await db.execute(_SQL["undo_restore"].format_map(parts), *span, timeout=WHOLE_TIMEOUT_S))

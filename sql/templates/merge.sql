@@ -3,6 +3,13 @@
 --   keys, columns, brought     names, separated by commas; those in t. and s. are prefixed with that
 --   matches                    s and t have the same key
 
+-- name: prepare
+-- Rows are found one by one, by key or by place: what a chunk costs must not grow with the table it goes into.
+select
+  set_config('enable_hashjoin', 'off', true),
+  set_config('enable_mergejoin', 'off', true),
+  set_config('work_mem', '32MB', true);
+
 -- name: stage
 create temporary table {stage} (like {table}) on commit drop;
 
@@ -18,7 +25,7 @@ returning _row, {nameless} as is_null, row_to_json(s)::text as json;
 create temporary table {plan} on commit drop as
 with met as (
   select
-    s._row as row, {s_keys}, t.ctid as at, t._job as old_job, t._row as old_row,
+    s._row as row, s.ctid as staged, {s_keys}, t.ctid as at, t._job as old_job, t._row as old_row,
     lag(s._row) over same_key as previous,
     case
       when lag(s._row) over same_key is null and t.ctid is null then 'insert'
@@ -33,11 +40,12 @@ with met as (
   window same_key as (partition by {s_keys} order by s._row)
 )
 select
-  row, {keys}, at, old_job, old_row, effect,
+  row, staged, {keys}, at, old_job, old_row, effect,
   effect <> 'same' and row = max(row) filter (where effect <> 'same') over (partition by {keys}) as is_applied,
   max(row) filter (where effect <> 'same') over ahead as met_row
 from met
-window ahead as (partition by {keys} order by row rows between unbounded preceding and 1 preceding);
+window ahead as (partition by {keys} order by row rows between unbounded preceding and 1 preceding)
+order by row;  -- what is written by it lies in the order of the file
 
 -- name: keep_images
 insert into {was} (_by, _by_row, _row, _job, {columns})
@@ -56,14 +64,14 @@ where p.is_applied and p.old_job = $1 and w._by = $1 and w._by_row = p.old_row;
 update {table} as t
 set _row = s._row, _job = s._job, {set_brought}
 from {plan} as p
-join {stage} as s on s._row = p.row
+join {stage} as s on s.ctid = p.staged
 where p.is_applied and t.ctid = p.at;
 
 -- name: add
 insert into {table} (_row, _job, {columns})
 select s._row, s._job, {s_columns}
 from {plan} as p
-join {stage} as s on s._row = p.row
+join {stage} as s on s.ctid = p.staged
 where p.is_applied and p.at is null
 order by s._row;
 
@@ -85,7 +93,7 @@ limit $2;
 -- name: refused
 select p.row, row_to_json(s)::text as json
 from {plan} as p
-join {stage} as s on s._row = p.row
+join {stage} as s on s.ctid = p.staged
 where p.effect = 'same'
 order by p.row;
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncpg
+import pytest
 
 from tests.conftest import StartService
 from tests.running import eventually, imported, settled
 
-ROWS = 20_000
+ROWS = 8_000
 BAD = ROWS // 2
 LEASE_S = 2.0
-KILLS = 4
+KILLS = 3
 
 
+@pytest.mark.timeout(300)
 async def test_a_correction_whose_workers_are_killed_brings_each_row_in_once(start_service: StartService) -> None:
     service = await start_service("api", lease_s=LEASE_S, chunk_bytes=1_536)
     worker = await service.worker()

@@ -150,6 +150,39 @@ async def test_rejects_are_shown_with_place_reason_and_text(service: Service, ra
     assert raw == "    2"
 
 
+async def test_rejects_are_printed_as_a_table_corrected_and_sent_back(service: Service, tmp_path: Path) -> None:
+    job = await imported(service.client, RAGGED, "sent_back", header="true")
+    table = await run(service, "rejects", job["id"], "--csv")
+    assert table.out.splitlines()[1].startswith("2,,2,")
+    path = tmp_path / "corrected.csv"
+    path.write_text(table.out.replace("2,,2,", "2,Grace,2,"))
+    sent = await run(service, "correct", job["id"], path)
+    assert sent.code == 0, sent.err
+    await eventually(lambda: is_whole(service, job))
+
+
+async def is_whole(service: Service, job: Json) -> bool:
+    found: Json = (await service.client.get(job["links"]["self"])).json()
+    return bool(found["counts"]["rejected"] == 0 and found["counts"]["inserted"] == 3)
+
+
+async def test_a_preview_shows_columns_and_counts(service: Service, people: Path) -> None:
+    shown = await run(service, "preview", people)
+    assert shown.code == 0, shown.err
+    assert "3 rows: 3 would go in, 0 be refused" in shown.out
+    assert "id\tinteger" in shown.out
+
+
+async def test_the_same_file_is_imported_again_only_if_asked(service: Service, people: Path) -> None:
+    await run(service, "import", people, "--dataset", "same_again", "--follow")
+    again = await run(service, "import", people, "--dataset", "same_again")
+    assert again.code == 0
+    assert "--again" in again.out + again.err
+    asked = await run(service, "import", people, "--dataset", "same_again", "--again", "--follow")
+    assert asked.code == 0, asked.err
+    assert len((await service.client.get("/v1/datasets/same_again/rows")).json()["rows"]) == 6
+
+
 @pytest.mark.parametrize("limit", [(), ("--limit", "2")])
 async def test_rows_come_as_table_json_and_csv(service: Service, ragged: Json, limit: tuple[str, ...]) -> None:
     table = await run(service, "rows", "ragged", *limit)

@@ -119,7 +119,7 @@ async def test_a_second_import_into_a_dataset_appends(service: Service) -> None:
 
 
 async def test_two_first_imports_into_one_dataset_at_once_both_end_well(service: Service) -> None:
-    jobs = [await post_import(service.client, b"a,b\n1,x\n2,y\n", "raced", again="true") for _ in range(2)]
+    jobs = [await post_import(service.client, b"a,b\n1,x\n2,y\n", "raced") for _ in range(2)]
     ended = [await settled(service.client, job) for job in jobs]
     assert [job["state"] for job in ended] == ["completed", "completed"]
     assert len(await rows_of(service.client, "raced")) == 4
@@ -233,7 +233,7 @@ async def test_an_export_of_many_chunks_keeps_the_files_order(start_service: Sta
 async def test_pages_come_job_by_job_and_in_input_order(start_service: StartService) -> None:
     service = await start_service("all", chunk_bytes=4096)
     content = b"n,text\n" + b"".join(b"%d,text %d\n" % (n, n) for n in range(1, 3001))
-    jobs = [await imported(service.client, content, "paged", again="true") for _ in range(2)]
+    jobs = [await imported(service.client, content, "paged") for _ in range(2)]
     rows = await rows_of(service.client, "paged")
     assert [row["_job"] for row in rows] == [jobs[0]["id"]] * 3000 + [jobs[1]["id"]] * 3000
     assert [row["n"] for row in rows] == [*range(1, 3001)] * 2

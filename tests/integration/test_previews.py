@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import httpx
@@ -85,7 +86,7 @@ async def test_the_counts_equal_those_of_the_import(service: Service, folder: st
     options = expected.get("options", {})
     upload_id = await uploaded(service.client, path.read_bytes(), path.name)
     asked = {"upload_id": upload_id, "processor": folder, "options": options}
-    dataset = f"as_{folder}_{path.stem.replace('-', '_')}"[:48].lower()
+    dataset = re.sub(r"[^a-z0-9]+", "_", f"as_{folder}_{path.name}".lower())[:48]
     answer = await service.client.post("/v1/previews", json=asked | {"scope": "file", "dataset": dataset}, timeout=60)
     queued = await service.client.post("/v1/jobs", json=asked | {"dataset": dataset})
     job = await settled(service.client, queued.json())
@@ -168,3 +169,46 @@ async def test_the_line_that_a_cut_body_ends_in_does_not_count(service: Service)
     params = {"cut": "yes", "header": "true", "scope": "file"}
     answer = await service.client.post("/v1/previews", params=params, content=b"n,t\n1,a\n2,b\n3")
     assert answer.json()["counts"] == {"read": 2, "inserted": 2, "updated": 0, "skipped": 0, "rejected": 0}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mode": "upsert", "keys": ["id"]},
+        {"mode": "upsert", "keys": ["id"], "on_conflict": "skip"},
+        {"mode": "upsert", "keys": ["id"], "on_conflict": "replace"},
+        {"mode": "append"},
+        {"mode": "replace"},
+        {"mode": "replace", "keys": ["id"]},
+    ],
+)
+@pytest.mark.parametrize("exists", [True, False])
+async def test_counts_by_key_equal_those_of_the_import(service: Service, options: Json, exists: bool) -> None:
+    dataset = f"keyed_{options['mode']}_{options.get('on_conflict', '')}_{len(options)}_{exists}".lower()
+    if exists:
+        first = {"mode": "upsert", "keys": "id"}
+        await imported(service.client, b"id,n\n1,10\n2,20\n3,30\n", dataset, **first)
+    before = await rows_of(service.client, dataset) if exists else []
+    content = b"id,n\n1,10\n2,21\n4,40\n4,41\n5,50\n5,50\n,60\n7,x\n"
+    types = {"types": {"id": "integer", "n": "integer"}}
+    upload_id = await uploaded(service.client, content)
+    asked = {"upload_id": upload_id, "dataset": dataset, "options": options | types}
+    told = await previewed(service.client, asked | {"scope": "file"})
+    if exists:
+        assert await rows_of(service.client, dataset) == before
+    job = await settled(
+        service.client, (await service.client.post("/v1/jobs", json=asked | {"processor": "csv"})).json()
+    )
+    assert job["state"] == "completed", job["problem"]
+    assert told["counts"] == job["counts"]
+    rejects = (await service.client.get(job["links"]["rejects"])).json()["rejects"]
+    assert [(r["row"], r["code"]) for r in told["rejects"]] == [(r["row"], r["code"]) for r in rejects]
+
+
+async def test_keys_that_the_dataset_does_not_have_are_told(service: Service) -> None:
+    await imported(service.client, b"id,n\n1,10\n", "other_key", mode="upsert", keys="id")
+    upload_id = await uploaded(service.client, b"id,n\n1,10\n")
+    for keys in (["n"], ["colour"]):
+        body = {"upload_id": upload_id, "dataset": "other_key", "options": {"mode": "upsert", "keys": keys}}
+        answer = await service.client.post("/v1/previews", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_keys")

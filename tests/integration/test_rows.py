@@ -212,3 +212,11 @@ async def test_another_account_sees_no_rows(service: Service, people: Json) -> N
     async with await service.account("nosy") as nosy:
         assert (await nosy.get("/v1/datasets/people/rows?where=id=1")).status_code == 404
         assert (await nosy.get("/v1/datasets/people/export?format=parquet")).status_code == 404
+
+
+async def test_a_parquet_export_of_one_column_keeps_its_nulls_and_long_texts(service: Service) -> None:
+    long = "x" * 3_000_000
+    content = json.dumps({"t": "a"}) + "\n" + json.dumps({"t": None}) + "\n" + json.dumps({"t": long}) + "\n"
+    await imported(service.client, content.encode(), "lonely", processor="ndjson")
+    answer = await service.client.get("/v1/datasets/lonely/export?format=parquet")
+    assert pq.read_table(io.BytesIO(answer.content)).to_pylist() == [{"t": "a"}, {"t": None}, {"t": long}]

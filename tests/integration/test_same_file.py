@@ -50,7 +50,7 @@ async def test_again_imports_it_once_more(service: Service) -> None:
 async def test_another_content_dataset_or_option_is_another_import(
     service: Service, dataset: str, content: bytes, more: Json
 ) -> None:
-    await imported(service.client, ONE, "differs", again="true")
+    await imported(service.client, ONE, "differs")
     answer = await post(service.client, dataset, content, **more)
     assert answer.status_code == 202
     await settled(service.client, answer.json())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from service.domain.errors import AccessError, InputError, NotFound, QuotaError, TooLarge, Transient
+from service.domain.errors import AccessError, InputError, NotFound, Occupied, QuotaError, TooLarge, Transient
 from service.domain.event import EventType
 from service.domain.job import TRANSITIONS, Retry, State
 from workers import outcome
@@ -30,6 +30,12 @@ def test_bad_input_fails_at_the_first_try(error: BaseException) -> None:
     settlement = outcome.of(error, 1, Retry())
     assert (settlement.state, settlement.event) == (State.FAILED, EventType.FAILED)
     assert not settlement.costs_attempt
+
+
+def test_a_job_that_waits_for_another_loses_no_try() -> None:
+    settlement = outcome.of(Occupied("dataset_busy", "Taken.", retry_after_s=4), 3, Retry(max_attempts=3))
+    assert (settlement.state, settlement.costs_attempt, settlement.wait_s) == (State.RETRYING, False, 4)
+    assert settlement.problem == {"code": "dataset_busy", "message": "Taken."}
 
 
 def test_the_problem_of_bad_input_is_that_of_its_error() -> None:
