@@ -78,6 +78,7 @@ def measured(kind: str, made: Callable[[str, int], Path], imported: Imported, co
 
 def loaders(path: Path, url: str, sql: Callable[..., str], columns_of: str, ours_s: float, copy_s: float) -> None:
     """The same file through other loaders; those that need a table find one like table `columns_of`."""
+    print(f"{'':12}{'seconds':>11}   as fast as Millrace")
     print(f"{'Millrace':12}{ours_s:9.2f} s{1:8.2f}x")
     print(f"{'psql copy':12}{copy_s:9.2f} s{ours_s / copy_s:8.2f}x")
     for script in ("psycopg_", "pgloader_", "dlt_", "pandas_", "csvkit"):
@@ -101,7 +102,8 @@ def loaded(script: str, url: str, path: Path, name: str) -> float:
     command = [str(python), str(LOADERS / f"{script}.py"), url, str(path), name]
     if script == "csvkit":
         target = url.replace("postgresql://", "postgresql+psycopg://")
-        command = [str(python.with_name("csvsql")), "--db", target, "--insert", "--tables", name, str(path)]
+        command = [str(python.with_name("csvsql")), "--db", target, "--insert", "--db-schema", "public"]
+        command += ["--tables", name, str(path)]
     if script == "pgloader_" and shutil.which("pgloader") is None:
         raise Missing("pgloader not found")
     started = time.perf_counter()

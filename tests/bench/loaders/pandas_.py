@@ -8,4 +8,4 @@ from sqlalchemy import create_engine
 url, path, table = sys.argv[1:]
 engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
 for part in pandas.read_csv(path, chunksize=50_000):
-    part.to_sql(table, engine, if_exists="append", index=False)
+    part.to_sql(table, engine, schema="public", if_exists="append", index=False)
