@@ -547,7 +547,8 @@ begin
     from was_so
     join now_so using (id)
     where was_so.finished_at is not null and now_so.finished_at is null
-  ) as ended;
+  ) as ended
+  where queue <> 'preview';  -- nobody's work
   return null;
 end
 $$;
