@@ -323,7 +323,7 @@ CASES: dict[str, tuple[bytes, str, dict[str, int | str], int]] = {
 @pytest.mark.parametrize("what", CASES)
 async def test_a_bad_row_is_rejected_with_its_reason_and_the_others_are_stored(service: Service, what: str) -> None:
     content, dataset, expected, inserted = CASES[what]
-    job = await imported(service.client, content, dataset)
+    job = await imported(service.client, content, dataset, encoding="utf-8")
     assert (job["state"], job["outcome"]) == ("completed", "partial"), job["problem"]
     assert (job["counts"]["inserted"], job["counts"]["rejected"]) == (inserted, 1)
     (reject,) = await rejects_of(service, job)
