@@ -49,7 +49,8 @@ def main(memory_bytes: int, cpu_s: int, *slots: int) -> None:
     if sys.platform == "linux":
         fcntl.fcntl(out.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     os.dup2(2, 1)  # whatever a library prints must not land between frames
-    from workers import encoding, registry  # here, under the limits: these bring the heavy libraries
+    # Here, under the limits: these bring the heavy libraries, which a spare has the time to load before its job comes.
+    from workers import delimited, encoding, objects, registry  # noqa: F401
 
     processors = registry.discover()
     with Outbox(out, Shelf(slots[0], slots[1:]) if slots else None) as outbox:

@@ -25,8 +25,8 @@ returning _row, {nameless} as is_null, row_to_json(s)::text as json;
 create temporary table {plan} on commit drop as
 with met as (
   select
-    s._row as row, s.ctid as staged, {s_keys}, t.ctid as at, t._job as old_job, t._row as old_row,
-    lag(s._row) over same_key as previous,
+    s._row as _place, s.ctid as _staged, {s_keys}, t.ctid as _at, t._job as _old_job, t._row as _old_row,
+    lag(s._row) over same_key as _previous,
     case
       when lag(s._row) over same_key is null and t.ctid is null then 'insert'
       when {keeps} then 'same'
@@ -34,68 +34,68 @@ with met as (
         case when ({s_brought}) is distinct from ({t_brought}) then 'update' else 'same' end
       when {changed_within} then 'update'
       else 'same'
-    end as effect
+    end as _effect
   from {stage} as s
   left join {table} as t on {matches}
   window same_key as (partition by {s_keys} order by s._row)
 )
 select
-  row, staged, {keys}, at, old_job, old_row, effect,
-  effect <> 'same' and row = max(row) filter (where effect <> 'same') over (partition by {keys}) as is_applied,
-  max(row) filter (where effect <> 'same') over ahead as met_row
+  _place, _staged, {keys}, _at, _old_job, _old_row, _effect,
+  _effect <> 'same' and _place = max(_place) filter (where _effect <> 'same') over (partition by {keys}) as _is_applied,
+  max(_place) filter (where _effect <> 'same') over ahead as _met_row
 from met
-window ahead as (partition by {keys} order by row rows between unbounded preceding and 1 preceding)
-order by row;  -- what is written by it lies in the order of the file
+window ahead as (partition by {keys} order by _place rows between unbounded preceding and 1 preceding)
+order by _place;  -- what is written by it lies in the order of the file
 
 -- name: keep_images
 insert into {was} (_by, _by_row, _row, _job, {columns})
-select $1, p.row, t._row, t._job, {t_columns}
+select $1, p._place, t._row, t._job, {t_columns}
 from {plan} as p
-join {table} as t on t.ctid = p.at
-where p.is_applied and p.old_job <> $1;
+join {table} as t on t.ctid = p._at
+where p._is_applied and p._old_job <> $1;
 
 -- name: move_images
 update {was} as w
-set _by_row = p.row
+set _by_row = p._place
 from {plan} as p
-where p.is_applied and p.old_job = $1 and w._by = $1 and w._by_row = p.old_row;
+where p._is_applied and p._old_job = $1 and w._by = $1 and w._by_row = p._old_row;
 
 -- name: change
 update {table} as t
 set _row = s._row, _job = s._job, {set_brought}
 from {plan} as p
-join {stage} as s on s.ctid = p.staged
-where p.is_applied and t.ctid = p.at;
+join {stage} as s on s.ctid = p._staged
+where p._is_applied and t.ctid = p._at;
 
 -- name: add
 insert into {table} (_row, _job, {columns})
 select s._row, s._job, {s_columns}
 from {plan} as p
-join {stage} as s on s.ctid = p.staged
-where p.is_applied and p.at is null
+join {stage} as s on s.ctid = p._staged
+where p._is_applied and p._at is null
 order by s._row;
 
 -- name: counts
 select
-  count(*) filter (where effect = 'insert') as inserted,
-  count(*) filter (where effect = 'update') as updated,
-  count(*) filter (where effect = 'same') as skipped,
-  count(*) filter (where met_row is not null or old_job = $1) as repeated
+  count(*) filter (where _effect = 'insert') as inserted,
+  count(*) filter (where _effect = 'update') as updated,
+  count(*) filter (where _effect = 'same') as skipped,
+  count(*) filter (where _met_row is not null or _old_job = $1) as repeated
 from {plan};
 
 -- name: repeated
-select row, coalesce(met_row, old_row) as other_row, {keys_json} as keys
+select _place as row, coalesce(_met_row, _old_row) as other_row, {keys_json} as keys
 from {plan}
-where met_row is not null or old_job = $1
-order by row
+where _met_row is not null or _old_job = $1
+order by _place
 limit $2;
 
 -- name: refused
-select p.row, row_to_json(s)::text as json
+select p._place as row, row_to_json(s)::text as json
 from {plan} as p
-join {stage} as s on s.ctid = p.staged
-where p.effect = 'same'
-order by p.row;
+join {stage} as s on s.ctid = p._staged
+where p._effect = 'same'
+order by p._place;
 
 -- name: repeated_keys
 select {keys_json} as keys, count(*) as number

@@ -297,3 +297,14 @@ async def test_a_cancelled_upsert_that_removes_its_rows_leaves_all_as_it_was(sta
     job = await settled(service.client, job)
     assert (job["state"], job["counts"]) == ("cancelled", counts())
     assert await rows_of(service.client, "back") == before
+
+
+async def test_any_column_name_can_be_a_key(service: Service) -> None:
+    names = "at,row,effect,staged,keys,previous,table"
+    for data in (f"{names}\n1,2,3,4,5,6,7\n", f"{names}\n1,2,3,4,5,6,8\n1,2,3,4,5,9,9\n"):
+        job = await imported(
+            service.client, data.encode(), "odd_names", mode="upsert", keys="at,row,effect,staged,keys"
+        )
+    assert (job["counts"]["inserted"], job["counts"]["updated"]) == (0, 2)
+    [row] = await rows_of(service.client, "odd_names")
+    assert (row["previous"], row["table"]) == (9, 9)

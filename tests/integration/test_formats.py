@@ -1,0 +1,67 @@
+"""Decks, sheets and histories over HTTP: real files in, rows out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.running import Service, imported
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+
+CASES = [
+    ("anki", "anki/mixed.apkg", {}, 8, 0),
+    ("anki", "anki/mixed.apkg", {"part": "cards"}, 13, 0),
+    ("anki", "anki/mixed.apkg", {"part": "media"}, 1, 0),
+    ("watch_history", "watch_history/verlauf.html", {}, 5, 1),
+    ("watch_history", "watch_history/verlauf.json", {}, 5, 1),
+    ("spreadsheet", "spreadsheet/third_sheet.xlsx", {"sheet": "Sheet3"}, 9, 0),
+    ("quizlet", "quizlet/tabs.txt", {}, 3, 0),
+]
+
+
+@pytest.mark.parametrize(("processor", "name", "options", "inserted", "rejected"), CASES)
+async def test_a_file_becomes_rows(
+    service: Service, processor: str, name: str, options: dict[str, str], inserted: int, rejected: int
+) -> None:
+    path, dataset = SAMPLES / name, "_".join([path_name(name), *options.values()]).lower()
+    job = await imported(service.client, path.read_bytes(), dataset, processor=processor, name=path.name, **options)
+    assert job["state"] == "completed"
+    assert job["counts"] == {
+        "read": inserted + rejected,
+        "inserted": inserted,
+        "updated": 0,
+        "skipped": 0,
+        "rejected": rejected,
+    }
+    page = (await service.client.get(f"/v1/datasets/{dataset}/rows")).json()
+    assert len(page["rows"]) == inserted
+
+
+def path_name(name: str) -> str:
+    return name.replace("/", "_").replace(".", "_")
+
+
+async def test_a_deck_shows_what_a_learner_sees(service: Service) -> None:
+    path = SAMPLES / "anki" / "mixed.apkg"
+    await imported(service.client, path.read_bytes(), "deck", processor="anki", name=path.name)
+    rows = (await service.client.get("/v1/datasets/deck/rows")).json()["rows"]
+    assert rows[0]["front"] == "In a cloze, some fields are hidden."
+    assert {row["deck"] for row in rows} == {"Test - Mixed Types"}
+    assert all(isinstance(row["fields"], dict) and "back" in row and "tags" in row for row in rows)
+
+
+async def test_a_later_history_adds_only_what_is_new(service: Service) -> None:
+    for name in ("verlauf.html", "verlauf.json"):
+        path = SAMPLES / "watch_history" / name
+        given = {"mode": "upsert", "keys": "at,url", "on_conflict": "skip", "processor": "watch_history"}
+        job = await imported(service.client, path.read_bytes(), "history", name=name, **given)
+    assert job["counts"]["inserted"] == 1
+    assert job["counts"]["skipped"] == 4
+
+
+async def test_a_workbook_with_a_password_says_so(service: Service) -> None:
+    data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + "EncryptedPackage".encode("utf-16-le") + bytes(600)
+    job = await imported(service.client, data, "sheet", processor="spreadsheet", name="x.xlsx")
+    assert job["problem"]["code"] == "password_protected"
