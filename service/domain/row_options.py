@@ -81,6 +81,17 @@ class RowOptions(BaseModel):
         return self
 
 
+class FixedColumns(RowOptions):
+    """Options of formats that always give the same columns, so that nothing can be asked of them."""
+
+    @model_validator(mode="after")
+    def _leaves_columns_alone(self) -> Self:
+        asked = self.model_fields_set & {"columns", "types", "rename", "drop", "others"}
+        if asked:
+            raise ValueError(f"{min(asked)}: this format always gives the same columns")
+        return self
+
+
 def _read(field: FieldInfo | None, value: Any) -> Any:
     """A list or object out of text, if the option is one."""
     kinds = () if field is None else _kinds(field.annotation)

@@ -65,3 +65,10 @@ async def test_a_workbook_with_a_password_says_so(service: Service) -> None:
     data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + "EncryptedPackage".encode("utf-16-le") + bytes(600)
     job = await imported(service.client, data, "sheet", processor="spreadsheet", name="x.xlsx")
     assert job["problem"]["code"] == "password_protected"
+
+
+async def test_columns_that_are_always_the_same_cannot_be_asked_for(service: Service) -> None:
+    query = {"processor": "anki", "dataset": "deck", "types": '{"front": "text"}'}
+    answer = await service.client.post("/v1/imports", params=query, content=b"PK\x03\x04")
+    assert answer.status_code == 422
+    assert "always gives the same columns" in answer.json()["detail"]

@@ -8,10 +8,10 @@ from typing import Literal
 from pydantic import Field
 
 from service.domain.processor import Chunk, Processor, Work
-from service.domain.row_options import RowOptions
+from service.domain.row_options import FixedColumns
 
 
-class AnkiOptions(RowOptions):
+class AnkiOptions(FixedColumns):
     """What is wanted of the package; each part is a job of its own."""
 
     part: Literal["notes", "cards", "reviews", "note_types", "decks", "media"] = Field(

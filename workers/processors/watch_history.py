@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from pydantic import Field
 
 from service.domain.processor import Chunk, Processor, Work
-from service.domain.row_options import RowOptions
+from service.domain.row_options import FixedColumns
 
 
-class WatchHistoryOptions(RowOptions):
+class WatchHistoryOptions(FixedColumns):
     """None means: as the file says."""
 
     tz: str | None = Field(None, max_length=60, description="Zone of the times in HTML: Europe/Berlin, or +02:00.")
