@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 
@@ -30,7 +31,7 @@ class Input:
 async def source_of(tools: Tools, claim: Claim) -> AsyncGenerator[Input, None]:
     """The job's file.
 
-    Raises InputError `file_missing`, `file_damaged`. That of a child that found it damaged marks it as such.
+    Raises InputError `file_missing`, `upload_damaged`. That of a child that found it damaged marks it as such.
     """
     assert claim.upload_id is not None
     async with tools.database.connection() as db:
@@ -39,17 +40,26 @@ async def source_of(tools: Tools, claim: Claim) -> AsyncGenerator[Input, None]:
         raise damaged()
     if upload.expired_at is not None or upload.size_bytes is None:
         raise missing()
-    try:
-        async with tools.files.source(File(upload.id, upload.seal), upload.size_bytes) as source:
+    async with AsyncExitStack() as stack:
+        try:
+            source = await stack.enter_async_context(
+                tools.files.source(File(upload.id, upload.seal), upload.size_bytes)
+            )
+        except NotFound as error:
+            raise missing() from error
+        try:
             yield Input(source, upload.size_bytes)
-    except NotFound as error:
-        raise missing() from error
-    except InputError as error:
-        if error.code == "file_damaged":
-            async with tools.database.transaction() as db:
-                await seals.mark_damaged(db, upload.id)
-            log.error("upload.damaged", upload_id=str(upload.id))
-        raise
+        except InputError as error:
+            if error.code == "upload_damaged":
+                await mark_damaged(tools, upload.id)
+            raise
+
+
+async def mark_damaged(tools: Tools, upload_id: UUID) -> None:
+    """Remember that a file is not what was stored, so that nobody reads it again."""
+    async with tools.database.transaction() as db:
+        await seals.mark_damaged(db, upload_id)
+    log.error("upload.damaged", upload_id=str(upload_id))
 
 
 def missing() -> InputError:

@@ -149,7 +149,9 @@ def _believed(file: Names, options: RowOptions, dataset: tuple[Column, ...] | No
 
 def _texts(work: Work, text: Text, offset: int, dialect: Dialect, width: int, is_plain: bool) -> list[pa.Array]:
     """The first rows by column as text, and some from further on in a large file; no rows if there are none."""
-    for block in blocks(text, offset, dialect, repeat(min(INFER_BYTES, work.chunk_bytes))):
+    # Types are found out from no more than a chunk; how values are written, where these are given, from all there is.
+    size = min(INFER_BYTES, work.chunk_bytes) if work.columns is None else INFER_BYTES
+    for block in blocks(text, offset, dialect, repeat(size)):
         if block.fault:
             continue
         texts = [strings(piece, dialect, width)[2] for piece in pieces(block.data, dialect, PIECE_LINES)]

@@ -14,7 +14,7 @@ from service.files.reading import SealedFile
 def open_source(spec: Mapping[str, Any]) -> BinaryIO:
     """The file that `Files.source` has told of, to be read and sought in. `read(n)` falls short only at the end.
 
-    Raises InputError `file_damaged`, here or by any read: what is stored is not what was written.
+    Raises InputError `upload_damaged`, here or by any read: what is stored is not what was written.
     """
     path, size_bytes = Path(spec["path"]), int(spec["size"])
     if spec["key"] is None:

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 async def content(deps: Deps, caller: Caller, upload: Upload, start: int, stop: int) -> AsyncGenerator[bytes, None]:
     """The content of a complete upload from `start` to before `stop`.
 
-    Raises NotFound, InputError `file_damaged` before a wrong byte is given, Transient.
+    Raises NotFound, InputError `upload_damaged` before a wrong byte is given, Transient.
     """
     assert upload.size_bytes is not None
     if upload.damaged_at is not None:
@@ -31,7 +31,7 @@ async def content(deps: Deps, caller: Caller, upload: Upload, start: int, stop: 
             async for piece in pieces:
                 yield piece
     except InputError as error:
-        if error.code == "file_damaged":
+        if error.code == "upload_damaged":
             async with deps.database.transaction(caller.account_id) as db:
                 await seals.mark_damaged(db, upload.id)
             log.error("upload.damaged", upload_id=str(upload.id))

@@ -136,4 +136,4 @@ def _content(request: Request) -> AsyncIterable[bytes]:
 
 
 async def _queued(request: Request, job: Job, is_new: bool) -> JSONResponse:
-    return await waiting.answer(request, job, 202 if is_new else 200, {"Location": f"/v1/jobs/{job.id}"})
+    return await waiting.answer(request, job, 202 if is_new else 200, views.places(job))

@@ -86,9 +86,9 @@ class FixedColumns(RowOptions):
 
     @model_validator(mode="after")
     def _leaves_columns_alone(self) -> Self:
-        asked = self.model_fields_set & {"columns", "types", "rename", "drop", "others"}
-        if asked:
-            raise ValueError(f"{min(asked)}: this format always gives the same columns")
+        for name in ("columns", "types", "rename", "drop", "others"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: this format always gives the same columns")
         return self
 
 

@@ -66,7 +66,7 @@ class Frames:
         return bytes(out)
 
     def opened(self, index: int, kind: Kind, stored: Bytes, extra: int = 0) -> bytes:
-        """The content of one frame. Raises InputError `file_damaged`."""
+        """The content of one frame. Raises InputError `upload_damaged`."""
         view = memoryview(stored)
         if len(view) < OVERHEAD_BYTES:
             raise damaged()
@@ -105,7 +105,7 @@ class Frames:
         return _LENGTH.pack(len(body)) + body
 
     def content(self, index: int, kind: Kind, stored: Bytes) -> bytes:
-        """What `stored` made a frame of. Raises InputError `file_damaged`."""
+        """What `stored` made a frame of. Raises InputError `upload_damaged`."""
         if not self.packed:
             return self.opened(index, kind, stored)
         view = memoryview(stored)
@@ -119,7 +119,7 @@ class Frames:
         return body + INDEX_LENGTH.pack(len(body))
 
     def offsets(self, stored_index: Bytes, count: int) -> array[int]:
-        """Where each of `count` frames begins, and the last one ends. Raises InputError `file_damaged`."""
+        """Where each of `count` frames begins, and the last one ends. Raises InputError `upload_damaged`."""
         lengths = array("I", self.opened(count, Kind.INDEX, stored_index))
         return array("Q", accumulate(lengths, initial=0))
 
@@ -156,7 +156,7 @@ def stored_bytes(size_bytes: int) -> int:
 def contents(frames: Frames, first: int, stored: Bytes, places: Places, size_bytes: int) -> list[bytes]:
     """The content of the frames from number `first` on that lie in `stored`, one behind the other, to its end.
 
-    Raises InputError `file_damaged` if any of them does not open or has not the length that it should have.
+    Raises InputError `upload_damaged` if any of them does not open or has not the length that it should have.
     """
     view, last = memoryview(stored), size_bytes // FRAME_BYTES
     found, number, base = [], first, places[first]
@@ -175,7 +175,7 @@ def contents(frames: Frames, first: int, stored: Bytes, places: Places, size_byt
 def damaged() -> InputError:
     """What is stored is not what was written."""
     return InputError(
-        "file_damaged",
+        "upload_damaged",
         "The stored file is not what was uploaded: part of it was changed, moved or cut off.",
         suggestion="Upload the file again. An operator may look at the damaged one: it is kept.",
     )

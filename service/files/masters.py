@@ -43,7 +43,7 @@ class Masters:
         return File(upload_id, self._locked(upload_id, secrets.token_bytes(KEY_BYTES), packed))
 
     def frames(self, file: File) -> Frames:
-        """What seals and opens the frames of a file. Raises Transient `key_missing`, InputError `file_damaged`."""
+        """What seals and opens the frames of a file. Raises Transient `key_missing`, InputError `upload_damaged`."""
         key, packed = self._unlocked(file)
         return Frames(file.upload_id, key, packed=packed)
 

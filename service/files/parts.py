@@ -90,7 +90,7 @@ class Part:
     def cut(self, at: int, *, held: bool) -> None:
         """Go back to `at`. What comes behind is `held`: not to be counted by `recover` while `at` is what is recorded.
 
-        Raises InputError `file_damaged` if what was before `at` is not there.
+        Raises InputError `upload_damaged` if what was before `at` is not there.
         """
         number, left = divmod(at, FRAME_BYTES)
         self._rest = self._content(number, left)
@@ -102,7 +102,7 @@ class Part:
         self._shorten(number)
 
     def recover(self, at: int) -> int:
-        """How far what is there goes, from `at` on, until a frame does not open. Raises InputError `file_damaged`."""
+        """How far what is there goes, from `at` on, until a frame does not open. Raises InputError `upload_damaged`."""
         self._content(*divmod(at, FRAME_BYTES))
         number, tail, held = self._read_tail()
         if 0 <= at <= held:

@@ -52,7 +52,7 @@ class Files(Protocol):
     """The bytes of uploads.
 
     Every call raises Transient `disk_full`, `storage_unavailable` (refused, read-only, away) where that is the cause,
-    and InputError `file_damaged` where what is there is not what was written.
+    and InputError `upload_damaged` where what is there is not what was written.
     """
 
     def new(self, upload_id: UUID) -> File:
@@ -91,7 +91,7 @@ class Files(Protocol):
         """The offset to go on from after a process died: `at`, the last one recorded, or a later one.
 
         All that had reached the disk by then counts; it is made durable here. Raises StateError `upload_busy`, and
-        InputError `file_damaged` if not even the content before `at` is there.
+        InputError `upload_damaged` if not even the content before `at` is there.
         """
         ...
 
@@ -110,7 +110,7 @@ class Files(Protocol):
     def read(self, file: File, size_bytes: int, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         """The content of a kept file from `start` to before `stop`, in pieces of up to 1 MiB.
 
-        Raises NotFound if it is not there, and InputError `file_damaged` before a wrong byte is given.
+        Raises NotFound if it is not there, and InputError `upload_damaged` before a wrong byte is given.
         """
         ...
 

@@ -40,7 +40,7 @@ async def plain(kept: Kept, size_bytes: int, start: int, stop: int) -> AsyncGene
 
 
 async def opened(kept: Kept, frames: Frames, size_bytes: int, start: int, stop: int) -> AsyncGenerator[bytes, None]:
-    """A range of a sealed file. Raises InputError `file_damaged` before a wrong byte is given."""
+    """A range of a sealed file. Raises InputError `upload_damaged` before a wrong byte is given."""
     places = await _places(kept, frames, size_bytes)
     first, end = start // FRAME_BYTES, -(-stop // FRAME_BYTES)
     for number in range(first, end, WINDOW_FRAMES):
@@ -51,7 +51,7 @@ async def opened(kept: Kept, frames: Frames, size_bytes: int, start: int, stop: 
 
 
 def window(frames: Frames, number: int, stored: Bytes, places: Places, size_bytes: int) -> bytes:
-    """The content of the frames from `number` on, which lie in `stored`. Raises InputError `file_damaged`."""
+    """The content of the frames from `number` on, which lie in `stored`. Raises InputError `upload_damaged`."""
     return b"".join(contents(frames, number, stored, places, size_bytes))
 
 
@@ -81,7 +81,7 @@ def _indexed(frames: Frames, stored_index: bytes, start: int, size_bytes: int) -
 class SealedFile(io.RawIOBase):
     """A sealed file on a local disk, to be read and sought in like any other. `read(n)` falls short only at the end.
 
-    Raises InputError `file_damaged` instead of giving a byte that was not written.
+    Raises InputError `upload_damaged` instead of giving a byte that was not written.
     """
 
     def __init__(self, path: Path, frames: Frames, size_bytes: int) -> None:

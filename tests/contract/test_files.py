@@ -338,7 +338,7 @@ async def test_a_file_opens_only_with_its_own_seal_and_master_key(files: StoredF
     for wrong in (File(one.upload_id, other.seal), File(one.upload_id, one.seal[:-1]), File(one.upload_id, b"")):
         with pytest.raises(InputError) as refused:
             await all_of(files, wrong, 3)
-        assert refused.value.code == "file_damaged"
+        assert refused.value.code == "upload_damaged"
     stranger = StoredFiles(files._parts, files._store, Masters([bytes(32)]), files._threads)
     with pytest.raises(Transient) as unknown:
         await all_of(stranger, one, 3)

@@ -39,7 +39,7 @@ async def limited(service: Service, **quotas: int) -> None:
         ("people", FILE, 202),
         ("people.dat", FILE, 202),
         ("people.csv", PNG, 415),
-        ("people.csv", b"PK\x03\x04" + bytes(50), 415),
+        ("people.csv", b"%PDF-1.7\n" + bytes(50), 415),
         ("people.png", FILE, 415),
         ("people.ndjson", FILE, 415),
         ("mz.csv", b"MZ,ID3\n1,2\n", 202),

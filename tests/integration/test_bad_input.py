@@ -12,6 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from service.domain.processor import RAW_LIMIT
 from tests.conftest import StartService
 from tests.running import Json, Service, eventually, imported, rows_of, settled
 
@@ -334,12 +335,19 @@ async def test_a_bad_row_is_rejected_with_its_reason_and_the_others_are_stored(s
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
-async def test_a_file_in_another_encoding_fails_and_says_so(service: Service, encoding: str) -> None:
-    content = "größe,b\n1,x\n".encode(encoding)
-    job = await imported(service.client, content, f"encoded_{encoding.replace('-', '_')}")
-    assert (job["state"], job["outcome"], job["attempt"]) == ("failed", "none", 1)
+async def test_a_file_in_another_encoding_is_read_as_it_is_meant(service: Service, encoding: str) -> None:
+    dataset = f"encoded_{encoding.replace('-', '_')}"
+    job = await imported(service.client, "größe,b\n1,Zürich\n".encode(encoding), dataset)
+    assert (job["state"], job["counts"]["inserted"]) == ("completed", 1)
+    [row] = await rows_of(service.client, dataset)
+    assert (row["größe"], row["b"]) == (1, "Zürich")
+
+
+async def test_a_file_that_is_not_in_the_encoding_that_was_said_is_rejected(service: Service) -> None:
+    job = await imported(service.client, "größe,b\n1,Zürich\n2,Bern\n".encode("latin-1"), "misread", encoding="utf-8")
+    assert job["state"] == "failed"
     assert job["problem"]["code"] == "unsupported_encoding"
-    assert "UTF-8" in job["problem"]["suggestion"]
+    assert job["problem"]["suggestion"]
 
 
 @pytest.mark.parametrize("field", ["plain", "quoted"])
@@ -354,7 +362,8 @@ async def test_a_field_of_100_mb_is_one_reject(service: Service, field: str) -> 
     assert (job["state"], job["counts"]["inserted"], job["counts"]["rejected"]) == ("completed", 2, 1), job
     (reject,) = await rejects_of(service, job)
     assert (reject["row"], reject["code"]) == (2, "record_too_large")
-    assert len(reject["raw"]) <= 2000
+    assert len(reject["raw"]) <= RAW_LIMIT
+    assert reject["cut"]
 
 
 async def test_a_file_that_is_gone_fails_the_job_and_says_so(start_service: StartService) -> None:

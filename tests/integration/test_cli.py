@@ -115,9 +115,9 @@ async def test_standard_input_is_imported_as_it_comes(service: Service) -> None:
 
 
 async def test_a_failed_job_says_why_and_exits_1(service: Service, tmp_path: Path) -> None:
-    file = tmp_path / "utf16.csv"
-    file.write_bytes("id,name\n1,Ada\n".encode("utf-16"))
-    ended = await run(service, "import", file, "--follow")
+    file = tmp_path / "latin1.csv"
+    file.write_bytes("id,größe\n1,2\n".encode("latin-1"))
+    ended = await run(service, "import", file, "--option", "encoding=utf-8", "--follow")
     assert ended.code == 1
     assert ended.out.splitlines()[-1].startswith("failed: ")
     assert " — " in ended.out.splitlines()[-1]

@@ -180,7 +180,7 @@ async def test_a_job_whose_stored_file_was_changed_fails_and_its_upload_is_quara
     path.write_bytes(stored)
     body = {"processor": "csv", "upload_id": upload["id"], "dataset": "people"}
     job = (await service.client.post("/v1/jobs", json=body, headers={"Prefer": "wait=30"})).json()
-    assert (job["state"], job["problem"]["code"]) == ("failed", "file_damaged")
+    assert (job["state"], job["problem"]["code"]) == ("failed", "upload_damaged")
     again = await service.client.post("/v1/jobs", json=body)
     assert (again.status_code, again.json()["code"]) == (409, "upload_damaged")
     assert key in objects.objects(bucket)

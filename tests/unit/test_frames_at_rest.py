@@ -108,7 +108,7 @@ async def refused(files: StoredFiles, file: File, size: int = SIZE) -> None:
         async with files.source(file, size) as spec:
             with open_source(spec) as source:
                 source.read()
-    assert by_api.value.code == by_child.value.code == "file_damaged"
+    assert by_api.value.code == by_child.value.code == "upload_damaged"
 
 
 @pytest.mark.parametrize("packs", [False, True], ids=["plain", "packed"])
@@ -220,7 +220,7 @@ def test_frames_that_a_power_cut_has_garbled_do_not_count(tmp_path: Path) -> Non
     assert recovered(tmp_path, 2 * FRAME_BYTES + 5, packed=False) == 3 * FRAME_BYTES
     with pytest.raises(InputError) as refused:
         recovered(tmp_path, 3 * FRAME_BYTES + 5, packed=False)
-    assert refused.value.code == "file_damaged"
+    assert refused.value.code == "upload_damaged"
 
 
 @pytest.mark.parametrize("lost", [".part", ".tail"])
@@ -233,7 +233,7 @@ def test_what_was_acknowledged_and_is_gone_is_missed(tmp_path: Path, lost: str) 
     (tmp_path / f"{UPLOAD}{lost}").write_bytes(b"")
     with pytest.raises(InputError) as refused:
         recovered(tmp_path, SIZE, packed=False)
-    assert refused.value.code == "file_damaged"
+    assert refused.value.code == "upload_damaged"
 
 
 def test_the_same_content_never_looks_the_same(tmp_path: Path) -> None:
