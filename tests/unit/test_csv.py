@@ -144,7 +144,7 @@ def test_cells_that_are_not_in_the_encoding_are_rejected_and_the_rest_goes_in() 
 def test_every_chunk_size_gives_the_same_rows(sample: Path) -> None:
     data = sample.read_bytes()
     whole = run(data)
-    for chunk_bytes in range(1, min(len(data), 120) + 2):
+    for chunk_bytes in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144):
         cut = run(data, whole[0].columns, chunk_bytes)
         assert rows(cut) == rows(whole)
         assert rejects(cut) == rejects(whole)
