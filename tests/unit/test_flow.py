@@ -52,7 +52,7 @@ class Endless:
     def __init__(self) -> None:
         self.is_saving = False
 
-    async def rows(self, dataset: str, wanted: ExportFormat) -> AsyncGenerator[Piece, None]:
+    async def rows(self, dataset: str, wanted: ExportFormat, *, as_is: bool = False) -> AsyncGenerator[Piece, None]:
         while True:
             await asyncio.sleep(0)
             yield Piece(b"x", 1)
