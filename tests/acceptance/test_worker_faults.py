@@ -84,7 +84,7 @@ class Fleet:
                 if lease is None or lease["epoch"] <= after_epoch:
                     return None
                 pid = int(lease["worker"].rpartition(":")[2])
-                return next((w, lease["epoch"]) for w in self.workers if w.pid == pid)
+                return next(((w, lease["epoch"]) for w in self.workers if w.pid == pid), None)
 
             return await eventually(look, timeout_s=15)
         finally:
