@@ -1323,6 +1323,8 @@ CREATE INDEX job_range_left ON millrace.job_range USING btree (job_id, ordinal) 
 
 CREATE INDEX job_undo ON millrace.job USING btree (finished_at) WHERE ((updated > 0) AND (undo_expired_at IS NULL));
 
+CREATE INDEX job_undone_by ON millrace.job USING btree (undone_by) WHERE (undone_by IS NOT NULL);
+
 CREATE INDEX job_upload ON millrace.job USING btree (upload_id) WHERE (upload_id IS NOT NULL);
 
 CREATE INDEX job_writing ON millrace.job USING btree (dataset_id) WHERE is_writing;
@@ -1363,7 +1365,7 @@ CREATE TRIGGER job_gone AFTER DELETE ON millrace.job REFERENCING OLD TABLE AS go
 
 CREATE CONSTRAINT TRIGGER job_moves_flow AFTER UPDATE OF state ON millrace.job DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((new.flow_id IS NOT NULL) AND new.is_required AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.judge_flow();
 
-CREATE TRIGGER job_shows_all_rows BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((old.finished_at IS NULL) AND (new.finished_at IS NOT NULL))) EXECUTE FUNCTION millrace.show_all_rows();
+CREATE TRIGGER job_shows_all_rows BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN (((old.finished_at IS NULL) AND (new.finished_at IS NOT NULL) AND (new.dataset_id IS NOT NULL))) EXECUTE FUNCTION millrace.show_all_rows();
 
 CREATE TRIGGER job_stops_writing BEFORE UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_writing AND (new.finished_at IS NOT NULL))) EXECUTE FUNCTION millrace.stop_writing();
 

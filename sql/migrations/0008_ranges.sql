@@ -50,5 +50,5 @@ revoke all on function show_all_rows from public;
 create trigger job_shows_all_rows
 before update of state on job
 for each row
-when (old.finished_at is null and new.finished_at is not null)
+when (old.finished_at is null and new.finished_at is not null and new.dataset_id is not null)
 execute function show_all_rows();

@@ -72,3 +72,5 @@ using (account_id = nullif(current_setting('millrace.account', true), '')::uuid)
 grant select on note, kept_table to millrace_api;
 grant insert, update on kept_table to millrace_api;
 grant update on dataset to millrace_api;
+
+create index job_undone_by on job (undone_by) where undone_by is not null;  -- without it each deleted job reads all others
