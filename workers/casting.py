@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from service.domain.processor import Column, ColumnType
 from workers.columns import PRECISION, arrow_type
+from workers.exact import refuse
 from workers.formats import PLAIN, Format, plain
 
 Mask = npt.NDArray[np.bool_]
@@ -220,7 +221,7 @@ def _json(cells: pa.Array) -> pa.Array:
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text, parse_constant=_refuse)
+        json.loads(text, parse_constant=refuse)
         text.encode()
     except (ValueError, RecursionError):
         return False
@@ -235,10 +236,6 @@ def _is_storable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return not re.search(r"(?<!\\)(?:\\\\)*\\u0000", plain)
-
-
-def _refuse(word: str) -> None:
-    raise ValueError(f"{word} is not JSON")
 
 
 def _within(array: pa.Array, cells: pa.Array, column: Column) -> pa.Array:

@@ -13,16 +13,13 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
 from service.domain.errors import InputError
+from workers.exact import Decimal, refuse
 
 ELEMENT_LIMIT = 16 * 1024 * 1024
 """Bytes of one element, which is in memory as a whole."""
 READ_BYTES = 256 * 1024
 
 _BLANK = re.compile(r"[ \t\n\r]*")
-
-
-class Decimal(str):
-    """A number with a point or exponent, as the file writes it: nothing is rounded, and 1e99999 costs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,7 @@ class _Text:
         self._at = 0
         self._start = offset  # the byte at which the window starts
         self._ended = False
-        self._decoder = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse)
+        self._decoder = json.JSONDecoder(parse_float=Decimal, parse_constant=refuse)
         if offset == 0:
             self._more()
             if self._window.startswith("\ufeff"):
@@ -237,7 +234,3 @@ def not_json(why: str, at: int) -> InputError:
     return InputError(
         "not_json", f"The file is not JSON at byte {at:,}: {why}.", suggestion="Check the file where it was exported."
     )
-
-
-def _refuse(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not JSON")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import repeat
-from typing import BinaryIO, NoReturn, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from service.domain.processor import Chunk, Column, ColumnType, Cursor, Cut, Fau
 from service.domain.row_options import RowOptions
 from workers import numbering
 from workers.columns import COLUMN_LIMIT, column_names, infer
+from workers.exact import Decimal, refuse
 from workers.explaining import explained
 from workers.heading import start_of_text
 from workers.mapping import Names
@@ -27,11 +28,6 @@ from workers.records import Block, blocks, count, line_count, pieces, records
 from workers.shaping import Shape
 from workers.sources import reading_of
 from workers.widening import Watch
-
-
-class Decimal(str):
-    """A number with a point or exponent, as the file writes it."""
-
 
 Json = None | bool | int | Decimal | str | list["Json"] | dict[str, "Json"]
 Row = dict[str, Json]
@@ -174,7 +170,7 @@ def _texts(rows: list[Row], layout: Layout) -> list[pa.Array | None]:
 def _parsed(line: bytes, known: set[str] | None) -> Row | Fault:
     """The line's object with its keys as column names, or what is wrong with it. `known` None allows any key."""
     try:
-        value: Json = json.loads(line.decode(), parse_constant=_refuse, parse_float=Decimal)
+        value: Json = json.loads(line.decode(), parse_constant=refuse, parse_float=Decimal)
         if b"\\u" in line:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
@@ -214,10 +210,6 @@ def _name(key: str) -> str:
 
 def _invalid(what: str) -> Fault:
     return Fault(None, *("invalid_json", f"{what}.", "Write one complete JSON object on each line."))
-
-
-def _refuse(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not JSON")
 
 
 def _text(value: Json, kind: ColumnType) -> str | None:

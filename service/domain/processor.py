@@ -14,15 +14,18 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from service.domain.errors import InputError, faults_of
 from service.domain.job import DEFAULT_RETRY, Retry
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Wanted = TypeVar("Wanted", bound=BaseModel)
 
 Cursor = Mapping[str, int | str | None]
 """A processor's own resume position, as JSON. The runner stores it and never looks inside."""
@@ -238,6 +241,14 @@ class Task:
     options: BaseModel
     cursor: Cursor | None
     stores: Stores
+
+    def wanted(self, model: type[Wanted], suggestion: str) -> Wanted:
+        """The input as this model. Raises InputError `invalid_input`."""
+        try:
+            return model.model_validate(self.input)
+        except ValidationError as error:
+            message = f"The input does not fit: {faults_of(error, 'input')}."
+            raise InputError("invalid_input", message, suggestion=suggestion) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from workers.anki.collection import Card, Collection, Note, NoteType, Review
 from workers.anki.fields import clozes, media, plain, uncovered
 from workers.anki.package import PIECE_BYTES, Medium, Package
 from workers.columns import check_shape, schema
+from workers.exact import storable
 
 Part = Literal["notes", "cards", "reviews", "note_types", "decks", "media"]
 Row = dict[str, Any]
@@ -154,12 +155,12 @@ def _note(note: Note, kind: NoteType, collection: Collection, names: set[str]) -
     deck = collection.decks.get(note.deck_id) if note.deck_id is not None else None
     shown = [name for value in note.values for name in media(value)]
     return {
-        "guid": _storable(note.guid),
-        "front": _storable(texts[0]),
-        "back": _storable(texts[1]) if len(texts) > 1 else None,
-        "deck": None if deck is None else _storable(deck.name),
-        "tags": _storable(" ".join(note.tags)),
-        "note_type": _storable(kind.name),
+        "guid": storable(note.guid),
+        "front": storable(texts[0]),
+        "back": storable(texts[1]) if len(texts) > 1 else None,
+        "deck": None if deck is None else storable(deck.name),
+        "tags": storable(" ".join(note.tags)),
+        "note_type": storable(kind.name),
         "fields": _json(dict(zip(kind.fields, note.values, strict=False))),
         "media": _json([{"name": name, "is_there": name in names} for name in dict.fromkeys(shown)]),
         "clozes": len({n for value in note.values for c in clozes(value) for n in c.numbers}) if kind.is_cloze else 0,
@@ -183,8 +184,8 @@ def _card(card: Card, kind: NoteType | None, collection: Collection) -> Row:
     return {
         "card_id": card.id,
         "note_id": card.note_id,
-        "deck": None if deck is None else _storable(deck.name),
-        "template": None if template is None else _storable(template),
+        "deck": None if deck is None else storable(deck.name),
+        "template": None if template is None else storable(template),
         "ord": card.ord,
         "state": _STATES.get(card.type, str(card.type)),
         "queue": _QUEUES.get(card.queue, str(card.queue)),
@@ -230,12 +231,12 @@ def _note_types(package: Package, collection: Collection, after: int) -> Iterato
         if kind.id > after:
             row = {
                 "note_type_id": kind.id,
-                "name": _storable(kind.name),
+                "name": storable(kind.name),
                 "is_cloze": kind.is_cloze,
                 "is_occlusion": kind.is_occlusion,
                 "fields": _json(kind.fields),
                 "templates": _json(kind.templates),
-                "css": _storable(kind.css),
+                "css": storable(kind.css),
             }
             yield Item(row, kind.id)
 
@@ -243,7 +244,7 @@ def _note_types(package: Package, collection: Collection, after: int) -> Iterato
 def _decks(package: Package, collection: Collection, after: int) -> Iterator[Item]:
     for deck in sorted(collection.decks.values(), key=lambda deck: deck.id):
         if deck.id > after:
-            yield Item({"deck_id": deck.id, "name": _storable(deck.name), "is_filtered": deck.is_filtered}, deck.id)
+            yield Item({"deck_id": deck.id, "name": storable(deck.name), "is_filtered": deck.is_filtered}, deck.id)
 
 
 def _media(package: Package, collection: Collection, after: int) -> Iterator[Item]:
@@ -261,7 +262,7 @@ def _medium(package: Package, medium: Medium) -> Row | str:
             digest.update(piece)
             size += len(piece)
     kind = mimetypes.guess_type(medium.name)[0]
-    return {"name": _storable(medium.name), "size_bytes": size, "sha256": digest.hexdigest(), "media_type": kind}
+    return {"name": storable(medium.name), "size_bytes": size, "sha256": digest.hexdigest(), "media_type": kind}
 
 
 _ITEMS: Mapping[Part, Callable[[Package, Collection, int], Iterator[Item]]] = {
@@ -314,9 +315,4 @@ def _json_or_none(text: str) -> str | None:
 
 
 def _json(value: object) -> str:
-    return _storable(json.dumps(value, ensure_ascii=False)).replace("\\u0000", "")
-
-
-def _storable(text: str) -> str:
-    """Text that UTF-8 and PostgreSQL can hold."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
+    return storable(json.dumps(value, ensure_ascii=False)).replace("\\u0000", "")

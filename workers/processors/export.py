@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from service.domain.errors import InputError, faults_of
+from service.domain.errors import InputError
 from service.domain.processor import MEDIA_TYPES, ExportFormat, Piece, Processor, Report, Task
 
 LOOK_EVERY_S = 0.25
@@ -30,7 +30,7 @@ async def run(task: Task) -> AsyncGenerator[Report, None]:
 
     The upload is the cursor too: an attempt that is broken off behind it has nothing left to do.
     """
-    wanted = _wanted(task)
+    wanted = task.wanted(Wanted, 'For example: {"dataset": "contacts", "format": "ndjson"}')
     if task.cursor is None:
         gone, told = [0], 0
         pieces = task.stores.rows(wanted.dataset, wanted.format, as_is=wanted.formulas == "keep")
@@ -68,17 +68,6 @@ async def _content(pieces: AsyncGenerator[Piece, None], gone: list[int]) -> Asyn
                 yield piece.content
     if is_empty:
         raise InputError("dataset_empty", "This dataset has no rows.", suggestion="Import into it first.")
-
-
-def _wanted(task: Task) -> Wanted:
-    try:
-        return Wanted.model_validate(task.input)
-    except ValidationError as error:
-        raise InputError(
-            "invalid_input",
-            f"The input does not fit: {faults_of(error, 'input')}.",
-            suggestion='For example: {"dataset": "contacts", "format": "ndjson"}',
-        ) from error
 
 
 processor = Processor(

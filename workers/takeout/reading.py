@@ -15,6 +15,7 @@ from service.domain.errors import InputError
 from service.domain.processor import Chunk, Column, ColumnType, Reject, Work
 from workers.columns import check_shape, schema
 from workers.elements import Element, elements
+from workers.exact import storable
 from workers.takeout import dates, exports, pages
 from workers.takeout.events import Entry, Event, Link, event_of
 from workers.takeout.exports import Sentence
@@ -160,15 +161,12 @@ def _reject(row: int, why: str, raw: str) -> Reject:
 def _batch(events: list[Event]) -> pa.RecordBatch:
     fields = [field.name for field in dataclasses.fields(Event)]
     arrays = [
-        pa.array([_storable(getattr(event, name)) for event in events], field.type)
+        pa.array([_stored(getattr(event, name)) for event in events], field.type)
         for name, field in zip([column.name for column in COLUMNS], schema(COLUMNS), strict=True)
     ]
     assert {column.name for column in COLUMNS} == set(fields)
     return pa.RecordBatch.from_arrays(arrays, schema=schema(COLUMNS))
 
 
-def _storable(value: object) -> object:
-    """Text without what PostgreSQL and UTF-8 cannot hold."""
-    if isinstance(value, str):
-        return value.replace("\0", "").encode("utf-8", "replace").decode()
-    return value
+def _stored(value: object) -> object:
+    return storable(value) if isinstance(value, str) else value
