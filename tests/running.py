@@ -27,7 +27,7 @@ from service.store import migrations
 
 ROOT = Path(__file__).parents[1]
 KEY = "mr_test"
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 FINAL = ("completed", "failed", "cancelled")
 TEMPLATE = "millrace_template"
 REDIS_DATABASES = 16

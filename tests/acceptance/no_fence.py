@@ -1,16 +1,30 @@
-"""`python -m tests.acceptance.no_fence`: a worker that commits chunks under any epoch. A mutant, to test the tests."""
+"""`python -m tests.acceptance.no_fence`: a worker that commits chunks under any epoch. A mutant, to test the tests.
+
+Whoever runs a job first freezes before its third chunk, and so wakes up with a chunk that another one has committed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
 from uuid import UUID
 
 from service.domain.job import Control
 from service.store import claims
 from service.store.database import Connection
 from workers.__main__ import main
+from workers.committer import Committer
+from workers.frames import Frame
+from workers.landing import Landing
+from workers.pieces import Payload
 
 FENCE = "where id = $1 and epoch = $2 and state = 'running'"
+FROZEN_CHUNK = 3
+
+Commit = Callable[[Committer, Landing, Frame, Payload, asyncio.Task[None] | None], Awaitable[None]]
 
 
 async def every_lease_is_ours(
@@ -21,9 +35,26 @@ async def every_lease_is_ours(
     return dict.fromkeys(held)
 
 
+def freezing(commit: Commit) -> Commit:
+    """Stop the process between two transactions, where no timeout of the server can take its connection."""
+    chunks = count(1)
+
+    async def commit_or_freeze(
+        self: Committer, landing: Landing, frame: Frame, payload: Payload, before: asyncio.Task[None] | None
+    ) -> None:
+        if self._claim.epoch == 1 and next(chunks) == FROZEN_CHUNK:
+            if before is not None:
+                await asyncio.wait([before])
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # os.kill may let this thread go on a little
+        await commit(self, landing, frame, payload, before)
+
+    return commit_or_freeze
+
+
 if __name__ == "__main__":
     statement = claims._SQL["advance"]
     assert FENCE in statement
     claims._SQL["advance"] = statement.replace(FENCE, "where id = $1 and $2::integer > 0")  # type: ignore[index]
     extend_leases, claims.extend_leases = claims.extend_leases, every_lease_is_ours
+    Committer._commit = freezing(Committer._commit)  # type: ignore[method-assign]
     main()
