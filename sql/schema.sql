@@ -762,6 +762,16 @@ CREATE TABLE millrace.api_key (
 
 ALTER TABLE millrace.api_key OWNER TO millrace_worker;
 
+CREATE TABLE millrace.attachment (
+    dataset_id uuid NOT NULL,
+    name text NOT NULL,
+    job_id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    upload_id uuid NOT NULL
+);
+
+ALTER TABLE millrace.attachment OWNER TO millrace_worker;
+
 CREATE TABLE millrace.attempt (
     job_id uuid NOT NULL,
     account_id uuid NOT NULL,
@@ -1188,6 +1198,9 @@ ALTER TABLE ONLY millrace.api_key
 ALTER TABLE ONLY millrace.api_key
     ADD CONSTRAINT api_key_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY millrace.attachment
+    ADD CONSTRAINT attachment_pkey PRIMARY KEY (dataset_id, name, job_id);
+
 ALTER TABLE ONLY millrace.attempt
     ADD CONSTRAINT attempt_pkey PRIMARY KEY (job_id, epoch);
 
@@ -1293,6 +1306,10 @@ ALTER TABLE ONLY millrace.upload_rule
 ALTER TABLE ONLY millrace.upload_usage
     ADD CONSTRAINT upload_usage_pkey PRIMARY KEY (account_id);
 
+CREATE INDEX attachment_job ON millrace.attachment USING btree (job_id);
+
+CREATE INDEX attachment_upload ON millrace.attachment USING btree (upload_id);
+
 CREATE UNIQUE INDEX dataset_name ON millrace.dataset USING btree (account_id, name) WHERE (removed_at IS NULL);
 
 CREATE INDEX dependency_needs ON millrace.dependency USING btree (needs_id);
@@ -1382,6 +1399,12 @@ CREATE TRIGGER upload_counted AFTER INSERT OR DELETE OR UPDATE OF state, size_by
 ALTER TABLE ONLY millrace.api_key
     ADD CONSTRAINT api_key_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY millrace.attachment
+    ADD CONSTRAINT attachment_dataset_id_account_id_fkey FOREIGN KEY (dataset_id, account_id) REFERENCES millrace.dataset(id, account_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY millrace.attachment
+    ADD CONSTRAINT attachment_upload_id_account_id_fkey FOREIGN KEY (upload_id, account_id) REFERENCES millrace.upload(id, account_id);
+
 ALTER TABLE ONLY millrace.dataset
     ADD CONSTRAINT dataset_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
 
@@ -1461,6 +1484,8 @@ ALTER TABLE millrace.account ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.api_key ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE millrace.attachment ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE millrace.attempt ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.dataset ENABLE ROW LEVEL SECURITY;
@@ -1494,6 +1519,8 @@ ALTER TABLE millrace.note ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_account ON millrace.account TO millrace_api USING ((id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_account ON millrace.api_key TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_account ON millrace.attachment TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_account ON millrace.attempt TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
@@ -1591,6 +1618,8 @@ REVOKE ALL ON FUNCTION millrace.upload_writers(ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.upload_writers(ids uuid[]) TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.account TO millrace_api;
+
+GRANT SELECT,DELETE ON TABLE millrace.attachment TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.attempt TO millrace_api;
 

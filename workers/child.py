@@ -26,7 +26,7 @@ from uuid import UUID
 
 from service.domain.dataset import columns_from_json, columns_to_json
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Processor, TooNarrow, Widening, Widens, Work
+from service.domain.processor import Chunk, Enclosed, Processor, TooNarrow, Widening, Widens, Work
 from workers.frames import LAST_PIECE, PIPE_BYTES, head, piece_head
 from workers.slots import Shelf
 from workers.source import open_source
@@ -119,6 +119,9 @@ async def run(
         async for chunk in processor.chunks(work) if first is None else corrections.chunks(work, first):
             if work.explains:
                 outbox.put(previews.frame(chunk))
+            else:
+                for inner in chunk.enclosed:
+                    outbox.put(enclosed(inner))
             if not work.explains or request["preview"] == "rows":
                 outbox.put(outbox.frame(chunk, encode(chunk, UUID(request["job_id"]))))
             if isinstance(file, io.FileIO) and hasattr(os, "posix_fadvise") and request["stop"] is None:
@@ -200,6 +203,17 @@ def _announced(chunk: Chunk, **where: int) -> bytes:
         brings=chunk.brings,
         **where,
     )
+
+
+def enclosed(file: Enclosed) -> Iterator[bytes]:
+    """A file as a frame: it goes ahead of the chunk that it belongs to."""
+    told = {name: getattr(file, name) for name in ("name", "size_bytes", "sha256", "media_type")}
+    yield head("enclosed", **told)
+    for data in file.content():
+        if data:
+            yield piece_head(data)
+            yield data
+    yield LAST_PIECE
 
 
 def _widens(told: Mapping[str, Any] | None) -> Widens | None:

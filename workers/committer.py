@@ -24,6 +24,7 @@ from service.store import claims, ranges, rejects, tables
 from service.store.claims import Claim
 from service.store.database import Connection
 from service.store.ranges import Range
+from workers.enclosures import Enclosures, Taken
 from workers.frames import Frame
 from workers.landing import Landing
 from workers.pieces import Payload
@@ -69,6 +70,7 @@ class Committer:
         self._landing: Landing | None = None
         self._tolerance = Tolerance.of(claim.options)
         self._has_told = taken is not None  # what the file calls its columns
+        self._enclosed = Enclosures(tools, claim)
         self._unsummarized = 0
         self.divide_before = 0
         """Where `Divided` may still be raised, in the processor's units: when the chunk in hand ends before."""
@@ -80,6 +82,9 @@ class Committer:
                 older: asyncio.Task[None] | None = None
                 before: asyncio.Task[None] | None = None
                 async for frame in child.frames():
+                    if frame.kind == "enclosed":
+                        await self._enclosed.take(frame, child)
+                        continue
                     if self._landing is None:
                         if self._taken is None:  # whoever has divided the file has made the table ready
                             columns = columns_from_json(frame.fields["columns"])
@@ -88,12 +93,13 @@ class Committer:
                     payload = await child.payload(frame)
                     if older is not None:
                         await older  # two chunks in flight are enough, and bound the memory
-                    older, before = before, group.create_task(self._commit(landing, frame, payload, before))
+                    committing = self._commit(landing, frame, payload, before, self._enclosed.taken())
+                    older, before = before, group.create_task(committing)
         except BaseExceptionGroup as failures:
             raise first_cause(failures) from failures
 
     async def _commit(
-        self, landing: Landing, frame: Frame, payload: Payload, before: asyncio.Task[None] | None
+        self, landing: Landing, frame: Frame, payload: Payload, before: asyncio.Task[None] | None, files: list[Taken]
     ) -> None:
         claim, fields = self._claim, frame.fields
         columns = columns_from_json(fields["columns"])
@@ -105,6 +111,7 @@ class Committer:
             if before is not None:
                 await before
             landed = await landing.land(db, columns, fields["brings"], staged, fields["inserted"])
+            await self._enclosed.attach(db, files)
             refused = [*(reject_of(r) for r in fields["rejects"]), *landed.rejects]
             await rejects.add(db, claim.job_id, claim.account_id, refused)
             if fields["header"] and not self._has_told:

@@ -1,7 +1,8 @@
 """What a processor's child says to its parent: a JSON header, then a payload in pieces, each behind its length.
 
-`chunk` carries rows (the payload is a binary COPY stream), `failed` an error that is the file's fault, `crashed` a bug.
-A child that has said everything says `end`. The payload ends with a piece of no length; only a chunk has one.
+`chunk` carries rows (the payload is a binary COPY stream), `enclosed` a file that belongs to the chunk that comes next
+(its bytes), `failed` an error that is the file's fault, `crashed` a bug. A child that has said everything says `end`.
+A payload ends with a piece of no length; only those two have one.
 """
 
 from __future__ import annotations

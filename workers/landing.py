@@ -19,7 +19,7 @@ from service.domain.errors import InputError, Occupied, Transient
 from service.domain.note import Note, NoteCode
 from service.domain.processor import RAW_LIMIT, Column, Processor, Reject
 from service.domain.row_options import RowOptions
-from service.store import checks, claims, datasets, landings, merges, rejects, tables, undos
+from service.store import attachments, checks, claims, datasets, landings, merges, rejects, tables, undos
 from service.store.claims import Claim
 from service.store.database import Connection, Database
 from service.store.landings import KeptTable, Stand
@@ -255,6 +255,7 @@ async def take_back(db: Connection, claim: Claim) -> None:
                 suggestion="Import the file anew instead.",
             )
         await undos.take_back(db, table, claim.job_id)
+    await attachments.forget_job(db, claim.job_id)
     await landings.forget(db, claim.job_id)
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -69,7 +69,7 @@ class Child:
 
 
 class Sandbox:
-    """A running child. Iterate `frames`; where a chunk has rows, take its `payload` before the next frame."""
+    """A running child. Iterate `frames`; before the next one take a chunk's `payload`, or the `content` of a file."""
 
     def __init__(self, child: Child, source: Mapping[str, object], deadline_s: float) -> None:
         self._process = child.process
@@ -123,6 +123,21 @@ class Sandbox:
             raise ProcessorCrashed("the child spoke of memory that it does not have")
         length = int(frame.fields["length"])
         return Shared(self._slots.memory(slot, length), length, partial(self._slots.free, slot))
+
+    async def content(self) -> AsyncGenerator[bytes, None]:
+        """The bytes of the file announced last, to be taken before the next frame."""
+        pieces = read_payload(self._reader)
+        while True:
+            try:
+                async with asyncio.timeout(self._deadline_s):
+                    data = await anext(pieces, b"")
+            except TimeoutError:
+                raise _stuck(self._deadline_s) from None
+            except asyncio.IncompleteReadError:
+                raise await self._cause_of_death() from None
+            if not data:
+                return
+            yield data
 
     async def _cause_of_death(self) -> Exception:
         code = await self._process.wait()

@@ -12,7 +12,7 @@ from service.domain.dataset import Dataset
 from service.domain.errors import NotFound, Occupied
 from service.domain.processor import Cursor, Report
 from service.domain.undo import Undoable, refusal
-from service.store import datasets, landings, undos
+from service.store import attachments, datasets, landings, undos
 from service.store.claims import Claim
 from service.store.database import Connection, Database
 from workers.landing import patience_s
@@ -45,6 +45,7 @@ async def step(database: Database, claim: Claim, job_id: UUID, cursor: Cursor | 
         elif await _range(db, claim, dataset, job, counts):
             await undos.keep_cursor(db, claim, counts)
             return Report(counts["row"], job.read, "undoing", cursor=counts)
+        await attachments.forget_job(db, job_id)
         await undos.end(db, job_id)
         await undos.keep_cursor(db, claim, counts)
     return _ended(job, counts)

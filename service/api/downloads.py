@@ -26,8 +26,12 @@ _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(\s*;[\x20-\x7e]*)?", re.ASCII)
 
 async def content(request: Request) -> Response:
     """GET /v1/uploads/{id}/content: the file, with Range, ETag and Content-Disposition."""
+    return await sent(request, await found(request))
+
+
+async def sent(request: Request, upload: Upload) -> Response:
+    """What a request for an upload's content is answered. Raises StateError, InputError, Transient."""
     deps: Deps = request.app.state.deps
-    upload = await found(request)
     if upload.is_receiving:
         raise StateError(
             "upload_incomplete", "This file has not come in full.", suggestion="Send the rest of it first."

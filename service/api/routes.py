@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from service.api import (
+    attachments,
     control,
     datasets,
     downloads,
@@ -93,6 +94,8 @@ V1: list[BaseRoute] = [
     Route("/datasets/{name}/swap", versions.swap, methods=["POST"]),
     Route("/datasets/{name}/rows", datasets.rows),
     Route("/datasets/{name}/export", datasets.export),
+    Route("/datasets/{name}/files", attachments.index),
+    Route("/datasets/{name}/files/{file}", attachments.content),
     Route("/previews", previews.create, methods=["POST"]),
     Route("/processors", processors.index),
     Route("/stats", stats.show),

@@ -11,7 +11,7 @@ await there, never compute for long. It is resumed with the cursor of its last s
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypeVar
@@ -92,6 +92,21 @@ class Reject:
     cut: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Enclosed:
+    """A file that is inside the input and is to be kept beside its rows, under a plain file name.
+
+    `sha256` is in hexadecimal; `content` gives exactly `size_bytes` bytes, whenever it is called before the next chunk
+    but one is asked for. It must not be empty.
+    """
+
+    name: str
+    size_bytes: int
+    sha256: str
+    content: Callable[[], Iterator[bytes]] = field(compare=False)
+    media_type: str | None = None
+
+
 RAW_LIMIT = 65_536
 """Enough to correct a row and send it back."""
 
@@ -107,6 +122,7 @@ class Chunk:
     columns, or what they are called here where it does not, in their order; the first chunk of a file has it at least.
     `brings` are those of `columns` that the file has values for, the same in every chunk, None for all: an upsert
     leaves the others as they are. `evidence` is how the file was understood, and why, where that was asked for.
+    `enclosed` are files that become attachments of the dataset with these rows, each once by its content.
     """
 
     columns: tuple[Column, ...]
@@ -119,6 +135,7 @@ class Chunk:
     header: tuple[str, ...] | None = None
     brings: tuple[str, ...] | None = None
     evidence: Mapping[str, Any] | None = None
+    enclosed: tuple[Enclosed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from service.domain.dataset import Dataset, columns_from_json, columns_to_json, 
 from service.domain.errors import NotFound
 from service.domain.ids import new_id
 from service.domain.processor import Column
-from service.store import tables
+from service.store import attachments, tables
 from service.store.database import Connection
 from service.store.queries import load
 
@@ -86,6 +86,7 @@ async def remove(db: Connection, dataset_id: UUID) -> None:
     """Take a dataset out of sight; its name is free, and the tables kept for it go soon."""
     await db.execute(_SQL["remove"], dataset_id)
     await db.execute(_SQL["drop_all_later"], dataset_id)
+    await attachments.forget_dataset(db, dataset_id)
 
 
 async def live_jobs(db: Connection, *dataset_ids: UUID) -> list[UUID]:

@@ -10,7 +10,7 @@ from uuid import UUID
 from service.domain.dataset import columns_from_json, columns_to_json
 from service.domain.note import Note, NoteCode
 from service.domain.processor import Column
-from service.store import tables
+from service.store import attachments, tables
 from service.store.claims import Claim, LeaseLost
 from service.store.database import Connection
 from service.store.queries import load
@@ -128,4 +128,5 @@ async def drop_next(db: Connection, *, keep_loading_s: float, keep_former_s: flo
     await drop_kept(db, row["name"])
     if row["replaced_by"] is not None:
         await db.execute(_SQL["expired"], row["replaced_by"])
+        await attachments.forget_before(db, row["replaced_by"])
     return True

@@ -95,8 +95,8 @@ async def remove(db: Connection, upload_id: UUID) -> Upload:
     if await db.fetchval(_SQL["in_use"], upload_id):
         raise StateError(
             "conflict",
-            "A job that has not ended, or a schedule, needs this upload.",
-            suggestion="Cancel the job or delete the schedule first.",
+            "A job that has not ended, or a schedule, needs this upload, or a dataset shows it.",
+            suggestion="Cancel the job, or delete the schedule or the dataset first.",
         )
     await db.execute(_SQL["remove"], upload_id)
     return as_upload(held[0])

@@ -130,6 +130,8 @@ select exists (
   select from job where upload_id = $1 and finished_at is null
 ) or exists (
   select from schedule where schedule.job ->> 'upload_id' = $1::text
+) or exists (
+  select from attachment where upload_id = $1
 );
 
 -- name: remove
@@ -192,6 +194,7 @@ where upload.expired_at is null
   and ($3::uuid[] is null or upload.id = any($3))
   and not exists (select from job where job.upload_id = upload.id and finished_at is null)
   and not exists (select from schedule where schedule.job ->> 'upload_id' = upload.id::text)  -- it will be read again
+  and not exists (select from attachment where attachment.upload_id = upload.id)  -- kept as long as it is shown
   and coalesce(jobs.last_end, upload.created_at)  -- null: no job has used it
     <= now() - make_interval(secs => case when jobs.have_completed then $1 else $2 end)
 order by upload.id

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from service.domain.errors import InputError
-from workers.anki import protobuf
+from workers.anki.types import decks, types
 
 SCHEMAS = range(11, 19)
 STATEMENT_S = 600
@@ -19,29 +18,6 @@ STATEMENT_S = 600
 
 _NEEDED = {"col", "notes", "cards"}
 _FIELD_MARK = "\x1f"
-_OCCLUSION = 6
-
-
-@dataclass(frozen=True, slots=True)
-class NoteType:
-    """Names of fields and templates in their order. `is_occlusion` hides parts of an image."""
-
-    id: int
-    name: str
-    fields: tuple[str, ...]
-    templates: tuple[str, ...]
-    is_cloze: bool
-    is_occlusion: bool
-    css: str
-
-
-@dataclass(frozen=True, slots=True)
-class Deck:
-    """A deck; levels of its name are parted by `::`."""
-
-    id: int
-    name: str
-    is_filtered: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +85,8 @@ class Collection:
                     f"The collection has schema {self.schema}; {SCHEMAS[0]} to {SCHEMAS[-1]} are known here.",
                     suggestion="Export it with a current Anki, with “Support older Anki versions”.",
                 )
-            self.types = {found.id: found for found in sorted(self._types(), key=lambda found: found.id)}
-            self.decks = {found.id: found for found in self._decks()}
+            self.types = {found.id: found for found in sorted(types(self._db, self._tables), key=lambda one: one.id)}
+            self.decks = {found.id: found for found in decks(self._db, self._tables)}
 
     def count(self, table: str) -> int:
         """How many rows `notes`, `cards` or `revlog` has."""
@@ -134,6 +110,10 @@ class Collection:
             parts = tuple(str(values).split(_FIELD_MARK))
             yield Note(int(note_id), str(guid), int(type_id), int(modified_s), words, parts, deck_id, int(cards or 0))
 
+    def identities(self) -> dict[int, tuple[str, int]]:
+        """The guid and note type of each note, by its id."""
+        return {int(row[0]): (str(row[1]), int(row[2])) for row in self._rows("select id, guid, mid from notes")}
+
     def cards(self, after: int = -(2**63)) -> Iterator[Card]:
         """Cards in order of their ids, from the one behind `after`."""
         statement = """
@@ -154,9 +134,9 @@ class Collection:
             for row in self._rows(statement, after):
                 yield Review(*map(int, row))
 
-    def _rows(self, statement: str, after: int) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, statement: str, *given: int) -> Iterator[tuple[Any, ...]]:
         with self._reading():
-            yield from self._db.execute(statement, (after,))
+            yield from self._db.execute(statement, given)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -174,50 +154,6 @@ class Collection:
         if lacking := sorted(name for name in _NEEDED if not tables.get(name)):
             raise _damaged(f"it has no table {lacking[0]}")
         return {name for name, is_table in tables.items() if is_table}
-
-    def _types(self) -> Iterator[NoteType]:
-        if "notetypes" in self._tables:
-            yield from self._types_of_tables()
-        else:
-            models = _object(self._db.execute("select models from col").fetchone()[0])
-            for key, model in models.items():
-                names = tuple(str(field["name"]) for field in _ordered(model["flds"]))
-                templates = tuple(str(template["name"]) for template in _ordered(model["tmpls"]))
-                is_occlusion = model.get("originalStockKind") == _OCCLUSION
-                css = str(model.get("css", ""))
-                yield NoteType(
-                    int(key), str(model["name"]), names, templates, model.get("type") == 1, is_occlusion, css
-                )
-
-    def _types_of_tables(self) -> Iterator[NoteType]:
-        fields = self._named("select ntid, name from fields order by ntid, ord")
-        templates = self._named("select ntid, name from templates order by ntid, ord")
-        for type_id, name, config in self._db.execute("select id, name, config from notetypes"):
-            found = protobuf.fields(bytes(config))
-            yield NoteType(
-                id=int(type_id),
-                name=str(name),
-                fields=fields.get(type_id, ()),
-                templates=templates.get(type_id, ()),
-                is_cloze=protobuf.number(found, 1) == 1,
-                is_occlusion=protobuf.number(found, 9) == _OCCLUSION,
-                css=protobuf.text(found, 3),
-            )
-
-    def _named(self, statement: str) -> Mapping[int, tuple[str, ...]]:
-        found: dict[int, tuple[str, ...]] = {}
-        for type_id, name in self._db.execute(statement):
-            found[type_id] = (*found.get(type_id, ()), str(name))
-        return found
-
-    def _decks(self) -> Iterator[Deck]:
-        if "decks" in self._tables:
-            for deck_id, name, kind in self._db.execute("select id, name, kind from decks"):
-                is_filtered = 2 in protobuf.fields(bytes(kind))
-                yield Deck(int(deck_id), str(name).replace(_FIELD_MARK, "::"), is_filtered)
-        else:
-            for key, deck in _object(self._db.execute("select decks from col").fetchone()[0]).items():
-                yield Deck(int(key), str(deck["name"]), bool(deck.get("dyn")))
 
 
 def _opened(database: bytes) -> sqlite3.Connection:
@@ -241,17 +177,6 @@ def _unicase(one: str, other: str) -> int:
     """The collation that Anki's newer schemas name, and SQLite does not have."""
     low, high = one.casefold(), other.casefold()
     return (low > high) - (low < high)
-
-
-def _object(text: object) -> dict[str, Any]:
-    found = json.loads(str(text))
-    if not isinstance(found, dict):
-        raise TypeError("settings are no object")
-    return found
-
-
-def _ordered(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(items, key=lambda item: int(item.get("ord") or 0))
 
 
 def _damaged(why: str) -> InputError:

@@ -17,6 +17,8 @@ _SOURCE = re.compile(
     re.IGNORECASE,
 )
 _OPEN = re.compile(r"\{\{c(\d{1,3}(?:,\d{1,3})*)::")
+_STYLE_URL = re.compile(r"url\(([^)\n]{1,300})\)", re.IGNORECASE)
+_MEASURE = re.compile(r":(\w+)=")
 CLOZE_DEPTH = 10
 
 
@@ -43,6 +45,24 @@ def media(html: str) -> list[str]:
     names = [unescape(name) for name in _SOUND.findall(html)]
     names += [unquote(unescape("".join(found))) for found in _SOURCE.findall(html)]
     return list(dict.fromkeys(name for name in names if name and "://" not in name and not name.startswith("data:")))
+
+
+def media_of_css(css: str) -> list[str]:
+    """Names of the files that a style sheet uses."""
+    names = (unquote(name.strip("\"' ")) for name in _STYLE_URL.findall(css))
+    return list(dict.fromkeys(name for name in names if name and ":" not in name))
+
+
+def occlusions(text: str) -> list[dict[str, object]]:
+    """The shapes over an image: for each, the cards that ask for it, what it is, and its measures as written."""
+    found = []
+    for cloze in clozes(text):
+        _, marked, said = cloze.text.partition("image-occlusion:")
+        if marked:
+            shape, *measures = _MEASURE.split(said)
+            pairs = zip(measures[0::2], measures[1::2], strict=True)
+            found.append({"cards": [n for n in cloze.numbers if n], "shape": shape, **dict(pairs)})
+    return found
 
 
 def clozes(text: str) -> Iterator[Cloze]:

@@ -15,6 +15,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from zstandard import ZstdDecompressor, ZstdError
 
+from service.domain.attachment import is_plain
 from service.domain.errors import InputError
 from workers.anki import protobuf
 
@@ -62,10 +63,11 @@ class Package:
 
     def media(self) -> Iterator[Medium]:
         """The package's media in the order of its index; names that are no plain file name are left out."""
-        index = self._index()
-        for member, name in index:
+        seen: set[str] = set()
+        for member, name in self._index():
             plain = unicodedata.normalize("NFC", name)
-            if is_plain(plain):
+            if is_plain(plain) and plain not in seen:
+                seen.add(plain)
                 yield Medium(plain, member if member in self._members else None)
 
     def open(self, medium: Medium) -> IO[bytes]:
@@ -138,11 +140,6 @@ class Package:
             decompressor = ZstdDecompressor(max_window_size=WINDOW_BYTES)
             return decompressor.stream_reader(stream, read_across_frames=True, closefd=True)
         return stream
-
-
-def is_plain(name: str) -> bool:
-    """Whether it is one ordinary file name: no folder, no drive, nothing hidden."""
-    return bool(name) and not (set(name) & set("/\\:\0\n\r")) and name not in (".", "..") and len(name.encode()) <= 255
 
 
 def _is_encrypted(member: ZipInfo) -> bool:

@@ -1,4 +1,7 @@
-"""Anki's packages (.apkg, .colpkg) of every generation: notes, or one of the other tables a collection has."""
+"""Anki's packages (.apkg, .colpkg) of every generation: notes, or one of the other tables a collection has.
+
+Its export of notes as text is read as well.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from service.domain.errors import InputError
 from service.domain.processor import Chunk, Processor, Work
 from service.domain.row_options import FixedColumns
 
@@ -17,15 +21,28 @@ class AnkiOptions(FixedColumns):
     part: Literal["notes", "cards", "reviews", "note_types", "decks", "media"] = Field(
         "notes", description="Which table of the collection becomes rows."
     )
+    media: bool = Field(True, description="Keep the files that its rows show as files of the dataset.")
 
 
 async def chunks(work: Work) -> AsyncIterator[Chunk]:
     """Rows in order of Anki's ids. Raises InputError for what is no package, or too new."""
     # Only the child process that reads a file pays for pyarrow.
+    from workers.anki import text
     from workers.anki.reading import read
 
     options = AnkiOptions.model_validate(work.options.model_dump())
-    for chunk in read(work, options.part):
+    work.source.seek(0)
+    if not work.source.read(4).startswith(b"PK"):
+        if options.part != "notes":
+            raise InputError(
+                "unsupported_format",
+                f"A text export of Anki has no {options.part}, only notes.",
+                suggestion="Send the package (.apkg), or leave the option part out.",
+            )
+        for chunk in text.read(work):
+            yield chunk
+        return
+    for chunk in read(work, options.part, keeps=options.media):
         yield chunk
 
 
@@ -35,6 +52,6 @@ processor = Processor(
     chunks=chunks,
     options=AnkiOptions,
     queue="cpu",
-    suffixes=(".apkg", ".colpkg"),
-    accepts=("zip",),
+    suffixes=(".apkg", ".colpkg", ".txt"),
+    accepts=("zip", "text"),
 )
