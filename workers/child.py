@@ -50,7 +50,7 @@ def main(memory_bytes: int, cpu_s: int, *slots: int) -> None:
         fcntl.fcntl(out.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     os.dup2(2, 1)  # whatever a library prints must not land between frames
     # Here, under the limits: these bring the heavy libraries, which a spare has the time to load before its job comes.
-    from workers import delimited, encoding, objects, registry  # noqa: F401
+    from workers import delimited, documents, encoding, lines, registry  # noqa: F401
 
     processors = registry.discover()
     with Outbox(out, Shelf(slots[0], slots[1:]) if slots else None) as outbox:

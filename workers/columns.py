@@ -100,6 +100,16 @@ def infer(name: str, strings: pa.StringArray | pa.ChunkedArray) -> Column:
     return _boolean(name, values) or _number(name, values) or _shaped(name, values) or Column(name, ColumnType.TEXT)
 
 
+def exact_double(name: str, values: pa.Array) -> Column | None:
+    """A column of doubles, if these numbers have no more digits than a double keeps."""
+    mantissa = pc.replace_substring_regex(values, r"[eE].*$|[-.]", "")
+    digits = pc.max(pc.binary_length(pc.ascii_ltrim(mantissa, characters="0"))).as_py()
+    # A number beyond the range of a double parses as infinity, which is not what the file says.
+    if digits > EXACT_DIGITS or pc.any(pc.is_inf(pc.cast(values, pa.float64()))).as_py():
+        return None
+    return Column(name, ColumnType.DOUBLE)
+
+
 def spoken(strings: pa.StringArray | pa.ChunkedArray) -> pa.Array:
     """The cells that say something."""
     array = strings.combine_chunks() if isinstance(strings, pa.ChunkedArray) else strings
@@ -133,7 +143,7 @@ def _number(name: str, values: pa.Array) -> Column | None:
     if _all(pc.match_substring_regex(values, rf"^{_WHOLE}$")):
         return _whole(name, values)
     if pc.any(pc.match_substring(values, "e", ignore_case=True)).as_py():
-        return _double(name, values)
+        return exact_double(name, values)
     return _decimal(name, values)
 
 
@@ -157,18 +167,9 @@ def _decimal(name: str, values: pa.Array) -> Column | None:
     is_even = pc.count_distinct(decimals.filter(has_point)).as_py() == 1
     if is_even and scale <= 12 and fits:
         return Column(name, ColumnType.NUMERIC, scale)
-    if double := _double(name, values):
+    if double := exact_double(name, values):
         return double
     return Column(name, ColumnType.NUMERIC, scale) if scale <= 18 and fits else None
-
-
-def _double(name: str, values: pa.Array) -> Column | None:
-    mantissa = pc.replace_substring_regex(values, r"[eE].*$|[-.]", "")
-    digits = pc.max(pc.binary_length(pc.ascii_ltrim(mantissa, characters="0"))).as_py()
-    # A number beyond the range of a double parses as infinity, which is not what the file says.
-    if digits > EXACT_DIGITS or pc.any(pc.is_inf(pc.cast(values, pa.float64()))).as_py():
-        return None
-    return Column(name, ColumnType.DOUBLE)
 
 
 def _shaped(name: str, values: pa.Array) -> Column | None:

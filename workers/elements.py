@@ -9,71 +9,75 @@ import codecs
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, NoReturn
 
 from service.domain.errors import InputError
 from workers.exact import Decimal, refuse
 
 ELEMENT_LIMIT = 16 * 1024 * 1024
-"""Bytes of one element, which is in memory as a whole."""
+"""Characters of one element, which is in memory as a whole."""
 READ_BYTES = 256 * 1024
+DEPTH_LIMIT = 200
+"""Levels of arrays and objects that a value may have, or that what is passed over may."""
+
+KEYS_SHOWN = 10
 
 _BLANK = re.compile(r"[ \t\n\r]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """A value of the array, the byte where it starts, and where reading goes on behind it."""
+    """A value of the array, the byte and line where it starts, and where reading goes on behind it.
+
+    `is_only` says that there is no array: this value is all there is.
+    """
 
     value: Any
     text: str
     start: int
+    line: int
     end: int
+    is_only: bool = False
 
 
-def elements(source: BinaryIO, path: Sequence[str], offset: int = 0) -> Iterator[Element]:
+def elements(source: BinaryIO, path: Sequence[str], offset: int = 0, line: int = 1) -> Iterator[Element]:
     """The elements of the array under `path` of keys, or the one value there if it is none.
 
-    `offset` is 0 or the end of an element; behind it nothing of what came before is looked at again. Raises InputError
-    `not_json` with its position, `path_not_found`, `json_too_deep`, `record_too_large`.
+    `offset` is 0 or the end of an element of an array, `line` the line there; behind it nothing of what came before is
+    looked at again. Raises InputError `not_json` with its position, `path_not_found`, `json_too_deep`,
+    `record_too_large`.
     """
-    text = _Text(source, offset)
-    closing: list[str] = []
+    text = _Text(source, offset, line)
     if offset == 0:
         for key in path:
             text.take("{", f"the object that should hold {key!r}")
             text.enter(key)
-            closing.append("}")
         if text.peek() != "[":
-            yield text.value()
-            _end(text, closing)
+            yield replace(text.value(), is_only=True)
+            _end(text, path)
             return
         text.take("[", "an array")
-        is_first = True
-    else:
-        closing = ["}"] * len(path)
-        is_first = False
-    while True:
-        mark = text.peek()
-        if mark == "]":
-            text.take("]", "the end of the array")
-            _end(text, closing)
-            return
+    is_first = offset == 0
+    while (mark := text.peek()) != "]":
         if not is_first:
-            text.take(",", "a comma or the end of the array")
+            if mark != ",":
+                text.fail("Expected a comma or the end of the array")
+            text.take(",", "a comma")
         is_first = False
         yield text.value()
+    text.take("]", "the end of the array")
+    _end(text, path)
 
 
-def _end(text: _Text, closing: list[str]) -> None:
+def _end(text: _Text, path: Sequence[str]) -> None:
     """What is left behind the array must still be JSON, and nothing else may follow."""
-    for mark in closing:
+    for _ in path:
         while text.peek() == ",":
             text.take(",", "a comma")
             text.key()
             text.skip()
-        text.take(mark, "a comma or the end of the object")
+        text.take("}", "a comma or the end of the object")
     if text.peek():
         text.fail("Nothing may follow the document's end")
 
@@ -81,13 +85,14 @@ def _end(text: _Text, closing: list[str]) -> None:
 class _Text:
     """The file as text: a window of it, and a place in that."""
 
-    def __init__(self, source: BinaryIO, offset: int) -> None:
+    def __init__(self, source: BinaryIO, offset: int, line: int) -> None:
         source.seek(offset)
         self._source = source
         self._decode = codecs.getincrementaldecoder("utf-8")()
         self._window = ""
         self._at = 0
-        self._start = offset  # the byte at which the window starts
+        self._mark = 0  # a place in the window at or before `at`; `byte` and `line` are those of it
+        self._byte, self._line = offset, line
         self._ended = False
         self._decoder = json.JSONDecoder(parse_float=Decimal, parse_constant=refuse)
         if offset == 0:
@@ -116,10 +121,9 @@ class _Text:
         """Go behind the next value, and give it."""
         self.peek()
         self._cut()
-        start = self.position()
+        start, line, at = self.position(), self._line, self._at
         value = self._parsed()
-        text = self._window[: self._at]
-        return Element(value, text, start, start + len(text.encode()))
+        return Element(value, self._window[at : self._at], start, line, self.position())
 
     def key(self) -> str:
         """Go behind a key and its colon, and give it."""
@@ -131,24 +135,47 @@ class _Text:
         return str(key)
 
     def skip(self) -> None:
-        """Go behind the next value, which may be larger than memory: arrays and objects are gone through by parts."""
-        opening = self.peek()
-        if opening not in "[{" or not opening:
-            self.value()
-            return
-        closing = "]" if opening == "[" else "}"
-        self._at += 1
-        if self.peek() == closing:
-            self._at += 1
-            return
+        """Go behind the next value, which may be larger than memory: what is not at hand is gone through by parts."""
+        closing: list[str] = []
         while True:
-            if opening == "{":
-                self.key()
-            self.value()
-            if self.peek() == closing:
-                self._at += 1
+            if self._opens(closing):
+                continue  # inside it now, in front of its first value
+            while closing:
+                mark = self.peek()
+                if mark == ",":
+                    self.take(",", "a comma")
+                    if closing[-1] == "}":
+                        self.key()
+                    break
+                self.take(closing.pop(), "a comma or the end")
+            else:
                 return
-            self.take(",", "a comma or the end")
+
+    def _opens(self, closing: list[str]) -> bool:
+        """Go behind a value, or, where that is large and has values of its own, in front of the first of these."""
+        opening = self.peek()
+        if opening not in ("[", "{"):
+            self.value()
+            return False
+        self._cut()
+        if len(self._window) - self._at < READ_BYTES:
+            self._more()
+        at = self._at
+        try:
+            value, self._at = self._decoder.raw_decode(self._window, at)
+            if not is_too_deep(value, self._window[at : self._at]):
+                return False
+            self._at = at + 1
+        except (ValueError, RecursionError):
+            self._at = at + 1
+        closing.append("]" if opening == "[" else "}")
+        if len(closing) > DEPTH_LIMIT:
+            raise too_deep(self.position())
+        if self.peek() == closing[-1]:
+            return False
+        if opening == "{":
+            self.key()
+        return True
 
     def enter(self, wanted: str) -> None:
         """Go behind the colon of this key of the object just opened. Raises InputError `path_not_found`."""
@@ -156,19 +183,25 @@ class _Text:
         while self.peek() != "}":
             if seen:
                 self.take(",", "a comma or the end of the object")
-            seen.append(key := self.key())
+            key = self.key()
             if key == wanted:
                 return
+            if len(seen) < KEYS_SHOWN:
+                seen.append(key)
             self.skip()
         raise InputError(
             "path_not_found",
-            f"The document has no {wanted!r} there; it has {', '.join(map(repr, seen[:10])) or 'nothing'}.",
+            f"The document has no {wanted!r} there; it has {', '.join(map(repr, seen)) or 'nothing'}.",
             suggestion="Give the option path as keys with dots between, such as path=data.items.",
         )
 
     def position(self) -> int:
         """The byte of the place."""
-        return self._start + len(self._window[: self._at].encode())
+        passed = self._window[self._mark : self._at]
+        self._byte += len(passed) if passed.isascii() else len(passed.encode())
+        self._line += passed.count("\n")
+        self._mark = self._at
+        return self._byte
 
     def fail(self, why: str) -> NoReturn:
         """Refuse the document at this place."""
@@ -181,18 +214,16 @@ class _Text:
                 value, end = self._decoder.raw_decode(self._window, self._at)
             except json.JSONDecodeError as error:
                 if self._ended:
-                    self._at = error.pos
+                    self._at = max(self._at, error.pos)
                     self.fail(error.msg)
             except RecursionError:
-                raise InputError(
-                    "json_too_deep",
-                    f"The value at byte {self.position():,} is nested too deeply.",
-                    suggestion="Send data with at most some hundred levels.",
-                ) from None
+                raise too_deep(self.position()) from None
             except ValueError as error:
-                self.fail(str(error))
+                self.fail(str(error).partition(";")[0])
             else:
                 if end < len(self._window) or self._ended or isinstance(value, str | list | dict):
+                    if is_too_deep(value, self._window[self._at : end]):
+                        raise too_deep(self.position())
                     self._at = end
                     return value
             # The value may go on behind the window. Twice as much each time, so that no byte is parsed often.
@@ -218,15 +249,37 @@ class _Text:
         try:
             self._window += self._decode.decode(data, final=not data)
         except UnicodeDecodeError as error:
-            at = self._start + len(self._window.encode()) + error.start
-            raise not_json("The text is not UTF-8", at) from None
+            self._at = len(self._window)
+            raise not_json("The text is not UTF-8", self.position() + error.start) from None
         self._ended = not data
         return bool(data)
 
     def _cut(self) -> None:
-        """Let go of what is behind."""
-        self._start = self.position()
-        self._window, self._at = self._window[self._at :], 0
+        """Let go of what is behind, once that is much."""
+        if self._at >= READ_BYTES:
+            self.position()
+            self._window, self._at, self._mark = self._window[self._at :], 0, 0
+
+
+def is_too_deep(value: Any, text: str) -> bool:
+    """Whether a value has more levels than anybody writes. Most texts have too few brackets to be looked at."""
+    if text.count("[") + text.count("{") <= DEPTH_LIMIT:
+        return False
+    level, depth = [value] if isinstance(value, list | dict) else [], 0
+    while level and depth <= DEPTH_LIMIT:
+        inside = [outer.values() if isinstance(outer, dict) else outer for outer in level]
+        level = [inner for values in inside for inner in values if isinstance(inner, list | dict)]
+        depth += 1
+    return depth > DEPTH_LIMIT
+
+
+def too_deep(at: int) -> InputError:
+    """The value at this byte has too many levels."""
+    return InputError(
+        "json_too_deep",
+        f"The value at byte {at:,} is nested too deeply.",
+        suggestion=f"Send data with at most {DEPTH_LIMIT} levels.",
+    )
 
 
 def not_json(why: str, at: int) -> InputError:

@@ -1,97 +1,73 @@
-"""A file of JSON objects, one a line, as resumable chunks. Integers are exact, whatever their size."""
+"""JSON objects into typed rows: which columns their keys are, and what is wrong with one. Numbers are exact, whatever
+their size. Where the objects come from is the affair of `workers.lines` and `workers.documents`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import repeat
-from typing import BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
 
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Column, ColumnType, Cursor, Cut, Fault, Work
-from service.domain.row_options import RowOptions
+from service.domain.json_options import JsonOptions
+from service.domain.processor import Column, ColumnType, Cursor, Fault, Work
 from workers import numbering
-from workers.columns import COLUMN_LIMIT, column_names, infer
+from workers.columns import COLUMN_LIMIT, column_names, exact_double, infer
+from workers.elements import DEPTH_LIMIT, is_too_deep
 from workers.exact import Decimal, refuse
-from workers.explaining import explained
-from workers.heading import start_of_text
 from workers.mapping import Names
-from workers.numbering import CUT_BYTES, Part, Place, readable
+from workers.numbering import Part, readable
 from workers.planning import Sampled, plan
-from workers.reading import Reading, opened
-from workers.records import Block, blocks, count, line_count, pieces, records
 from workers.shaping import Shape
-from workers.sources import reading_of
 from workers.widening import Watch
 
 Json = None | bool | int | Decimal | str | list["Json"] | dict[str, "Json"]
 Row = dict[str, Json]
 
-PIECE_LINES = 16_384
-"""Lines that are Python objects at one time."""
+PIECE_ROWS = 16_384
+"""Rows that are Python objects at one time."""
 EXACT_INTEGER = 2**53
 """Up to here a double holds every integer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The keys that are known as the file's columns, what comes out of them, and whether others are passed over."""
+    """The keys that are known as the file's columns, what comes out of them, and what becomes of objects.
+
+    `flattens` makes `{"a": {"b": 1}}` a column `a_b`. With `ignores_others`, keys that are no columns are passed over.
+    """
 
     file: Names
     shape: Shape
     dataset: tuple[Column, ...]
+    flattens: bool
     ignores_others: bool
 
+    def row(self, value: Json | Fault) -> Row | Fault:
+        """An object with its keys as column names, or what is wrong with it."""
+        return named(value, self.flattens, None if self.ignores_others else frozenset(self.file.names))
 
-def read(work: Work, options: RowOptions) -> Iterator[Chunk]:
-    """The chunks behind the work's cursor. Without columns, the keys of the first block become columns.
 
-    Raises TooNarrow.
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the file writes as one row, the line it starts on, and what it is read as."""
+
+    raw: bytes
+    line: int
+    row: Row | Fault
+
+
+def planned(work: Work, options: JsonOptions, samples: Iterable[Sequence[Row]]) -> Layout:
+    """The layout of a file whose first rows these are; they are looked at only where no columns are given.
+
+    Raises InputError: none of them has a key.
     """
-    how = Reading.loaded(str(work.cursor["reading"])) if work.cursor else reading_of(work.source, legacy=False)[0]
-    text = opened(work.source, how)
-    work = replace(work, source=cast(BinaryIO, text))
-    if work.cursor:
-        place, layout = numbering.place_of(work.cursor), _resumed(work, options, work.cursor)
-    else:
-        place = Place(start_of_text(work.source), 1, 1)
-        layout = _opened(work, options, place.offset)
-    extra = {"reading": how.dumped(), "columns": numbering.dumped(layout.shape.columns), "file": layout.file.dumped()}
-    watch = None if work.widens is None else Watch(work.widens)
-    header, brings = layout.file.written, layout.shape.names
-    evidence = explained(layout.file, layout.shape, reading=how) if work.explains else None
-    for block in blocks(work.source, place.offset, None, numbering.sizes(place, work.chunk_bytes)):
-        last = None
-        parts = _parts(block, place, layout, watch)
-        for last in numbering.chunks(block, place, parts, layout.dataset, extra):
-            yield replace(last, done=text.done(last.done), header=header, brings=brings, evidence=evidence)
-            evidence = None
-        place = numbering.behind(block, place, last)
-
-
-def cuts(work: Work, every: int) -> Iterator[Cut]:
-    """Where the file behind the work's cursor can be cut."""
-    if work.cursor and Reading.loaded(str(work.cursor["reading"])).is_plain:
-        place = numbering.place_of(work.cursor)
-        found = blocks(work.source, place.offset, None, repeat(min(CUT_BYTES, every)))
-        yield from numbering.cuts(found, place, every, lambda data: count(data, None), work.cursor)
-
-
-def _resumed(work: Work, options: RowOptions, cursor: Cursor) -> Layout:
-    file = Names.loaded(str(cursor["file"]))
-    columns = work.columns or numbering.loaded(str(cursor["columns"]))
-    shape = plan(file, options, columns, lambda: Sampled(()))
-    return Layout(file, shape, columns, options.others == "drop")
-
-
-def _opened(work: Work, options: RowOptions, offset: int) -> Layout:
     if work.columns is None:
-        keys, sampled = _observed(work, offset)
+        keys, sampled = _observed(samples)
     else:
         made = {*options.rename.values(), *(spec.name for spec in options.columns)}
         keys, sampled = [column.name for column in work.columns if column.name not in made], Sampled(())
@@ -103,51 +79,108 @@ def _opened(work: Work, options: RowOptions, offset: int) -> Layout:
     sampled = Sampled([*sampled.texts, *nothing], types)
     file = Names(names)
     shape = plan(file, options, work.columns, lambda: sampled, widens=work.widens)
-    return Layout(file, shape, work.columns or shape.columns, options.others == "drop")
+    return _layout(file, shape, work.columns or shape.columns, options)
 
 
-def _sources(options: RowOptions) -> list[str]:
-    specified = [spec.source or spec.name for spec in options.columns if spec.constant is None]
-    return [*specified, *options.rename, *options.drop]
+def resumed(work: Work, options: JsonOptions, cursor: Cursor) -> Layout:
+    """The layout that a cursor was written under."""
+    file = Names.loaded(str(cursor["file"]))
+    columns = work.columns or numbering.loaded(str(cursor["columns"]))
+    return _layout(file, plan(file, options, columns, lambda: Sampled(())), columns, options)
 
 
-def _parts(block: Block, place: Place, layout: Layout, watch: Watch | None) -> Iterator[Part]:
-    if block.fault:
-        yield numbering.unreadable(block, place)
-        return
-    row, line, start = place.row, place.line, 0
-    for piece in pieces(block.data, None, PIECE_LINES):
-        start += len(piece)
-        part = _part(piece, layout, row, line, start, watch)
-        row, line = row + part.read, line + line_count(piece)
-        if part.read:
-            yield part
-
-
-def _part(piece: bytes, layout: Layout, first_row: int, first_line: int, end: int, watch: Watch | None) -> Part:
-    found = records(piece, None)
-    known = None if layout.ignores_others else set(layout.file.names)
-    lines = [piece[start:stop] for start, stop in zip(found.starts.tolist(), found.ends.tolist(), strict=True)]
-    parsed = [_parsed(line, known) for line in lines]
-    faults: dict[int, tuple[Fault, ...]] = {index: (row,) for index, row in enumerate(parsed) if isinstance(row, Fault)}
-    places = [index for index, row in enumerate(parsed) if isinstance(row, dict)]
-    rows = [row for row in parsed if isinstance(row, dict)]
+def part(records: Sequence[Record], layout: Layout, first_row: int, end: int, watch: Watch | None) -> Part:
+    """These records as columns, the bad ones as rejects. `end` is where they end in what they are a part of."""
+    faults = {index: (record.row,) for index, record in enumerate(records) if isinstance(record.row, Fault)}
+    places = [index for index, record in enumerate(records) if isinstance(record.row, dict)]
+    rows = [record.row for record in records if isinstance(record.row, dict)]
     shaped = layout.shape.shaped(_texts(rows, layout), len(rows))
     if watch is not None:
         watch.look(shaped, first_row + np.array(places, np.int64), np.ones(len(rows), bool))
     bad = shaped.bad
+    told: dict[int, tuple[Fault, ...]] = dict(faults)
     cells = {}
     for at in bad.nonzero()[0].tolist():
-        faults[places[at]] = shaped.faults(at)
+        told[places[at]] = shaped.faults(at)
         cells[places[at]] = _cells(rows[at], layout)
     good = pa.array(~bad)
     rejects = tuple(
-        numbering.rejected(
-            first_row + index, first_line + int(found.lines[index]), faults[index], lines[index], cells.get(index)
-        )
-        for index in sorted(faults)
+        numbering.rejected(first_row + index, records[index].line, told[index], records[index].raw, cells.get(index))
+        for index in sorted(told)
     )
-    return Part(len(found), end, {name: array.filter(good) for name, array in shaped.arrays.items()}, rejects)
+    return Part(len(records), end, {name: array.filter(good) for name, array in shaped.arrays.items()}, rejects)
+
+
+def parsed(text: bytes) -> Json | Fault:
+    """The value of one JSON text, or what is wrong with it."""
+    try:
+        decoded = text.decode()
+        value: Json = json.loads(decoded, parse_constant=refuse, parse_float=Decimal)
+    except UnicodeDecodeError as error:
+        where = f"at byte {error.start + 1}"
+        return _fault("invalid_utf8", f"The line is not UTF-8 {where}.", "Save the file as UTF-8 and send it again.")
+    except json.JSONDecodeError as error:
+        return _invalid(f"{error.msg} at character {error.pos + 1}")
+    except (ValueError, RecursionError) as error:
+        return _invalid("Nested too deeply" if isinstance(error, RecursionError) else str(error).partition(";")[0])
+    return checked(value, decoded)
+
+
+def checked(value: Json, text: str) -> Json | Fault:
+    """A value that can be stored, or what is wrong with it; `text` is how it is written."""
+    if is_too_deep(value, text):
+        return _invalid(f"More than {DEPTH_LIMIT} levels deep")
+    try:
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return _invalid("There is half of a surrogate pair")
+    return value
+
+
+def named(value: Json | Fault, flattens: bool, known: frozenset[str] | None = None) -> Row | Fault:
+    """An object with its keys as column names, or what is wrong with it. `known` None allows any key."""
+    if isinstance(value, Fault):
+        return value
+    if not isinstance(value, dict):
+        return _fault("not_an_object", "The row is not a JSON object.", 'Write each row as {"column": value, …}.')
+    cells = list(_flat(value)) if flattens else list(value.items())
+    row = {_name(key): cell for key, cell in cells}
+    unknown = [name for name in row if known is not None and name not in known]
+    if unknown:
+        return _fault(
+            "unknown_key",
+            f"There is no column {', '.join(unknown[:5])}.",
+            "Remove the key, import with extra_keys=ignore, or use a dataset that has the column.",
+        )
+    if len(row) < len(cells):
+        message = "Two keys of the row name the same column."
+        return _fault("duplicate_key", message, "Rename one; case and punctuation make no difference.")
+    return row
+
+
+def _layout(file: Names, shape: Shape, dataset: tuple[Column, ...], options: JsonOptions) -> Layout:
+    ignores = options.others == "drop" or options.extra_keys == "ignore"
+    return Layout(file, shape, dataset, options.nested == "flatten", ignores)
+
+
+def _flat(value: Row) -> Iterator[tuple[str, Json]]:
+    """The values that are no objects, in their order, under the keys that lead to them."""
+    stack = [("", iter(value.items()))]
+    while stack:
+        prefix, items = stack[-1]
+        for key, cell in items:
+            if isinstance(cell, dict) and cell:
+                stack.append((f"{prefix}{key}.", iter(cell.items())))
+                break
+            yield prefix + key, cell
+        else:
+            stack.pop()
+
+
+def _sources(options: JsonOptions) -> list[str]:
+    specified = [spec.source or spec.name for spec in options.columns if spec.constant is None]
+    return [*specified, *options.rename, *options.drop]
 
 
 def _cells(row: Row, layout: Layout) -> tuple[str | None, ...]:
@@ -167,49 +200,17 @@ def _texts(rows: list[Row], layout: Layout) -> list[pa.Array | None]:
     return texts
 
 
-def _parsed(line: bytes, known: set[str] | None) -> Row | Fault:
-    """The line's object with its keys as column names, or what is wrong with it. `known` None allows any key."""
-    try:
-        value: Json = json.loads(line.decode(), parse_constant=refuse, parse_float=Decimal)
-        if b"\\u" in line:
-            json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeDecodeError as error:
-        where = f"at byte {error.start + 1}"
-        return Fault(
-            None, *("invalid_utf8", f"The line is not UTF-8 {where}.", "Save the file as UTF-8 and send it again.")
-        )
-    except UnicodeEncodeError:
-        return _invalid("The line has half of a surrogate pair")
-    except json.JSONDecodeError as error:
-        return _invalid(f"{error.msg} at character {error.pos + 1}")
-    except (ValueError, RecursionError) as error:
-        return _invalid("Nested too deeply" if isinstance(error, RecursionError) else str(error).partition(";")[0])
-    if not isinstance(value, dict):
-        return Fault(
-            None, *("not_an_object", "The line is not a JSON object.", 'Write each row as {"column": value, …}.')
-        )
-    return _named(value, known)
-
-
-def _named(value: Row, known: set[str] | None) -> Row | Fault:
-    row = {_name(key): cell for key, cell in value.items()}
-    unknown = [name for name in row if known is not None and name not in known]
-    if unknown:
-        message = f"There is no column {', '.join(unknown[:5])}."
-        return Fault(None, *("unknown_key", message, "Remove the key, or use a dataset that has the column."))
-    if len(row) < len(value):
-        message = "Two keys of the row name the same column."
-        return Fault(None, *("duplicate_key", message, "Rename one; case and punctuation make no difference."))
-    return row
-
-
 @lru_cache(4096)
 def _name(key: str) -> str:
     return column_names([key])[0]
 
 
 def _invalid(what: str) -> Fault:
-    return Fault(None, *("invalid_json", f"{what}.", "Write one complete JSON object on each line."))
+    return _fault("invalid_json", f"{what}.", "Write one complete JSON object for each row.")
+
+
+def _fault(code: str, message: str, suggestion: str) -> Fault:
+    return Fault(None, code, message, suggestion)
 
 
 def _text(value: Json, kind: ColumnType) -> str | None:
@@ -231,27 +232,27 @@ def _dumped(value: Json) -> str:
     return str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
 
 
-def _observed(work: Work, offset: int) -> tuple[list[str], Sampled]:
+def _observed(samples: Iterable[Sequence[Row]]) -> tuple[list[str], Sampled]:
     """The keys of the first rows, their text and their types."""
     kinds: dict[str, set[str]] = {}
     texts: dict[str, list[pa.Array]] = {}
-    for block in blocks(work.source, offset, None, repeat(work.chunk_bytes)):
-        for piece in pieces(block.data, None, PIECE_LINES) if block.fault is None else ():
-            _observe(piece, kinds, texts)
-        if kinds:
-            found = [pa.concat_arrays(texts[name]) for name in kinds]
-            types = [_column(name, kinds[name], text) for name, text in zip(kinds, found, strict=True)]
-            return list(kinds), Sampled(found, types)
-    raise InputError(
-        "no_objects", "The file has no line with a JSON object.", suggestion='Write each row as {"column": value, …}.'
-    )
+    for rows in samples:
+        _observe(rows, kinds, texts)
+    if not kinds:
+        raise InputError(
+            "no_objects",
+            "There is no JSON object with a key in the beginning of the file.",
+            suggestion='Write each row as {"column": value, …}.',
+        )
+    found = [pa.concat_arrays(texts[name]) for name in kinds]
+    types = [_column(name, kinds[name], text) for name, text in zip(kinds, found, strict=True)]
+    return list(kinds), Sampled(found, types)
 
 
-def _observe(piece: bytes, kinds: dict[str, set[str]], texts: dict[str, list[pa.Array]]) -> None:
+def _observe(rows: Sequence[Row], kinds: dict[str, set[str]], texts: dict[str, list[pa.Array]]) -> None:
     seen: dict[str, list[str]] = {}
-    for line in piece.splitlines():
-        row = _parsed(line, None) if line else ()
-        for name, value in row.items() if isinstance(row, dict) else ():
+    for row in rows:
+        for name, value in row.items():
             cells = seen.setdefault(name, [])
             kinds.setdefault(name, set())
             if value is not None:
@@ -275,7 +276,7 @@ def _column(name: str, kinds: set[str], text: pa.Array) -> Column:
     if kinds == {"bool"}:
         return Column(name, ColumnType.BOOLEAN)
     if kinds in ({"Decimal"}, {"Decimal", "int"}):
-        return Column(name, ColumnType.DOUBLE)
+        return exact_double(name, text) or infer(name, text)
     if kinds == {"str"} or kinds <= {"int", "large"}:
         return infer(name, text)
     return Column(name, ColumnType.TEXT)

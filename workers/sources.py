@@ -8,7 +8,7 @@ from typing import BinaryIO
 from workers.encodings import encoding_of
 from workers.evidence import Evidence
 from workers.reading import Reading, head
-from workers.unpacking import compression_of, member_of
+from workers.unpacking import TABLES, compression_of, member_of
 
 WHOLE_BYTES = 8 * 1024 * 1024
 """Up to this size a plain file is looked at whole for its encoding."""
@@ -17,17 +17,24 @@ PLACES = 8
 
 
 def reading_of(
-    source: BinaryIO, encoding: str | None = None, member: str | None = None, legacy: bool = True
+    source: BinaryIO,
+    encoding: str | None = None,
+    member: str | None = None,
+    legacy: bool = True,
+    wanted: tuple[str, ...] = TABLES,
 ) -> tuple[Reading, list[Evidence]]:
-    """How to get at the text of a file. Without `legacy` it must be Unicode. Raises InputError."""
+    """How to get at the text of a file. Without `legacy` it must be Unicode. Raises InputError.
+
+    `wanted` are suffixes of the member that is meant in an archive.
+    """
     source.seek(0)
     packed = compression_of(source.read(16))
     evidence = []
     if packed is not None:
         evidence.append(Evidence("compression", packed, 1.0, "first bytes"))
     if packed == "zip":
-        why = "given" if member else "the only table"
-        member = member_of(source, member)
+        why = "given" if member else "the only one of its kind"
+        member = member_of(source, member, wanted)
         evidence.append(Evidence("member", member, 1.0, why))
     how = Reading(packed, member if packed == "zip" else None)
     given = encoding and Evidence("encoding", encoding, 1.0, "given")

@@ -30,7 +30,9 @@ _MAGIC: tuple[tuple[bytes, Compression], ...] = (
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ\x00", "xz"),
 )
-_TABLES = (".csv", ".tsv", ".tab", ".txt", ".psv", ".dat")
+TABLES = (".csv", ".tsv", ".tab", ".txt", ".psv", ".dat")
+DOCUMENTS = (".json", ".ndjson", ".jsonl", ".geojson")
+"""How files are called that are meant in an archive of several."""
 
 
 class Stream(Protocol):
@@ -44,8 +46,11 @@ def compression_of(first: bytes) -> Compression | None:
     return next((kind for magic, kind in _MAGIC if first.startswith(magic)), None)
 
 
-def member_of(source: BinaryIO, wanted: str | None) -> str:
-    """The file to read in a zip archive: the wanted one, the only one, or the only table. Raises InputError."""
+def member_of(source: BinaryIO, wanted: str | None, suffixes: tuple[str, ...] = TABLES) -> str:
+    """The file to read in a zip archive: the wanted one, the only one, or the only one of these suffixes.
+
+    Raises InputError.
+    """
     names = _members(source)
     if any(name == "[Content_Types].xml" for name in names):
         raise InputError(
@@ -58,7 +63,7 @@ def member_of(source: BinaryIO, wanted: str | None) -> str:
         if wanted in names:
             return wanted
         raise _choose(names, f"The archive has no member {wanted!r}.")
-    tables = [name for name in names if name.lower().endswith(_TABLES)]
+    tables = [name for name in names if name.lower().endswith(suffixes)]
     for only in (names, tables):
         if len(only) == 1:
             return only[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ CASES = [
     ("watch_history", "watch_history/verlauf.json", {}, 5, 1),
     ("spreadsheet", "spreadsheet/third_sheet.xlsx", {"sheet": "Sheet3"}, 9, 0),
     ("quizlet", "quizlet/tabs.txt", {}, 3, 0),
+    ("json", "json/orders.json", {"path": "/data/orders", "nested": "flatten"}, 4, 1),
+    ("json", "json/values.json", {}, 4, 0),
 ]
 
 
@@ -25,7 +28,7 @@ CASES = [
 async def test_a_file_becomes_rows(
     service: Service, processor: str, name: str, options: dict[str, str], inserted: int, rejected: int
 ) -> None:
-    path, dataset = SAMPLES / name, "_".join([path_name(name), *options.values()]).lower()
+    path, dataset = SAMPLES / name, path_name("_".join([name, *options.values()])).lower()
     job = await imported(service.client, path.read_bytes(), dataset, processor=processor, name=path.name, **options)
     assert job["state"] == "completed"
     assert job["counts"] == {
@@ -40,7 +43,7 @@ async def test_a_file_becomes_rows(
 
 
 def path_name(name: str) -> str:
-    return name.replace("/", "_").replace(".", "_")
+    return re.sub(r"\W+", "_", name)
 
 
 async def test_a_deck_shows_what_a_learner_sees(service: Service) -> None:
@@ -59,6 +62,21 @@ async def test_a_later_history_adds_only_what_is_new(service: Service) -> None:
         job = await imported(service.client, path.read_bytes(), "history", name=name, **given)
     assert job["counts"]["inserted"] == 1
     assert job["counts"]["skipped"] == 4
+
+
+@pytest.mark.parametrize("mode", ["append", "replace"])
+async def test_a_document_without_rows_is_complete(service: Service, mode: str) -> None:
+    dataset = f"rowless_{mode}"
+    job = await imported(service.client, b"[]", dataset, processor="json", name="x.json", mode=mode)
+    assert (job["state"], job["counts"]["read"]) == ("completed", 0)
+    job = await imported(service.client, b'[{"n": 1}]', dataset, processor="json", name="x.json", mode=mode)
+    assert (job["state"], job["counts"]["inserted"]) == ("completed", 1)
+
+
+async def test_a_document_that_breaks_off_fails_at_its_byte(service: Service) -> None:
+    job = await imported(service.client, b'[{"n": 1}, {"n": 2', "broken", processor="json", name="x.json")
+    assert job["problem"]["code"] == "not_json"
+    assert "byte 18" in job["problem"]["message"]
 
 
 async def test_a_workbook_with_a_password_says_so(service: Service) -> None:

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
+from service.domain.json_options import JsonOptions
 from service.domain.processor import Chunk, Cut, Processor, Work
-from service.domain.row_options import RowOptions
 
 
 async def chunks(work: Work) -> AsyncIterator[Chunk]:
     """Lines as typed batches. Raises InputError for an empty file."""
     # Only the child process that reads a file pays for pyarrow.
-    from workers.objects import read
+    from workers.lines import read
 
-    options = RowOptions.model_validate(work.options.model_dump())
+    options = JsonOptions.model_validate(work.options.model_dump())
     for chunk in read(work, options):
         yield chunk
 
 
 def cuts(work: Work, every: int) -> Iterator[Cut]:
     """Places where the file can be cut, about `every` bytes apart."""
-    from workers.objects import cuts
+    from workers.lines import cuts
 
     return cuts(work, every)
 
@@ -33,8 +33,8 @@ processor = Processor(
     title="JSON objects, one a line",
     chunks=chunks,
     cuts=cuts,
-    options=RowOptions,
+    options=JsonOptions,
     queue="cpu",
-    suffixes=(".ndjson", ".jsonl"),
-    accepts=("text", "binary"),
+    suffixes=(".ndjson", ".jsonl", ".json"),
+    accepts=("text", "binary", "gzip", "zip", "zstd", "bzip2", "xz"),
 )

@@ -32,5 +32,5 @@ processor = Processor(
     chunks=chunks,
     options=WatchHistoryOptions,
     queue="cpu",
-    suffixes=(".html",),
+    suffixes=(".html", ".json"),
 )
