@@ -7,7 +7,7 @@ or all of them), each with its gap-free number as id. It ends with the job; aski
 An account's stream: first a `snapshot` of the jobs that have not ended, then every event behind the position that is
 its id. With `Last-Event-ID` (or `?after=`) there is no snapshot, only every event behind that. It does not end.
 
-When the service stops, each stream says `reconnect` and ends.
+When the service stops, each stream says `reconnect` and ends. Whoever accepts JSON alone is answered with a page.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api import views
+from service.api import event_pages, views
 from service.api.auth import caller_of
+from service.api.event_pages import MAX_SNAPSHOT, told, whose
 from service.api.params import uuid_of, whole
 from service.api.streams import Streams
 from service.deps import Deps
 from service.domain.errors import InputError
-from service.domain.event import TERMINAL, Event, EventType, Position
+from service.domain.event import TERMINAL, EventType, Position
 from service.domain.flow import Flow, FlowState
 from service.domain.job import FINAL, Job
 from service.store import events, flows, jobs
@@ -36,8 +37,6 @@ from service.store.accounts import Caller
 PING_S = 10
 SEND_TIMEOUT_S = 20
 LINE_END = "\n"
-MAX_SNAPSHOT = 200
-"""Jobs in the snapshot of an account."""
 
 Messages = AsyncIterator[ServerSentEvent | bytes]
 
@@ -48,6 +47,8 @@ async def stream(request: Request) -> Response:
     after = _number(request)
     async with deps.database.transaction(caller_of(request).account_id) as db:
         job = await jobs.get(db, uuid_of(request, "job"))
+    if event_pages.wanted(request):
+        return await event_pages.of_job(request, deps.database, job.account_id, job.id, after or 0)
     if _is_all_told(after, job.event_seq, has_ended=job.state in FINAL):
         return Response(status_code=204)
     return _response(_of_job(request.app.state.streams, job, after or 0))
@@ -57,11 +58,14 @@ async def stream_all(request: Request) -> Response:
     """GET /v1/events?type=: of all jobs of the account."""
     deps: Deps = request.app.state.deps
     caller, after, types = caller_of(request), _position(request), _types(request)
+    is_paged = event_pages.wanted(request)
     async with deps.database.transaction(caller.account_id) as db:
         if after is not None and not await events.is_past(db, after):
             raise _invalid(after)
         newest = await events.newest_in_account(db, caller.account_id)  # ahead of the jobs: what follows is behind it
-        live = [] if after else await jobs.unfinished(db, caller.account_id, limit=MAX_SNAPSHOT)
+        live = [] if after or is_paged else await jobs.unfinished(db, caller.account_id, limit=MAX_SNAPSHOT)
+    if is_paged:
+        return await event_pages.of_account(request, deps.database, caller, after, types)
     snapshot = None if after else {"jobs": [views.job(job) for job in live], "last_event_id": str(newest)}
     return _response(_of_account(request.app.state.streams, caller, newest, after or newest, snapshot, types))
 
@@ -70,7 +74,7 @@ async def _of_job(streams: Streams, job: Job, after: int) -> Messages:
     yield _message("snapshot", views.job(job), retry=_retry_ms())
     async for batch in streams.follow(job, after):
         for event in batch:
-            yield _message(event.type, _told(event), id=str(event.seq))
+            yield _message(event.type, told(event), id=str(event.seq))
         # A retried job goes on behind an earlier end, so only the newest event can be the last.
         if batch[-1].type in TERMINAL and batch[-1].seq >= job.event_seq:
             return
@@ -90,13 +94,13 @@ async def _of_account(
     else:
         yield _message("snapshot", snapshot, id=str(newest), retry=_retry_ms())
     async for batch in streams.follow_account(caller.account_id, newest, after):
-        told = [
-            _message(event.type, _whose(event) | _told(event), id=str(event.position)).encode()
+        chosen = [
+            _message(event.type, whose(event) | told(event), id=str(event.position)).encode()
             for event in batch
             if event.type in types
         ]
-        if told:
-            yield b"".join(told)  # one write a batch: there may be thousands of events a second
+        if chosen:
+            yield b"".join(chosen)  # one write a batch: there may be thousands of events a second
     yield _reconnect()
 
 
@@ -116,7 +120,7 @@ async def _of_flow(streams: Streams, flow: Flow, shown: views.Json, after: int) 
     yield _message("snapshot", shown, retry=_retry_ms())
     async for batch in streams.follow_flow(flow, after):
         for event in batch:
-            yield _message(event.type, _told(event), id=str(event.seq))
+            yield _message(event.type, told(event), id=str(event.seq))
         if batch[-1].type is not EventType.FLOW_RESUMED and batch[-1].seq >= flow.event_seq:
             return
     yield _reconnect()
@@ -141,14 +145,6 @@ def _message(event: str, data: dict[str, Any], *, id: str | None = None, retry: 
 
 def _reconnect() -> ServerSentEvent:
     return _message("reconnect", {"reason": "the service stops"}, retry=_retry_ms())
-
-
-def _told(event: Event) -> dict[str, Any]:
-    return {"seq": event.seq, "type": event.type, "at": event.at.isoformat(), **event.data}
-
-
-def _whose(event: Event) -> dict[str, Any]:
-    return {} if event.job_id is None else {"job_id": str(event.job_id)}  # that of a flow says so in its data
 
 
 def _retry_ms() -> int:

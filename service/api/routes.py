@@ -33,6 +33,7 @@ from service.api import (
     versions,
 )
 from service.api.auth import Authenticate
+from service.api.client_files import ClientFiles
 
 WEB = Path(__file__).parent.parent / "web"
 
@@ -113,5 +114,6 @@ ROUTES: list[BaseRoute] = [
     Route("/readyz", health.ready),
     Route("/openapi.json", openapi.document),
     Route("/", page),
+    Mount("/client", ClientFiles(directory=WEB / "client")),
     Mount("/web", StaticFiles(directory=WEB)),
 ]

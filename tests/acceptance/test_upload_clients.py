@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import json
 import random
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
 
-from service.server import Server, bind, url_of
+from tests import npm
 from tests.conftest import StartService
+from tests.origins import pages
 from tests.running import ROOT, Json, Service, settled
 
 MIB = 1024 * 1024
 CLIENTS = ROOT / "tests" / "clients"
-INSTALLED = ROOT / "build" / "clients"
 FILE = b"a,b\n1,x\n2,y\n"
 
 pytestmark = pytest.mark.slow
@@ -41,22 +35,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def modules() -> Path:
     """Where the npm packages are."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("needs node and npm (Debian: apt-get install nodejs npm)")
-    INSTALLED.mkdir(parents=True, exist_ok=True)
-    with (INSTALLED / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # other test processes want them too
-        wanted = (CLIENTS / "package.json").read_text()
-        package = INSTALLED / "package.json"
-        if not (package.exists() and package.read_text() == wanted and (INSTALLED / "node_modules" / "uppy").exists()):
-            package.write_text(wanted)
-            command = [npm, "install", "--no-package-lock", "--no-audit", "--no-fund"]
-            ended = subprocess.run(command, cwd=INSTALLED, capture_output=True, text=True, timeout=110)
-            if ended.returncode:
-                package.unlink()
-                pytest.skip(f"npm could not install tests/clients/package.json: {ended.stderr[-500:]}")
-    return INSTALLED
+    return npm.installed()
 
 
 async def run(*command: str | Path, cwd: Path | None = None) -> str:
@@ -143,20 +122,6 @@ async def test_tus_js_client_uploads(
     url = await run("node", CLIENTS / "tus.mjs", *arguments, cwd=modules)
     shown = await is_stored(service, url.strip(), large.read_bytes(), "large.bin")
     assert shown["media_type"] == "text/csv"
-
-
-@asynccontextmanager
-async def pages(folder: Path) -> AsyncIterator[str]:
-    """A web server of another origin."""
-    app = Starlette(routes=[Mount("/", StaticFiles(directory=folder))])
-    with bind("127.0.0.1", 0) as bound:
-        server = Server(app, lambda: None)
-        serving = asyncio.create_task(server.serve([bound]))
-        try:
-            yield url_of(bound)
-        finally:
-            server.should_exit = True
-            await serving
 
 
 async def test_uppy_uploads_from_a_page_of_another_origin(
