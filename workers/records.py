@@ -147,8 +147,10 @@ def records(data: bytes, dialect: Dialect | None) -> Records:
     """The records of a block that starts where a record starts."""
     octets = np.frombuffer(data, np.uint8)
     opens, closes = quoted(data, dialect)
-    breaks = _breaks(octets, dialect is not None)
+    breaks = _breaks(octets, with_returns=True)
     stops = breaks[~_inside(breaks, opens, closes)]
+    if dialect is None:
+        stops = stops[octets[stops] == _NEWLINE]
     if len(data) and (len(stops) == 0 or stops[-1] < len(data) - 1):
         stops = np.append(stops, len(data))
     starts = np.concatenate(([0], stops[:-1] + 1)) if len(stops) else _NONE

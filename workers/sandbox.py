@@ -170,16 +170,18 @@ class Sandboxes:
 
     @asynccontextmanager
     async def open(
-        self, source: Mapping[str, object], request: Mapping[str, Any], deadline_s: float | None = None
+        self, source: Mapping[str, object], request: Mapping[str, Any] | None, deadline_s: float | None = None
     ) -> AsyncIterator[Sandbox]:
         """A child that reads `source` as `request` says; it is gone when the block is left, however that happens.
 
-        `source` is what `Files.source` gave. It may be silent for `deadline_s`, by default as long as the setting says.
+        Without a request it waits to be asked. `source` is what `Files.source` gave. It may be silent for `deadline_s`,
+        by default as long as the setting says.
         """
         child = await self._take()
         try:
             sandbox = Sandbox(child, source, deadline_s or self._settings.chunk_deadline_s)
-            sandbox.ask(request)
+            if request is not None:
+                sandbox.ask(request)
             yield sandbox
         finally:
             await child.end()

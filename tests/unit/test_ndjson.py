@@ -102,3 +102,11 @@ def test_any_json_goes_into_a_jsonb_column_unchanged(values: list[Any], chunk_by
     chunks = run(data, (Column("v", ColumnType.JSONB),), chunk_bytes)
     stored = [row["v"] if row["v"] is None else json.loads(row["v"]) for row in rows(chunks)]
     assert stored == values
+
+
+def test_lines_are_counted_alike_within_a_block_and_across_blocks() -> None:
+    data = b'{"a":1}\n{"a":\r2}\n{"a":1\r}\rx\n{"a":3}\nx\n'
+    found = [(reject.row, reject.line) for reject in run(data)[0].rejects]
+    assert found == [(3, 4), (5, 8)]
+    cut = run(data, (Column("a", ColumnType.INTEGER),), 1)
+    assert [(reject.row, reject.line) for chunk in cut for reject in chunk.rejects] == found
