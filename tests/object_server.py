@@ -7,7 +7,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -15,6 +15,7 @@ from uuid import uuid4
 import obstore
 
 from service.files.objects import remote
+from service.files.stores import MARK
 from tests.running import eventually, start
 
 USER, SECRET = "tests", "a secret of tests"
@@ -48,9 +49,10 @@ class ObjectServer:
         return name
 
     def objects(self, bucket: str) -> list[str]:
-        """The names of what is in a bucket."""
+        """The names of what is in a bucket, but for the notes that sweeps leave there when their time comes."""
         store = remote(f"s3://{bucket}", self.options(), 30)
-        return sorted(entry["path"] for page in obstore.list(store) for entry in page)
+        names = [PurePosixPath(entry["path"]) for page in obstore.list(store) for entry in page]
+        return sorted(str(name) for name in names if not name.name.startswith(MARK))
 
     def settings(self, bucket: str, url: str | None = None) -> Mapping[str, object]:
         """Settings of a service that keeps its files in that bucket."""

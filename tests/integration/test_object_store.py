@@ -19,7 +19,7 @@ from service.files.opening import StoredFiles
 from service.files.threads import Threads
 from tests.conftest import StartService
 from tests.object_server import Gate, Mode, ObjectServer, object_server
-from tests.running import imported, rows_of, settled
+from tests.running import eventually, imported, rows_of, settled
 
 MIB = 1024 * 1024
 NOISE = random.Random(5).randbytes(20 * MIB)
@@ -133,9 +133,8 @@ async def test_an_import_is_kept_in_the_bucket_and_read_from_there(
     job = await imported(service.client, ROWS, "people", priority=7)
     assert (job["state"], job["counts"]["inserted"]) == ("completed", 50_000), job
     assert len(await rows_of(service.client, "people")) == 50_000
-    assert [name for name in objects.objects(bucket) if "clock" not in name] == [f"files/{job['upload_id']}"]
-    left = [path for path in (service.folder / "files").rglob("*") if path.is_file()]
-    assert left == []
+    assert objects.objects(bucket) == [f"files/{job['upload_id']}"]
+    await eventually(lambda: not [path for path in (service.folder / "files").rglob("*") if path.is_file()])
 
 
 @pytest.mark.parametrize("mode", ["refuse", "hang"])
