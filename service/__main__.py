@@ -5,13 +5,17 @@ all             the same without the account
 api             the API alone; run `python -m workers` beside it
 migrate         bring the database to the newest schema, and leave
 check           say whether settings, database, Redis and storage will do
-account NAME    make an account if there is none of that name, and print a new key for it
+account NAME [viewer|operator [LABEL]]
+                make an account if there is none of that name, and print a new key for it
+keys ACCOUNT    list its keys
+revoke KEY-ID   let a key open nothing any more
 limit queue|processor|account NAME [NUMBER]
                 let at most NUMBER of its jobs run at a time on all workers together; without NUMBER, any number
 weight ACCOUNT NUMBER
                 give an account NUMBER turns (1-100) where others have one
-quota ACCOUNT bytes|open|daily [NUMBER]
-                let its uploads come to NUMBER bytes, so many on their way or begun in a day; without NUMBER, as set
+quota ACCOUNT bytes|open|daily|requests [NUMBER]
+                let its uploads come to NUMBER bytes, so many on their way or begun in a day, or let it make so many
+                requests a second; without NUMBER, as set
 """
 
 from __future__ import annotations

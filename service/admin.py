@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 from service import lifecycle
 from service.config import Settings
+from service.domain.access import Role
 from service.store import accounts, limits, migrations
 from service.store.database import WORKER_ROLE, Connection, open_database
 
@@ -15,12 +17,32 @@ class Usage(Exception):
     """The words of a command do not fit; says how they should be."""
 
 
-async def account(settings: Settings, name: str) -> None:
+async def account(settings: Settings, name: str, role: str = Role.OPERATOR, label: str = "") -> None:
     """Print a new key for an account, which is made if there is none of that name."""
+    if role not in set(Role):
+        raise Usage(f"account NAME [{'|'.join(Role)} [LABEL]]")
     key = accounts.fresh_key()
     async with _owner(settings) as db:
-        await accounts.ensure(db, name, key)
+        await accounts.ensure(db, name, key, Role(role), label or "first")
     print(key)
+
+
+async def keys(settings: Settings, name: str) -> None:
+    """Print what keys an account has had, newest first."""
+    async with _owner(settings) as db:
+        for key in await accounts.keys_of(db, name):
+            ended = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "valid"
+            print(f"{key.id}  {key.role:8}  {key.created_at:%Y-%m-%d %H:%M}  {ended:24}  {key.name}")
+
+
+async def revoke(settings: Settings, key_id: str) -> None:
+    """Let a key open nothing any more; its sessions end."""
+    try:
+        found = UUID(key_id)
+    except ValueError:
+        raise Usage("revoke KEY-ID, as `keys ACCOUNT` prints it") from None
+    async with _owner(settings) as db:
+        await accounts.revoke(db, found)
 
 
 async def limit(settings: Settings, kind: str, name: str, most: str = "") -> None:
@@ -48,7 +70,9 @@ async def quota(settings: Settings, name: str, kind: str, most: str = "") -> Non
 
 
 COMMANDS: Mapping[str, tuple[Callable[..., Awaitable[None]], tuple[int, ...]]] = {
-    "account": (account, (1,)),
+    "account": (account, (1, 2, 3)),
+    "keys": (keys, (1,)),
+    "revoke": (revoke, (1,)),
     "limit": (limit, (2, 3)),
     "weight": (weight, (2,)),
     "quota": (quota, (2, 3)),

@@ -107,6 +107,12 @@ class Settings(BaseSettings):
     child_memory_bytes: int = Field(2048 * MIB, ge=256 * MIB, description="Address space of a processor's child.")
     child_cpu_s: int = Field(3600, ge=1, description="CPU time of a processor's child.")
 
+    session_idle_s: float = Field(28800, gt=0, description="A session that asks for nothing for so long ends.")
+    session_s: float = Field(604800, ge=60, description="A session ends after so long in any case.")
+    account_requests: int = Field(
+        1000, ge=0, description="Requests a second that an account may make of one API process, on average; 0: any."
+    )
+
     api_connections: int = Field(10, ge=2, description="PostgreSQL connections of one API process.")
     query_s: float = Field(10, gt=0, description="Longest time that finding one page of rows may take.")
     stream_poll_s: float = Field(1, gt=0, description="How often live streams look for events when Redis is silent.")

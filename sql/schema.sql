@@ -8,14 +8,35 @@ CREATE SCHEMA millrace;
 
 ALTER SCHEMA millrace OWNER TO millrace_worker;
 
-CREATE FUNCTION millrace.authenticate(key_hash bytea) RETURNS TABLE(account_id uuid, key_id uuid)
+CREATE FUNCTION millrace.authenticate(key_hash bytea) RETURNS TABLE(account_id uuid, key_id uuid, role text, max_requests integer)
     LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'millrace'
+    SET search_path TO 'millrace', 'pg_temp'
     AS $$
-  select api_key.account_id, api_key.id from api_key where hash = key_hash and revoked_at is null
+  select api_key.account_id, api_key.id, api_key.role, account.max_requests
+  from api_key
+  join account on account.id = api_key.account_id
+  where api_key.hash = key_hash and api_key.revoked_at is null
 $$;
 
 ALTER FUNCTION millrace.authenticate(key_hash bytea) OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.authenticate_session(session_hash bytea, idle_s double precision) RETURNS TABLE(account_id uuid, key_id uuid, role text, max_requests integer, session_id uuid)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+  update session
+  set seen_at = now()
+  from api_key
+  join account on account.id = api_key.account_id
+  where session.hash = session_hash
+    and session.expires_at > now()
+    and session.seen_at > now() - make_interval(secs => idle_s)
+    and api_key.id = session.key_id
+    and api_key.revoked_at is null
+  returning session.account_id, session.key_id, api_key.role, account.max_requests, session.id
+$$;
+
+ALTER FUNCTION millrace.authenticate_session(session_hash bytea, idle_s double precision) OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.check_event_jobs() RETURNS trigger
     LANGUAGE plpgsql
@@ -741,9 +762,11 @@ CREATE TABLE millrace.account (
     max_bytes bigint,
     max_open_uploads integer,
     max_daily_uploads integer,
+    max_requests integer,
     CONSTRAINT account_max_bytes_check CHECK ((max_bytes >= 0)),
     CONSTRAINT account_max_daily_uploads_check CHECK ((max_daily_uploads >= 0)),
     CONSTRAINT account_max_open_uploads_check CHECK ((max_open_uploads >= 0)),
+    CONSTRAINT account_max_requests_check CHECK ((max_requests >= 0)),
     CONSTRAINT account_max_running_check CHECK ((max_running >= 0)),
     CONSTRAINT account_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text)),
     CONSTRAINT account_weight_check CHECK (((weight >= 1) AND (weight <= 100)))
@@ -757,7 +780,9 @@ CREATE TABLE millrace.api_key (
     name text NOT NULL,
     hash bytea NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    revoked_at timestamp with time zone
+    revoked_at timestamp with time zone,
+    role text DEFAULT 'operator'::text NOT NULL,
+    CONSTRAINT api_key_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text])))
 );
 
 ALTER TABLE millrace.api_key OWNER TO millrace_worker;
@@ -1145,6 +1170,18 @@ CREATE TABLE millrace.schedule_slot (
 
 ALTER TABLE millrace.schedule_slot OWNER TO millrace_worker;
 
+CREATE TABLE millrace.session (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    key_id uuid NOT NULL,
+    hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
+ALTER TABLE millrace.session OWNER TO millrace_worker;
+
 CREATE TABLE millrace.storage (
     id uuid NOT NULL,
     is_marked boolean DEFAULT false NOT NULL,
@@ -1282,6 +1319,12 @@ ALTER TABLE ONLY millrace.schedule
 ALTER TABLE ONLY millrace.schedule_slot
     ADD CONSTRAINT schedule_slot_pkey PRIMARY KEY (schedule_id, slot);
 
+ALTER TABLE ONLY millrace.session
+    ADD CONSTRAINT session_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY millrace.session
+    ADD CONSTRAINT session_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY millrace.storage
     ADD CONSTRAINT storage_is_only_key UNIQUE (is_only);
 
@@ -1357,6 +1400,12 @@ CREATE INDEX schedule_due ON millrace.schedule USING btree (next_run_at) WHERE (
 CREATE INDEX schedule_last_job ON millrace.schedule USING btree (last_job_id) WHERE (last_job_id IS NOT NULL);
 
 CREATE INDEX schedule_upload ON millrace.schedule USING btree (((job ->> 'upload_id'::text)));
+
+CREATE INDEX session_account ON millrace.session USING btree (account_id);
+
+CREATE INDEX session_end ON millrace.session USING btree (expires_at);
+
+CREATE INDEX session_key ON millrace.session USING btree (key_id);
 
 CREATE INDEX upload_account ON millrace.upload USING btree (account_id, id DESC);
 
@@ -1471,6 +1520,12 @@ ALTER TABLE ONLY millrace.schedule
 ALTER TABLE ONLY millrace.schedule_slot
     ADD CONSTRAINT schedule_slot_schedule_id_account_id_fkey FOREIGN KEY (schedule_id, account_id) REFERENCES millrace.schedule(id, account_id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY millrace.session
+    ADD CONSTRAINT session_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY millrace.session
+    ADD CONSTRAINT session_key_id_fkey FOREIGN KEY (key_id) REFERENCES millrace.api_key(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY millrace.upload
     ADD CONSTRAINT upload_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
 
@@ -1554,6 +1609,8 @@ CREATE POLICY own_account ON millrace.reject TO millrace_api USING ((account_id 
 
 CREATE POLICY own_account ON millrace.schedule TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
+CREATE POLICY own_account ON millrace.session TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
 CREATE POLICY own_account ON millrace.upload TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_account ON millrace.upload_rule TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
@@ -1567,6 +1624,8 @@ ALTER TABLE millrace.running_limit ENABLE ROW LEVEL SECURITY;
 ALTER TABLE millrace.schedule ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.schedule_slot ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.session ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.storage ENABLE ROW LEVEL SECURITY;
 
@@ -1584,6 +1643,9 @@ GRANT USAGE ON SCHEMA millrace TO millrace_api;
 
 REVOKE ALL ON FUNCTION millrace.authenticate(key_hash bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.authenticate(key_hash bytea) TO millrace_api;
+
+REVOKE ALL ON FUNCTION millrace.authenticate_session(session_hash bytea, idle_s double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION millrace.authenticate_session(session_hash bytea, idle_s double precision) TO millrace_api;
 
 REVOKE ALL ON FUNCTION millrace.check_upload_complete() FROM PUBLIC;
 
@@ -1618,6 +1680,20 @@ REVOKE ALL ON FUNCTION millrace.upload_writers(ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.upload_writers(ids uuid[]) TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.account TO millrace_api;
+
+GRANT INSERT ON TABLE millrace.api_key TO millrace_api;
+
+GRANT SELECT(id) ON TABLE millrace.api_key TO millrace_api;
+
+GRANT SELECT(account_id) ON TABLE millrace.api_key TO millrace_api;
+
+GRANT SELECT(name) ON TABLE millrace.api_key TO millrace_api;
+
+GRANT SELECT(created_at) ON TABLE millrace.api_key TO millrace_api;
+
+GRANT SELECT(revoked_at),UPDATE(revoked_at) ON TABLE millrace.api_key TO millrace_api;
+
+GRANT SELECT(role) ON TABLE millrace.api_key TO millrace_api;
 
 GRANT SELECT,DELETE ON TABLE millrace.attachment TO millrace_api;
 
@@ -1654,6 +1730,20 @@ GRANT SELECT ON TABLE millrace.note TO millrace_api;
 GRANT SELECT ON TABLE millrace.reject TO millrace_api;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE millrace.schedule TO millrace_api;
+
+GRANT INSERT,DELETE ON TABLE millrace.session TO millrace_api;
+
+GRANT SELECT(id) ON TABLE millrace.session TO millrace_api;
+
+GRANT SELECT(account_id) ON TABLE millrace.session TO millrace_api;
+
+GRANT SELECT(key_id) ON TABLE millrace.session TO millrace_api;
+
+GRANT SELECT(created_at) ON TABLE millrace.session TO millrace_api;
+
+GRANT SELECT(seen_at) ON TABLE millrace.session TO millrace_api;
+
+GRANT SELECT(expires_at) ON TABLE millrace.session TO millrace_api;
 
 GRANT SELECT,INSERT,DELETE ON TABLE millrace.upload_rule TO millrace_api;
 

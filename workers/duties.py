@@ -11,6 +11,7 @@ from functools import partial, update_wrapper
 
 from workers.maintenance import (
     drop_tables,
+    expire_sessions,
     expire_undo,
     expire_uploads,
     lock_again,
@@ -69,6 +70,11 @@ async def expire_images(tools: Tools) -> int:
     return await expire_undo.run_once(tools.database, keep_undo_s=tools.settings.keep_undo_s)
 
 
+async def end_sessions(tools: Tools) -> int:
+    """Forget sessions that have ended."""
+    return await expire_sessions.run_once(tools.database, idle_s=tools.settings.session_idle_s)
+
+
 async def lock(tools: Tools) -> int:
     """Lock the keys of files with the current master key."""
     return await lock_again.run_once(tools.database, tools.files)
@@ -80,6 +86,7 @@ DUTIES: tuple[tuple[float, Callable[[Tools], Awaitable[int]]], ...] = (
     (10, drop),
     (60, expire),
     (60, expire_images),
+    (600, end_sessions),
     (600, sweep),
     (600, find_lost),
     (600, lock),

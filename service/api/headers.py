@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.config import Settings
 
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+COMMON: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (
+        b"permissions-policy",
+        b"camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), serial=(), usb=()",
     ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
+)
+PAGE = (
+    b"content-security-policy",
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+)
+FILE = (b"content-security-policy", b"sandbox; default-src 'none'; frame-ancestors 'none'")
+"""For what a user has sent and gets back: should a browser show it after all, nothing in it runs."""
 
+OURS = (b"cross-origin-resource-policy", b"same-origin")
+EVERYBODYS = ((b"cross-origin-resource-policy", b"cross-origin"), (b"access-control-allow-origin", b"*"))
+"""For modules that pages of other origins import; they hold nothing that is secret."""
 
 EXPOSED = (
     "Location", "Job-Location", "Retry-After", "Link", "ETag", "Content-Disposition", "Content-Range", "Accept-Ranges",
     "Repr-Digest", "Content-Digest", "Accept-Patch", "Idempotency-Key", "Preference-Applied",
     "Upload-Offset", "Upload-Length", "Upload-Complete", "Upload-Limit", "Upload-Expires", "Upload-Metadata",
     "Upload-Defer-Length", "Upload-Concat", "Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size",
-    "Tus-Checksum-Algorithm",
+    "Tus-Checksum-Algorithm", "RateLimit", "RateLimit-Policy", "X-Request-Id",
 )  # fmt: skip
 """What pages of other origins may read of an answer."""
 
@@ -48,7 +58,7 @@ def cross_origin(settings: Settings) -> list[Middleware]:
 
 
 class SecurityHeaders:
-    """ASGI middleware that adds HEADERS."""
+    """ASGI middleware that adds them, and what the scope has to tell in `told`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -56,7 +66,10 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                own = message["headers"]
+                policy = FILE if any(name == b"content-disposition" for name, _ in own) else PAGE
+                sharing = EVERYBODYS if scope["path"].startswith("/client/") else (OURS,)
+                message["headers"] = [*own, *COMMON, policy, *sharing, *scope.get("told", ())]
             await send(message)
 
         await self._app(scope, receive, sealed if scope["type"] == "http" else send)

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from service import __version__
+from service.api.auth import COOKIE
 
 QUERY_PARAMETERS = {
     "/v1/imports": ("processor", "dataset", "priority", "metadata", "name", "run_at", "dedupe_key", "again"),
@@ -34,6 +35,8 @@ QUERY_PARAMETERS = {
     "/v1/stats": ("from", "to", "by"),
 }
 BODIES = {
+    ("/v1/session", "POST"): "LogInBody",
+    ("/v1/keys", "POST"): "KeyBody",
     ("/v1/jobs", "POST"): "JobBody",
     ("/v1/jobs/{id}/rejects", "POST"): "CorrectionBody",
     ("/v1/previews", "POST"): "PreviewBody",
@@ -62,11 +65,13 @@ async def document(request: Request) -> JSONResponse:
     """GET /openapi.json."""
     from service.api.flows import FlowBody  # the table of routes imports all of us
     from service.api.jobs import JobBody
+    from service.api.keys import KeyBody
     from service.api.previews import PreviewBody
     from service.api.rejects import CorrectionBody
     from service.api.reprocess import AgainBody, UploadBatch
     from service.api.rules import RuleBody
     from service.api.schedules import ScheduleBody, ScheduleChange
+    from service.api.sessions import LogInBody
     from service.api.versions import SwapBody
 
     _, schemas = models_json_schema(
@@ -74,7 +79,7 @@ async def document(request: Request) -> JSONResponse:
             (body, "validation")
             for body in (
                 *(JobBody, CorrectionBody, PreviewBody, FlowBody, ScheduleBody, ScheduleChange, SwapBody),
-                *(UploadBatch, AgainBody, RuleBody),
+                *(UploadBatch, AgainBody, RuleBody, LogInBody, KeyBody),
             )
         ],
         ref_template="#/components/schemas/{model}",
@@ -90,9 +95,12 @@ async def document(request: Request) -> JSONResponse:
             "paths": paths,
             "components": {
                 "schemas": schemas["$defs"],
-                "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+                "securitySchemes": {
+                    "key": {"type": "http", "scheme": "bearer"},
+                    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+                },
             },
-            "security": [{"key": []}],
+            "security": [{"key": []}, {"session": []}],
         }
     )
 

@@ -20,6 +20,7 @@ from service.api import (
     flows,
     health,
     jobs,
+    keys,
     openapi,
     previews,
     processors,
@@ -27,6 +28,7 @@ from service.api import (
     reprocess,
     rules,
     schedules,
+    sessions,
     stats,
     undo,
     uploads,
@@ -38,6 +40,12 @@ from service.api.client_files import ClientFiles
 WEB = Path(__file__).parent.parent / "web"
 
 V1: list[BaseRoute] = [
+    Route("/session", sessions.create, methods=["POST"]),
+    Route("/session", sessions.show),
+    Route("/session", sessions.delete, methods=["DELETE"]),
+    Route("/keys", keys.create, methods=["POST"]),
+    Route("/keys", keys.index),
+    Route("/keys/{id}", keys.delete, methods=["DELETE"]),
     Route("/uploads", uploads.create, methods=["POST", "PUT"]),
     Route("/uploads/", uploads.create, methods=["POST"]),  # as many give the endpoint of tus
     Route("/uploads/", uploads.options, methods=["OPTIONS"]),

@@ -9,7 +9,7 @@ from service.store.queries import load
 _SQL = load("limit")
 
 KINDS = ("queue", "processor", "account")
-QUOTAS = ("bytes", "open", "daily")
+QUOTAS = ("bytes", "open", "daily", "requests")
 
 
 async def limit(db: Connection, kind: str, name: str, most: int | None) -> None:
@@ -30,6 +30,6 @@ async def weigh(db: Connection, account: str, weight: int) -> None:
 
 
 async def quota(db: Connection, account: str, kind: str, most: int | None) -> None:
-    """Let an account's uploads come to `most`, or what the settings say; from the next one on. Raises NotFound."""
+    """Let an account's uploads or requests come to `most`, or what the settings say. Raises NotFound."""
     if await db.fetchval(_SQL["quota"], account, kind, most) is None:
         raise NotFound("account", account)

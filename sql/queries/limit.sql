@@ -23,6 +23,7 @@ returning id;
 update account
 set max_bytes = case $2::text when 'bytes' then $3::bigint else max_bytes end,
     max_open_uploads = case $2 when 'open' then $3 else max_open_uploads end,
-    max_daily_uploads = case $2 when 'daily' then $3 else max_daily_uploads end
+    max_daily_uploads = case $2 when 'daily' then $3 else max_daily_uploads end,
+    max_requests = case $2 when 'requests' then $3 else max_requests end
 where name = $1
 returning id;

@@ -78,6 +78,7 @@ def running() -> Iterator[Bench]:
             "MILLRACE_DATA_DIR": folder,
             "MILLRACE_PORT": "0",
             "MILLRACE_DEV_KEY": KEY,
+            "MILLRACE_ACCOUNT_REQUESTS": "0",
         }
         command = [sys.executable, "-m", "service"]
         with subprocess.Popen(command, env=os.environ | settings, stdout=subprocess.PIPE, text=True) as process:
