@@ -86,8 +86,8 @@ class _Text:
     """The file as text: a window of it, and a place in that."""
 
     def __init__(self, source: BinaryIO, offset: int, line: int) -> None:
-        source.seek(offset)
         self._source = source
+        self._read = offset
         self._decode = codecs.getincrementaldecoder("utf-8")()
         self._window = ""
         self._at = 0
@@ -245,7 +245,9 @@ class _Text:
         """Read on. False at the end of the file."""
         if self._ended:
             return False
+        self._source.seek(self._read)  # of a packed file, what lies before that is let go
         data = self._source.read(READ_BYTES)
+        self._read += len(data)
         try:
             self._window += self._decode.decode(data, final=not data)
         except UnicodeDecodeError as error:

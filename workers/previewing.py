@@ -57,6 +57,7 @@ async def preview(
     output = {
         "processor": processor.name,
         "scope": asked["scope"],
+        "recognised": asked.get("recognised"),
         "dataset": asked["dataset"] and {"name": asked["dataset"], "exists": dataset is not None},
         **seen.told(Tolerance.of(claim.options)),
     }

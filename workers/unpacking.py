@@ -62,12 +62,12 @@ def member_of(source: BinaryIO, wanted: str | None, suffixes: tuple[str, ...] = 
     if wanted is not None:
         if wanted in names:
             return wanted
-        raise _choose(names, f"The archive has no member {wanted!r}.")
+        raise needs_choice(names, f"The archive has no member {wanted!r}.")
     tables = [name for name in names if name.lower().endswith(suffixes)]
     for only in (names, tables):
         if len(only) == 1:
             return only[0]
-    raise _choose(names, f"The archive has {len(names):,} members and no single table.")
+    raise needs_choice(names, f"The archive has {len(names):,} members and no single table.")
 
 
 def unpacked(source: BinaryIO, compression: Compression | None, member: str | None, size: int) -> Iterator[bytes]:
@@ -82,7 +82,7 @@ def unpacked(source: BinaryIO, compression: Compression | None, member: str | No
                 _check(total, source.tell())
             yield step
     except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-        raise _damaged(compression, error) from error
+        raise damaged(compression, error) from error
     except (NotImplementedError, RuntimeError) as error:  # how zipfile tells of unknown methods and of passwords
         raise InputError(
             "unsupported_archive",
@@ -92,7 +92,7 @@ def unpacked(source: BinaryIO, compression: Compression | None, member: str | No
     except OSError as error:
         if error.errno is not None:
             raise
-        raise _damaged(compression, error) from error
+        raise damaged(compression, error) from error
 
 
 def _stream(source: BinaryIO, compression: Compression | None, member: str | None) -> Stream:
@@ -133,7 +133,7 @@ def _members(source: BinaryIO) -> list[str]:
     try:
         infos = zipfile.ZipFile(source).infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise _damaged("zip", error) from error
+        raise damaged("zip", error) from error
     return [info.filename for info in infos[:MEMBER_LIMIT]]
 
 
@@ -150,7 +150,8 @@ def _check(total: int, taken: int) -> None:
         )
 
 
-def _choose(names: list[str], message: str) -> InputError:
+def needs_choice(names: list[str], message: str) -> InputError:
+    """The caller has to say which member of an archive is meant."""
     some = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
     return InputError(
         "member_needed",
@@ -159,7 +160,8 @@ def _choose(names: list[str], message: str) -> InputError:
     )
 
 
-def _damaged(compression: Compression | None, error: Exception) -> InputError:
+def damaged(compression: Compression | None, error: Exception) -> InputError:
+    """What was packed cannot be unpacked."""
     return InputError(
         "damaged_archive",
         f"The {compression} file is damaged or cut short: {error}.",

@@ -11,15 +11,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from service.actions import admission
+from service.actions import admission, flows
+from service.actions.flows import FlowRequest
 from service.actions.jobs import JobRequest, Prepared, Replayed, check_upload, prepare, write, written
+from service.actions.recognising import recognised
 from service.actions.unpacked import check_unpacked
 from service.deps import Deps
 from service.domain.errors import InputError
 from service.domain.filetype import HEAD_BYTES, kind_of
+from service.domain.flow import Flow
 from service.domain.ids import new_id
 from service.domain.job import Job
 from service.domain.processor import Processor
+from service.domain.recognition import AUTO
 from service.domain.upload import Protocol, Upload, label, suffix_of
 from service.files.port import Received
 from service.store import arrivals, rules, uploads
@@ -45,11 +49,12 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A complete upload, and the job that it started or joined."""
+    """A complete upload, and the job that it started or joined, or the flow, of an archive with several files."""
 
     upload: Upload
     job: Job | None = None
     is_new_job: bool = False
+    flow: Flow | None = None
 
 
 async def begin(deps: Deps, caller: Caller, arrival: Arrival, *, keep_s: float, sealed: bool = True) -> Upload:
@@ -118,8 +123,10 @@ async def complete(
     `keeps_twin`, else left to the caller; then the upload is as it was before. Raises InputError `digest_mismatch`,
     `unsupported_type`, `malware_found`: the caller gives the file up; QuotaError, StateError, Transient.
     """
-    prepared = _prepared(deps, request_from_json(upload.wanted))
     kind = kind or await inspected(deps, upload, received)
+    wanted = request_from_json(upload.wanted)
+    found = None if wanted is None else await recognised(deps, received, upload.name, wanted)
+    prepared = _prepared(deps, found) if isinstance(found, JobRequest) else None
 
     async def note(db: Connection) -> Upload:
         done = await arrivals.complete(
@@ -139,9 +146,15 @@ async def complete(
             await admission.check_bytes(deps, db, caller)
         return done
 
+    if isinstance(found, FlowRequest):
+        flows.check(deps.catalog, found.over(upload.id))
     if prepared is None:
         async with deps.transfers.counting(caller.account_id), deps.database.transaction(caller.account_id) as db:
-            return Arrived(await note(db))
+            stored = await note(db)
+        if isinstance(found, FlowRequest):
+            flow, _ = await flows.submit(deps, caller, found.over(upload.id), None)
+            return Arrived(stored, flow=flow)
+        return Arrived(stored)
     async with deps.transfers.counting(caller.account_id):
         job, is_new = await _with_job(deps, caller, prepared, received, note)
     if not keeps_twin:
@@ -223,7 +236,7 @@ def _processor(deps: Deps, wanted: JobRequest | None) -> Processor | None:
 
 
 def _prepared(deps: Deps, wanted: JobRequest | None) -> Prepared | None:
-    if wanted is None:
+    if wanted is None or wanted.processor == AUTO:
         return None
     prepared = prepare(deps.catalog, wanted)
     check_upload(prepared.processor, UUID(int=0))

@@ -43,6 +43,10 @@ class FlowRequest:
     metadata: Mapping[str, Any]
     steps: Sequence[StepRequest]
 
+    def over(self, upload_id: UUID) -> FlowRequest:
+        """The same with every step reading this upload."""
+        return replace(self, steps=[replace(step, upload_id=upload_id) for step in self.steps])
+
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
@@ -74,6 +78,11 @@ async def submit(deps: Deps, caller: Caller, request: FlowRequest, idempotency_k
             return await flows.get(db, first.flow_id), False
     _ring(deps, written)
     return flow, True
+
+
+def check(catalog: Mapping[str, Processor], request: FlowRequest) -> None:
+    """What can be checked before anything is written. Raises InputError."""
+    _plan(catalog, request)
 
 
 async def cancel(deps: Deps, caller: Caller, flow_id: UUID, *, remove_rows: bool) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, Literal
 from uuid import UUID
 
-from service.actions.jobs import JobRequest, check_upload, prepare, written
+from service.actions.appends import give_up
+from service.actions.jobs import JobRequest, Prepared, prepare, written
+from service.actions.recognising import suggested
 from service.actions.uploads import Incoming, upload
 from service.deps import Deps
 from service.domain.dataset import checked_name
@@ -22,10 +24,12 @@ from service.store.database import Connection
 
 Scope = Literal["sample", "file"]
 
+MOST_GUESSES = 20
+
 
 @dataclass(frozen=True, slots=True)
 class PreviewRequest:
-    """What a caller asks for, unchecked. Without a processor, the file's name says which."""
+    """What a caller asks for, unchecked. Without a processor, the content says which, or else the file's name."""
 
     processor: str | None = None
     dataset: str | None = None
@@ -40,20 +44,29 @@ async def preview(deps: Deps, caller: Caller, source: UUID | Incoming, asked: Pr
     """
     if asked.dataset is not None:
         checked_name(asked.dataset)
+    if asked.processor is not None:
+        _check(deps, asked)  # before any byte flows
+    upload_id = source
     if isinstance(source, Incoming):
-        request = _request(deps, asked, source.arrival.name)  # before any byte flows
         upload_id = (await upload(deps, caller, source.arrival, source.content)).upload.id
-    else:
-        async with deps.database.transaction(caller.account_id) as db:
-            stored = await uploads.get(db, source)
-        request, upload_id = _request(deps, asked, stored.name), source
-    prepared = prepare(deps.catalog, request, finds_dataset=True)
-    check_upload(prepared.processor, upload_id)
+    assert isinstance(upload_id, UUID)
+    try:
+        return await _queued(deps, caller, upload_id, asked, is_kept=not isinstance(source, Incoming))
+    except InputError:
+        if isinstance(source, Incoming):
+            await give_up(deps, caller, upload_id)
+        raise
+
+
+async def _queued(deps: Deps, caller: Caller, upload_id: UUID, asked: PreviewRequest, *, is_kept: bool) -> Job:
+    asked, guesses = await _settled(deps, caller, upload_id, asked)
+    prepared = _check(deps, asked)
     job_id = new_id()
     wanted = {
         "scope": asked.scope,
         "dataset": asked.dataset,
-        "temporary": isinstance(source, Incoming),
+        "temporary": not is_kept,
+        "recognised": guesses,
     }
 
     async def write_job(db: Connection) -> UUID:
@@ -79,16 +92,32 @@ async def preview(deps: Deps, caller: Caller, source: UUID | Incoming, asked: Pr
     return job
 
 
-def _request(deps: Deps, asked: PreviewRequest, name: str | None) -> JobRequest:
-    request = JobRequest(asked.processor or _by_name(deps, name or ""), options=asked.options)
-    processor = prepare(deps.catalog, request, finds_dataset=True).processor
-    if not processor.reads_file:
+async def _settled(
+    deps: Deps, caller: Caller, upload_id: UUID, asked: PreviewRequest
+) -> tuple[PreviewRequest, list[Mapping[str, Any]] | None]:
+    """With a processor and what it has to be told, and what the file may be, best first, if none was named."""
+    if asked.processor is not None:
+        return asked, None
+    found = await suggested(deps, caller, upload_id)
+    if not found:
+        async with deps.database.transaction(caller.account_id) as db:
+            stored = await uploads.get(db, upload_id)
+        return replace(asked, processor=_by_name(deps, stored.name)), []
+    best = found[0]
+    told = replace(asked, processor=best.processor, options={**best.options, **asked.options})
+    return told, [asdict(candidate) for candidate in found[:MOST_GUESSES]]
+
+
+def _check(deps: Deps, asked: PreviewRequest) -> Prepared:
+    """Raises InputError."""
+    prepared = prepare(deps.catalog, JobRequest(str(asked.processor), options=asked.options), finds_dataset=True)
+    if not prepared.processor.reads_file:
         raise InputError(
             "no_upload_wanted",
-            f"Processor {processor.name!r} reads no file, so there is nothing to preview.",
+            f"Processor {prepared.processor.name!r} reads no file, so there is nothing to preview.",
             suggestion="Name a processor that reads files; GET /v1/processors lists them.",
         )
-    return request
+    return prepared
 
 
 def _by_name(deps: Deps, name: str) -> str:

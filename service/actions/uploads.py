@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from service.actions.arrivals import Arrival, Arrived, begin, complete, forget, headed, inspected, most_bytes
 from service.actions.jobs import JobRequest
 from service.deps import Deps
-from service.domain.job import Job
 from service.domain.upload import Upload
 from service.files.port import Received
 from service.store import arrivals
@@ -47,12 +46,10 @@ async def upload(deps: Deps, caller: Caller, arrival: Arrival, content: AsyncIte
 
 async def import_file(
     deps: Deps, caller: Caller, arrival: Arrival, request: JobRequest, content: AsyncIterable[bytes]
-) -> tuple[Job, bool]:
-    """Store a file and queue the job that imports it: both are there, or neither is. Also whether the job is new."""
+) -> Arrived:
+    """Store a file and queue the job, or flow, that imports it: both are there, or neither is."""
     stored = await store(deps, caller, replace(arrival, wanted=request), content)
-    arrived = await accept(deps, caller, stored, keeps_twin=False)
-    assert arrived.job is not None
-    return arrived.job, arrived.is_new_job
+    return await accept(deps, caller, stored, keeps_twin=False)
 
 
 async def store(deps: Deps, caller: Caller, arrival: Arrival, content: AsyncIterable[bytes]) -> Stored:

@@ -90,13 +90,13 @@ async def create(request: Request) -> JSONResponse:
     body = await json_of(request, FlowBody)
     key = word_of(request.headers.get("idempotency-key"), "idempotency_key")
     flow, is_new = await actions.submit(request.app.state.deps, caller_of(request), body.request(), key)
-    answer = await _shown(request, flow.id)
+    answer = await shown(request, flow.id)
     return JSONResponse(answer, 202 if is_new else 200, headers={"Location": f"/v1/flows/{flow.id}"})
 
 
 async def show(request: Request) -> JSONResponse:
     """GET /v1/flows/{id}: with its steps and the edges between them."""
-    return JSONResponse(await _shown(request, uuid_of(request, "flow")))
+    return JSONResponse(await shown(request, uuid_of(request, "flow")))
 
 
 async def index(request: Request) -> JSONResponse:
@@ -113,17 +113,18 @@ async def cancel(request: Request) -> JSONResponse:
     """POST /v1/flows/{id}/cancel?rows=keep|remove: every step that has not ended."""
     flow_id, remove_rows = uuid_of(request, "flow"), choice_of(request, "rows", "keep", "remove") == "remove"
     await actions.cancel(request.app.state.deps, caller_of(request), flow_id, remove_rows=remove_rows)
-    return JSONResponse(await _shown(request, flow_id))
+    return JSONResponse(await shown(request, flow_id))
 
 
 async def retry(request: Request) -> JSONResponse:
     """POST /v1/flows/{id}/retry?from=checkpoint|start: every step that failed or was cancelled."""
     flow_id, from_start = uuid_of(request, "flow"), choice_of(request, "from", "checkpoint", "start") == "start"
     await actions.retry(request.app.state.deps, caller_of(request), flow_id, from_start=from_start)
-    return JSONResponse(await _shown(request, flow_id))
+    return JSONResponse(await shown(request, flow_id))
 
 
-async def _shown(request: Request, flow_id: UUID) -> views.Json:
+async def shown(request: Request, flow_id: UUID) -> views.Json:
+    """A flow with its steps."""
     deps: Deps = request.app.state.deps
     async with deps.database.transaction(caller_of(request).account_id, isolation="repeatable_read") as db:
         flow = await flows.get(db, flow_id)

@@ -17,6 +17,7 @@ from service.api.intake import content_of
 from service.api.multipart import parts_of
 from service.deps import Deps
 from service.domain.errors import InputError
+from service.domain.recognition import AUTO
 from service.domain.upload import label
 
 Wanted = Callable[[Request, Mapping[str, str]], JobRequest | None]
@@ -41,7 +42,7 @@ async def take_in(request: Request, boundary: bytes, wanted_by: Wanted, *, keeps
         if not stored:
             raise InputError("file_empty", "The form has no file.", suggestion="Add a file field to it.")
         wanted = wanted_by(request, fields)
-        if wanted is not None:
+        if wanted is not None and wanted.processor != AUTO:
             prepare(deps.catalog, wanted)
         if len(stored) > 1 and wanted is not None and (wanted.idempotency_key or wanted.dedupe_key):
             raise InputError(

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.actions import jobs as actions
+from service.actions.recognising import recognised_upload
 from service.api import views, waiting
 from service.api.auth import caller_of
 from service.api.params import cursor_id, limit_of, next_cursor, one_or_many, uuid_of, word_of
@@ -17,6 +18,7 @@ from service.deps import Deps
 from service.domain.errors import InputError, NotFound
 from service.domain.flow import MAX_NEEDS
 from service.domain.job import Job, RunIf, State
+from service.domain.recognition import AUTO
 from service.store import jobs
 
 MOST_AT_ONCE = 1_000
@@ -39,7 +41,7 @@ class JobBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    processor: str
+    processor: str = Field(AUTO, description="Without one, the content of the upload says which.")
     upload_id: UUID | None = Field(None, description="The file, for a processor that reads one.")
     dataset: str | None = Field(None, description="Where rows go, for a processor that reads a file.")
     input: dict[str, Any] = Field(default_factory=dict, description="For a processor that reads no file.")
@@ -68,7 +70,8 @@ async def create(request: Request) -> JSONResponse:
     key = word_of(request.headers.get("idempotency-key"), "idempotency_key")
     if isinstance(body, list):
         return await _create_many(request, body, key)
-    job, is_new = await actions.submit(deps, caller_of(request), body.upload_id, body.request(key))
+    asked = await _recognised(request, body, key)
+    job, is_new = await actions.submit(deps, caller_of(request), body.upload_id, asked)
     return await waiting.answer(request, job, 202 if is_new else 200, views.places(job))
 
 
@@ -79,9 +82,22 @@ async def _create_many(request: Request, bodies: list[JobBody], key: str | None)
             "An Idempotency-Key is for one job, and this is a list.",
             suggestion="Give each job a dedupe_key instead.",
         )
-    asked = [(body.upload_id, body.request()) for body in bodies]
+    asked = [(body.upload_id, await _recognised(request, body)) for body in bodies]
     queued = await actions.submit_all(request.app.state.deps, caller_of(request), asked)
     return JSONResponse({"jobs": [views.job(job) for job in queued]}, 202)
+
+
+async def _recognised(request: Request, body: JobBody, key: str | None = None) -> actions.JobRequest:
+    asked = body.request(key)
+    if body.processor != AUTO:
+        return asked
+    if body.upload_id is None:
+        raise InputError(
+            "missing_parameter",
+            "The job names neither a processor nor an upload that would say which.",
+            suggestion='For example: {"processor": "csv", "upload_id": "…", "dataset": "contacts"}',
+        )
+    return await recognised_upload(request.app.state.deps, caller_of(request), body.upload_id, asked)
 
 
 async def show(request: Request) -> JSONResponse:

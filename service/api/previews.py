@@ -35,7 +35,7 @@ class PreviewBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     upload_id: UUID
-    processor: str | None = Field(None, description="By default the one for the file's suffix, else csv.")
+    processor: str | None = Field(None, description="Without one, the likeliest by the content: see `recognised`.")
     dataset: str | None = Field(None, description="Whose columns the rows must fit, if it has any yet.")
     options: dict[str, Any] = Field(default_factory=dict)
     scope: actions.Scope = Field("sample", description="The beginning of the file, or all of it.")

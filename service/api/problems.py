@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from service.domain.errors import AccessError, InputError, MillraceError, QuotaError, StateError, TooLarge, Transient
+from service.domain.recognition import Unrecognised
 from service.store.database import CLASHED, UNREACHABLE, UNSTORABLE
 
 log = structlog.get_logger()
@@ -77,6 +78,8 @@ async def known(_request: Request, error: Exception, more: Mapping[str, object] 
         headers["Connection"] = "close"
     if error.code == "unsupported_coding":
         headers["Accept-Encoding"] = "identity"
+    if isinstance(error, Unrecognised):
+        more = {**(more or {}), "candidates": error.candidates}
     return problem(status, error.code, error.message, suggestion=error.suggestion, headers=headers, more=more)
 
 

@@ -14,6 +14,7 @@ from service.actions.arrivals import Arrived
 from service.api import forms, remote, resumable, tus, views, waiting
 from service.api.auth import caller_of
 from service.api.digests import checked_by, digests_in
+from service.api.flows import shown as flow_shown
 from service.api.intake import content_of
 from service.api.multipart import boundary_of
 from service.api.params import cursor_id, hex_of, limit_of, next_cursor, uuid_of, word_among
@@ -21,7 +22,6 @@ from service.api.stored import arrival_of, created, digest_headers, found
 from service.api.wanted import import_wanted, job_wanted
 from service.deps import Deps
 from service.domain.errors import InputError
-from service.domain.job import Job
 from service.domain.upload import STATUSES
 from service.store import uploads
 
@@ -49,18 +49,15 @@ async def create_named(request: Request) -> Response:
 
 
 async def create_import(request: Request) -> JSONResponse:
-    """POST /v1/imports?processor=csv&dataset=NAME: the body is the file, or a form; other parameters are options."""
+    """POST /v1/imports?dataset=NAME&processor=csv: the body is the file, or a form; other parameters are options."""
     deps: Deps = request.app.state.deps
     if boundary := boundary_of(request):
         arrived = await forms.take_in(request, boundary, import_wanted, keeps_twin=False)
-        made = [(each.job, each.is_new_job) for each in arrived if each.job is not None]
-        if len(made) != 1:
-            return JSONResponse({"jobs": [views.job(job) for job, _ in made]}, 202)
-        return await _queued(request, *made[0])
+        return await _started(request, arrived)
     asked = import_wanted(request, request.query_params)
     arrival = replace(arrival_of(request, {}), heeds_rules=False)
-    job, is_new = await actions.import_file(deps, caller_of(request), arrival, asked, _content(request))
-    return await _queued(request, job, is_new)
+    imported = await actions.import_file(deps, caller_of(request), arrival, asked, _content(request))
+    return await _started(request, [imported])
 
 
 async def show(request: Request) -> Response:
@@ -135,5 +132,13 @@ def _content(request: Request) -> AsyncIterable[bytes]:
     return checked_by(content_of(request, deps.settings), digests_in(request, "content-digest"))
 
 
-async def _queued(request: Request, job: Job, is_new: bool) -> JSONResponse:
-    return await waiting.answer(request, job, 202 if is_new else 200, views.places(job))
+async def _started(request: Request, arrived: list[Arrived]) -> JSONResponse:
+    """One job, or one flow, by itself; else all jobs, those of flows too."""
+    if len(arrived) == 1 and (flow := arrived[0].flow) is not None:
+        return JSONResponse(await flow_shown(request, flow.id), 202, headers={"Location": f"/v1/flows/{flow.id}"})
+    made = [(each.job, each.is_new_job) for each in arrived if each.job is not None]
+    if len(arrived) == 1:
+        ((job, is_new),) = made
+        return await waiting.answer(request, job, 202 if is_new else 200, views.places(job))
+    begun = [views.flow(each.flow) for each in arrived if each.flow is not None]
+    return JSONResponse({"jobs": [views.job(job) for job, _ in made]} | ({"flows": begun} if begun else {}), 202)

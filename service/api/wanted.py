@@ -11,6 +11,7 @@ from starlette.requests import Request
 from service.actions.jobs import JobRequest
 from service.api.params import choice_in, moment_in, number_in, word_of
 from service.domain.errors import InputError
+from service.domain.recognition import AUTO
 
 _OWN = {"processor", "dataset", "priority", "metadata", "name", "run_at", "dedupe_key", "again"}
 
@@ -36,15 +37,14 @@ def job_wanted(request: Request, given: Mapping[str, str]) -> JobRequest | None:
 
 
 def import_wanted(request: Request, given: Mapping[str, str]) -> JobRequest:
-    """The same where there has to be one. Raises InputError."""
-    for needed in ("processor", "dataset"):
-        if needed not in given:
-            raise InputError(
-                "missing_parameter",
-                f"The parameter {needed!r} is missing.",
-                suggestion="For example: POST /v1/imports?processor=csv&dataset=contacts",
-            )
-    wanted = job_wanted(request, given)
+    """The same where there has to be one; without a processor, the content says which. Raises InputError."""
+    if "dataset" not in given:
+        raise InputError(
+            "missing_parameter",
+            "The parameter 'dataset' is missing.",
+            suggestion="For example: POST /v1/imports?processor=csv&dataset=contacts",
+        )
+    wanted = job_wanted(request, {"processor": AUTO, **given})
     assert wanted is not None
     return wanted
 

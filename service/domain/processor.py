@@ -20,6 +20,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.domain.errors import InputError, faults_of
+from service.domain.glimpse import Recognises
 from service.domain.job import DEFAULT_RETRY, Retry
 
 if TYPE_CHECKING:
@@ -296,7 +297,8 @@ class Processor:
     Either `chunks` reads a file into a dataset, or `run` works without a file. `suffixes` are those that files for it
     have, and `accepts` their kinds by first bytes, as `domain.filetype` names them; none means any. One whose file
     can be read from several places at once has `cuts` as well: such places behind the cursor, about so many bytes
-    apart, in order. Work on the part before a place then gets a source that ends there.
+    apart, in order. Work on the part before a place then gets a source that ends there. `recognises` says whether a
+    file whose processor nobody names is for this one.
     """
 
     name: str
@@ -304,6 +306,7 @@ class Processor:
     chunks: Callable[[Work], AsyncIterator[Chunk]] | None = None
     run: Callable[[Task], AsyncGenerator[Report, None]] | None = None
     cuts: Callable[[Work, int], Iterable[Cut]] | None = None
+    recognises: Recognises | None = None
     options: type[BaseModel] = NoOptions
     queue: str = "cpu"
     unit: str = "bytes"

@@ -5,14 +5,20 @@ Its export of notes as text is read as well.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Literal
 
 from pydantic import Field
 
 from service.domain.errors import InputError
+from service.domain.glimpse import Glimpse, Guess
 from service.domain.processor import Chunk, Processor, Work
 from service.domain.row_options import FixedColumns
+
+_HEADING = re.compile(
+    r"#(?:separator|html|columns|(?:tags|deck|notetype|guid)(?: column)?|if matches|match scope):", re.I
+)
 
 
 class AnkiOptions(FixedColumns):
@@ -22,6 +28,17 @@ class AnkiOptions(FixedColumns):
         "notes", description="Which table of the collection becomes rows."
     )
     media: bool = Field(True, description="Keep the files that its rows show as files of the dataset.")
+
+
+def recognises(glimpse: Glimpse) -> Guess | None:
+    """A zip with a collection in it, or a text with the lines that Anki writes in front."""
+    names = [
+        m.name for m in glimpse.members if m.name in ("collection.anki2", "collection.anki21", "collection.anki21b")
+    ]
+    if names:
+        return Guess(0.99, f"a zip with {names[-1]}")
+    said = [line for line in glimpse.lines[:10] if _HEADING.match(line)]
+    return Guess(0.98, f"a line {said[0][:40]!r}, as Anki's text export has it") if said else None
 
 
 async def chunks(work: Work) -> AsyncIterator[Chunk]:
@@ -50,6 +67,7 @@ processor = Processor(
     name="anki",
     title="Anki decks and collections",
     chunks=chunks,
+    recognises=recognises,
     options=AnkiOptions,
     queue="cpu",
     suffixes=(".apkg", ".colpkg", ".txt"),

@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator
 from pydantic import Field
 
 from service.domain.errors import InputError
+from service.domain.glimpse import Glimpse, Guess
 from service.domain.processor import Chunk, Processor, Work
 from service.domain.row_options import RowOptions
+
+MARKS = (("\t", 0.8), (" - ", 0.75), (" – ", 0.75), ("::", 0.75), ("-----", 0.9), ("/////", 0.9), ("$$", 0.8))
 
 
 class QuizletOptions(RowOptions):
@@ -16,6 +19,20 @@ class QuizletOptions(RowOptions):
 
     term_separator: str | None = Field(None, min_length=1, max_length=40, description="Between term and definition.")
     row_separator: str | None = Field(None, min_length=1, max_length=40, description="Between one card and the next.")
+
+
+def recognises(glimpse: Glimpse) -> Guess | None:
+    """Rows of two sides each; a tab between them is how Quizlet has it, other marks are chosen by people."""
+    lines = glimpse.lines
+    if len(lines) < 2 or lines[0].lstrip()[:1] in ("{", "[", "<", "#") or glimpse.suffix in (".csv", ".tsv"):
+        return None
+    for mark, sure in MARKS:
+        share = sum(len(line.split(mark)) == 2 and all(side.strip() for side in line.split(mark)) for line in lines)
+        if share >= 0.95 * len(lines):
+            shown = "a tab" if mark == "\t" else repr(mark)
+            options = {} if mark == "\t" else {"term_separator": mark, "row_separator": "\\n"}
+            return Guess(sure, f"{share} of the first {len(lines)} lines are two sides with {shown} between", options)
+    return None
 
 
 async def chunks(work: Work) -> AsyncIterator[Chunk]:
@@ -44,6 +61,7 @@ processor = Processor(
     name="quizlet",
     title="Flashcards of Quizlet",
     chunks=chunks,
+    recognises=recognises,
     options=QuizletOptions,
     queue="cpu",
     suffixes=(),

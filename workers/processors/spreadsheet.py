@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from pydantic import Field
 
+from service.domain.glimpse import Glimpse, Guess
 from service.domain.processor import Chunk, Processor, Work
 from service.domain.row_options import RowOptions
 
@@ -18,6 +19,18 @@ class SpreadsheetOptions(RowOptions):
         None, ge=0, le=1_048_576, description="Number of the row that names the columns, from 1; 0 if none does."
     )
     merged: bool = Field(False, description="Give every cell of a merged range the value that stands in its corner.")
+
+
+def recognises(glimpse: Glimpse) -> Guess | None:
+    """A zip with the parts of a workbook, or an OLE file that is no document of Word."""
+    names = {member.name for member in glimpse.members}
+    if found := names & {"xl/workbook.xml", "xl/workbook.bin"}:
+        return Guess(0.99, f"a zip with {found.pop()}")
+    if any(m.name == "mimetype" and m.inside and b"opendocument.spreadsheet" in m.inside.head for m in glimpse.members):
+        return Guess(0.99, "a zip whose mimetype is an OpenDocument spreadsheet's")
+    if glimpse.kind == "ole" and "WordDocument".encode("utf-16-le") not in glimpse.head:
+        return Guess(0.8, "an OLE file, as workbooks of Excel 97 and those with a password are")
+    return None
 
 
 async def chunks(work: Work) -> AsyncIterator[Chunk]:
@@ -34,6 +47,7 @@ processor = Processor(
     name="spreadsheet",
     title="Spreadsheets of Excel and LibreOffice",
     chunks=chunks,
+    recognises=recognises,
     options=SpreadsheetOptions,
     queue="cpu",
     suffixes=(".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"),

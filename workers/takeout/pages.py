@@ -44,9 +44,9 @@ class Batch:
 
 def batches(source: BinaryIO, offset: int, size_bytes: int = BATCH_BYTES) -> Iterator[Batch]:
     """The entries from `offset`, which is 0 or the end of a batch, about `size_bytes` at a time."""
-    source.seek(offset)
     held = b""
     while True:
+        source.seek(offset + len(held))  # of a packed file, what lies before that is let go
         data = source.read(size_bytes)
         held += data
         first = held.find(ENTRY)

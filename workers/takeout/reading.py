@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import islice
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import pyarrow as pa
 
@@ -16,9 +16,11 @@ from service.domain.processor import Chunk, Column, ColumnType, Reject, Work
 from workers.columns import check_shape, schema
 from workers.elements import Element, elements
 from workers.exact import storable
+from workers.reading import Reading, opened
 from workers.takeout import dates, exports, pages
 from workers.takeout.events import Entry, Event, Link, event_of
 from workers.takeout.exports import Sentence
+from workers.takeout.packing import HEAD_BYTES, reading_of
 from workers.takeout.zones import Zone, zone_of
 
 COLUMNS = (
@@ -36,8 +38,6 @@ ENTRIES = 2_000
 """The most entries of a JSON history that are one chunk; a page's chunk is one of its batches."""
 ENTRY_BYTES = 400
 """About what an entry takes."""
-HEAD_BYTES = 512 * 1024
-"""Where a history begins to show what it is; a page starts with 142 KB of style sheets."""
 RAW_CHARACTERS = 2_000
 
 
@@ -53,9 +53,13 @@ class Lot:
     end: int
 
 
-def read(work: Work, tz: str | None) -> Iterator[Chunk]:
+def read(work: Work, tz: str | None, member: str | None = None) -> Iterator[Chunk]:
     """The events behind the work's cursor. Raises InputError: not a watch history, or its time zone is unknown."""
-    cursor: State = dict(work.cursor or {"form": form_of(work.source), "offset": 0, "row": 1})
+    how = Reading.loaded(str(work.cursor["reading"])) if work.cursor else reading_of(work.source, member)
+    text = opened(work.source, how)
+    work = dataclasses.replace(work, source=cast(BinaryIO, text))
+    cursor: State = {"offset": 0, "row": 1, "reading": how.dumped()}
+    cursor |= work.cursor or {"form": form_of(work.source)}
     check_shape(work.columns, COLUMNS)
     lots = _of_page(work, cursor, tz) if cursor["form"] == "html" else _of_export(work, cursor)
     row, any_yet = int(cursor["row"] or 1), work.cursor is not None
@@ -67,7 +71,7 @@ def read(work: Work, tz: str | None) -> Iterator[Chunk]:
         )
         first, row = row, row + len(lot.found)
         after = {**cursor, "offset": lot.end, "row": row}
-        yield Chunk(COLUMNS, _batch(events), first, len(lot.found), after, lot.end, rejects)
+        yield Chunk(COLUMNS, _batch(events), first, len(lot.found), after, text.done(lot.end), rejects)
     if not any_yet:
         raise InputError(
             "no_entries", "The file has no entries of a watch history.", suggestion="Export the watch history again."
