@@ -1102,7 +1102,7 @@ CREATE TABLE millrace.note (
     other_job uuid,
     other_row bigint,
     keys jsonb NOT NULL,
-    CONSTRAINT note_code_check CHECK ((code = ANY (ARRAY['duplicate_in_file'::text, 'edited_since'::text])))
+    CONSTRAINT note_code_check CHECK ((code = ANY (ARRAY['duplicate_in_file'::text, 'edited_since'::text, 'conflict'::text])))
 );
 
 ALTER TABLE millrace.note OWNER TO millrace_worker;

@@ -18,6 +18,7 @@ from service.domain import correction, csv_text
 from service.domain.dataset import columns_from_json
 from service.domain.errors import InputError
 from service.domain.processor import Column, Reject
+from service.domain.row_options import Meeting
 from service.store import claims, datasets, merges, rejects, stages
 from service.store.claims import Claim
 from service.store.database import Connection
@@ -124,9 +125,15 @@ async def _landed(
         inserted = await stages.insert(db, table, columns, positions) if positions else 0
         return Merged(inserted, 0, 0, 0, (), ())
     await stages.hand_over(db, table, columns, positions)
-    on_conflict = claim.options.get("on_conflict", "update") if claim.options.get("mode") == "upsert" else None
     names = [column.name for column in columns]
-    return await merges.merge(db, table, claim.corrects_id, columns, keys, names, on_conflict, 0)
+    return await merges.merge(db, table, claim.corrects_id, columns, keys, names, _meeting(claim), 0)
+
+
+def _meeting(claim: Claim) -> Meeting | None:
+    given = claim.options
+    if given.get("mode") != "upsert":
+        return None
+    return Meeting(given.get("on_conflict", "update"), given.get("newer_by"), tuple(given.get("conflict_on", ())))
 
 
 async def _staged(db: Connection, columns: Sequence[Column], payload: AsyncIterator[bytes]) -> list[Sent]:

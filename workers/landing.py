@@ -118,7 +118,6 @@ class Landing:
         if keys is None:
             await checks.insert(db, staged, columns)
             return Landed(inserted=rows - len(refused), rejects=refused)
-        is_append = self._options.mode == "append"
         merged = await merges.merge(
             db,
             staged,
@@ -126,11 +125,12 @@ class Landing:
             columns,
             keys,
             brought or [column.name for column in columns],
-            None if is_append else self._options.on_conflict,
+            self._options.meeting,
             MOST_REPEATS,
         )
         notes = [Note(r.row, NoteCode.DUPLICATE_IN_FILE, None, r.other_row, r.keys) for r in merged.repeats]
-        await landings.add_notes(db, self.claim, notes, merged.repeated)
+        notes += [Note(c.row, NoteCode.CONFLICT, c.other_job, c.other_row, c.keys) for c in merged.conflicts]
+        await landings.add_notes(db, self.claim, notes, merged.repeated + len(merged.conflicts))
         done = landed(merged, brought)
         if self._options.columns or self._options.drop or self._options.others == "drop":
             # The dataset's columns are not the file's, so their values are not its fields.
@@ -166,13 +166,28 @@ class Landing:
 
 
 def check_keys(options: RowOptions, columns: Sequence[Column], brought: Sequence[str] | None) -> None:
-    """Raise InputError if the file has no values for a key."""
+    """Raise InputError if the file has no values for a key, or for what else rows are to be told apart by."""
     has = [column.name for column in columns] if brought is None else brought
     if lacking := [key for key in options.keys if key not in has]:
         raise InputError(
             "invalid_keys",
             f"The file has no column {', '.join(lacking)}, which is to be a key; it has {', '.join(has)[:500]}.",
             suggestion="Name columns of the file in keys.",
+        )
+    meeting = options.meeting
+    if meeting is None:
+        return
+    if meeting.on_conflict == "newer" and meeting.newer_by not in has:
+        raise InputError(
+            "unknown_column",
+            f"The file has no column {meeting.newer_by}, which is to say what is newer; it has {', '.join(has)[:500]}.",
+            suggestion="Name a column of the file in newer_by, or leave on_conflict=newer out.",
+        )
+    if lacking := [name for name in meeting.conflict_on if name not in [column.name for column in columns]]:
+        raise InputError(
+            "unknown_column",
+            f"There is no column {', '.join(lacking)}, in which rows of one key are to be the same.",
+            suggestion="Name columns of the dataset in conflict_on.",
         )
 
 

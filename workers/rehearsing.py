@@ -54,7 +54,7 @@ class Rehearsal:
             columns,
             self._keys,
             names,
-            None if self._options.mode == "append" else self._options.on_conflict,
+            self._options.meeting,
             payload.over(self._db),
         )
         payload.free()

@@ -10,10 +10,14 @@ from uuid import UUID
 
 
 class NoteCode(StrEnum):
-    """`duplicate_in_file`: it met a row that the same job had brought. `edited_since`: an undo left it as it is."""
+    """`duplicate_in_file`: it met a row that the same job had brought. `edited_since`: an undo left it as it is.
+
+    `conflict`: it has the key of a row and is something else, so it was left out.
+    """
 
     DUPLICATE_IN_FILE = "duplicate_in_file"
     EDITED_SINCE = "edited_since"
+    CONFLICT = "conflict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +38,7 @@ class Note:
         """As a sentence."""
         if self.code is NoteCode.DUPLICATE_IN_FILE:
             return f"Row {self.other_row} of the same file has this key too; of two rows the later one counts."
+        if self.code is NoteCode.CONFLICT:
+            other = "the same file" if self.other_job is None else f"job {self.other_job}"
+            return f"Row {self.other_row} of {other} has this key and is something else, so this row was left out."
         return f"Row {self.other_row} of job {self.other_job} has changed it since, so it was left as it is."

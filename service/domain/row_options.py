@@ -7,6 +7,7 @@ A list or object that comes as a query parameter is JSON, or, for a list of word
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -20,7 +21,19 @@ MOST_COLUMNS = 1_590
 """PostgreSQL allows 1,600 columns in a table; the rest is kept for lineage."""
 
 Mode = Literal["append", "upsert", "replace"]
-OnConflict = Literal["update", "skip", "replace"]
+OnConflict = Literal["update", "skip", "replace", "newer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """What becomes of a row that meets one with its key.
+
+    `newer` goes by the column `newer_by`. In the columns `conflict_on`, rows of one key must be the same.
+    """
+
+    on_conflict: OnConflict
+    newer_by: str | None = None
+    conflict_on: tuple[str, ...] = ()
 
 
 class RowOptions(BaseModel):
@@ -36,7 +49,14 @@ class RowOptions(BaseModel):
     )
     on_conflict: OnConflict = Field(
         "update",
-        description="What a row does to one with its key: update the columns the file has, skip, or replace it whole.",
+        description="What a row does to one with its key: update the columns the file has, skip, replace it whole, "
+        "or update it only if it is newer, by the column `newer_by`.",
+    )
+    newer_by: str | None = Field(None, description="The column that says which of two rows is newer.")
+    conflict_on: list[str] = Field(
+        [],
+        max_length=16,
+        description="Columns that are the same in rows of one key; one that differs there is left out, and noted.",
     )
     columns: list[ColumnSpec] = Field([], max_length=MOST_COLUMNS, description="What is to be said about columns.")
     others: Literal["keep", "drop"] = Field(
@@ -69,6 +89,19 @@ class RowOptions(BaseModel):
         if len(set(self.keys)) < len(self.keys):
             raise ValueError("a column is named twice in keys")
         return self
+
+    @model_validator(mode="after")
+    def _age_where_needed(self) -> Self:
+        if self.on_conflict == "newer" and self.newer_by is None:
+            raise ValueError('on_conflict newer needs newer_by, for example "newer_by": "modified_at"')
+        return self
+
+    @property
+    def meeting(self) -> Meeting | None:
+        """What becomes of a row that meets one with its key; None: it is refused."""
+        if self.mode == "append":
+            return None
+        return Meeting(self.on_conflict, self.newer_by, tuple(self.conflict_on))
 
     @model_validator(mode="after")
     def _names_each_column_once(self) -> Self:

@@ -6,13 +6,13 @@ All of it in the chunk's transaction, and one chunk at a time: whoever calls has
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from service.domain.dataset import LINEAGE
 from service.domain.processor import Column, ColumnType
-from service.domain.row_options import OnConflict
+from service.domain.row_options import Meeting
 from service.store import tables
 from service.store.database import Connection
 from service.store.queries import load
@@ -45,8 +45,18 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Conflict:
+    """A row that has a key and is something else than the row that has it; `other_job` is None if that is new too."""
+
+    row: int
+    other_job: UUID | None
+    other_row: int
+    keys: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Merged:
-    """What became of a chunk's rows. `repeats` are the first of `repeated`."""
+    """What became of a chunk's rows. `repeats` are the first of `repeated`; conflicts count as skipped."""
 
     inserted: int
     updated: int
@@ -54,6 +64,7 @@ class Merged:
     repeated: int
     repeats: Sequence[Repeat]
     refused: Sequence[Refused]
+    conflicts: Sequence[Conflict] = ()
 
 
 async def stage(db: Connection, table: str, columns: Sequence[Column], source: AsyncIterator[bytes]) -> None:
@@ -70,20 +81,22 @@ async def merge(
     columns: Sequence[Column],
     keys: Sequence[str],
     brought: Sequence[str],
-    on_conflict: OnConflict | None,
+    meeting: Meeting | None,
     most_repeats: int,
 ) -> Merged:
     """Bring the staged rows into the table.
 
-    `brought` are the columns that the file has; of a row that is there, `update` changes these and `replace` all.
-    Without `on_conflict` a row whose key is there is refused.
+    `brought` are the columns that the file has; of a row that is there, `update` and `newer` change these and `replace`
+    all. Without `meeting` a row whose key is there is refused.
     """
+    on_conflict = None if meeting is None else meeting.on_conflict
     changed = [column.name for column in columns] if on_conflict == "replace" else brought
     parts = _parts(table, columns, keys, changed, keeps=on_conflict in ("skip", None))
     await db.execute(_SQL["prepare"])
     refused = await _nameless(db, parts)
+    conflicts, older = await _set_aside(db, parts, meeting, brought)
     await db.execute(_SQL["plan"].format_map(parts))
-    if on_conflict in ("update", "replace"):
+    if on_conflict in ("update", "replace", "newer"):
         for step in ("keep_images", "move_images"):
             await db.execute(_SQL[step].format_map(parts), job_id)
         await db.execute(_SQL["change"].format_map(parts))
@@ -95,7 +108,27 @@ async def merge(
         refused += [Refused(row["row"], "not_unique", row["json"]) for row in clashing]
         return Merged(counts["inserted"], 0, 0, 0, (), refused)
     repeats = await db.fetch(_SQL["repeated"].format_map(parts), job_id, most_repeats) if counts["repeated"] else ()
-    return Merged(**counts, repeats=[Repeat(**row) for row in repeats], refused=refused)
+    done = Merged(**counts, repeats=[Repeat(**row) for row in repeats], refused=refused, conflicts=conflicts)
+    return replace(done, skipped=done.skipped + len(conflicts) + older)
+
+
+async def _set_aside(
+    db: Connection, parts: Mapping[str, str], meeting: Meeting | None, brought: Sequence[str]
+) -> tuple[list[Conflict], int]:
+    """Take away staged rows that are in conflict with others, and count those taken away that are not newer."""
+    if meeting is None:
+        return [], 0
+    conflicts: list[Conflict] = []
+    if apart := [name for name in meeting.conflict_on if name in brought]:
+        told = {alias: _names(apart, alias) for alias in ("s.", "t.")}
+        first = ", ".join(f"first_value(s.{quoted(name)}) over same_key" for name in apart)
+        given = {"s_told_apart": told["s."], "t_told_apart": told["t."], "first_told_apart": first}
+        rows = await db.fetch(_SQL["take_conflicts"].format_map({**parts, **given}))
+        conflicts = [Conflict(**row) for row in sorted(rows, key=lambda row: int(row["row"]))]
+    if meeting.on_conflict != "newer":
+        return conflicts, 0
+    assert meeting.newer_by is not None
+    return conflicts, len(await db.fetch(_SQL["take_older"].format_map({**parts, "age": quoted(meeting.newer_by)})))
 
 
 async def _nameless(db: Connection, parts: Mapping[str, str]) -> list[Refused]:
@@ -120,6 +153,7 @@ def _parts(
         "s_columns": _names(own, "s."),
         "t_columns": _names(own, "t."),
         "s_keys": _names(keys, "s."),
+        "s_keys_json": tables.json_of(list(keys), "s."),
         "s_brought": _names(changed, "s."),
         "t_brought": _names(changed, "t."),
         "set_brought": ", ".join(f"{quoted(name)} = s.{quoted(name)}" for name in changed),

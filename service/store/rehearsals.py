@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 from service.domain.processor import Column
-from service.domain.row_options import OnConflict
+from service.domain.row_options import Meeting
 from service.store import merges, tables
 from service.store.database import Connection
 from service.store.merges import Merged
@@ -31,7 +31,7 @@ async def land(
     columns: Sequence[Column],
     keys: Sequence[str],
     brought: Sequence[str],
-    on_conflict: OnConflict | None,
+    meeting: Meeting | None,
     source: AsyncIterator[bytes],
 ) -> Merged:
     """What would become of these rows, if those of `target` with their keys were there."""
@@ -47,6 +47,6 @@ async def land(
     }
     if target is not None:
         await db.execute(_SQL["touch"].format_map({**parts, "target": qualified(target)}), timeout=3600)
-    merged = await merges.merge(db, table, job_id, columns, keys, brought, on_conflict, 0)
+    merged = await merges.merge(db, table, job_id, columns, keys, brought, meeting, 0)
     await db.execute(_SQL["clear"].format_map(parts))
     return merged

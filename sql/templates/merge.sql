@@ -19,6 +19,41 @@ delete from {stage} as s
 where {nameless} or {too_long}
 returning _row, {nameless} as is_null, row_to_json(s)::text as json;
 
+-- name: take_conflicts
+-- What differs from the row of its key, in columns that must be the same there, never changes it: so the row that is
+-- stored, or the first of the chunk, is what all others are held against.
+delete from {stage} as s
+using (
+  select
+    s.ctid as at, t._job as other_job,
+    case when t.ctid is null then first_value(s._row) over same_key else t._row end as other_row,
+    case
+      when t.ctid is null then ({s_told_apart}) is distinct from ({first_told_apart})
+      else ({s_told_apart}) is distinct from ({t_told_apart})
+    end as is_other
+  from {stage} as s
+  left join {table} as t on {matches}
+  window same_key as (partition by {s_keys} order by s._row)
+) as seen
+where s.ctid = seen.at and seen.is_other
+returning s._row as row, seen.other_job, seen.other_row, {s_keys_json} as keys;
+
+-- name: take_older
+-- Rows that are not newer than the one of their key, be it stored or in front of them in this chunk.
+delete from {stage} as s
+using (
+  select
+    s.ctid as at, s.{age} as own, greatest(t.{age}, max(s.{age}) over before) as newest,
+    t.ctid is not null or row_number() over same_key > 1 as meets
+  from {stage} as s
+  left join {table} as t on {matches}
+  window
+    same_key as (partition by {s_keys} order by s._row),
+    before as (same_key rows between unbounded preceding and 1 preceding)
+) as seen
+where s.ctid = seen.at and seen.meets and (seen.own is null or seen.own <= seen.newest)
+returning s._row;
+
 -- name: plan
 -- What each row does in its turn: it meets what is stored, or the row of the same key before it in this chunk.
 -- So the outcome does not hang on where a file is cut into chunks.

@@ -308,3 +308,38 @@ async def test_any_column_name_can_be_a_key(service: Service) -> None:
     assert (job["counts"]["inserted"], job["counts"]["updated"]) == (0, 2)
     [row] = await rows_of(service.client, "odd_names")
     assert (row["previous"], row["table"]) == (9, 9)
+
+
+async def test_newer_rows_win_whatever_the_order_of_the_imports(service: Service) -> None:
+    given = UPSERT | {"on_conflict": "newer", "newer_by": "changed"}
+    older, newer = b"id,name,changed\n1,old,2024-01-01\n", b"id,name,changed\n1,new,2024-06-01\n2,x,\n"
+    for dataset, files in {"older_first": (older, newer), "newer_first": (newer, older)}.items():
+        jobs = [await imported(service.client, file, dataset, **given) for file in files]
+        assert [row[1] for row in await plain(service.client, dataset)] == ["new", "x"], jobs
+    assert jobs[1]["counts"] == counts(skipped=1)
+
+
+async def test_a_row_that_only_has_the_same_key_is_left_out_and_noted(service: Service) -> None:
+    given = UPSERT | {"conflict_on": "kind"}
+    first = await imported(service.client, b"id,kind,v\n1,a,1\n", "apart", **given)
+    job = await imported(service.client, b"id,kind,v\n1,b,2\n1,a,3\n2,b,4\n2,a,5\n", "apart", **given)
+    assert job["counts"] == counts(inserted=1, updated=1, skipped=2), job["problem"]
+    assert await plain(service.client, "apart") == [(1, "a", 3), (2, "b", 4)]
+    notes = [note for note in await notes_of(service.client, job) if note["code"] == "conflict"]
+    assert [(note["row"], note["other_job"], note["other_row"], note["keys"]) for note in notes] == [
+        (1, first["id"], 1, {"id": 1}),
+        (4, None, 3, {"id": 2}),
+    ]
+    assert "something else" in notes[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [({"on_conflict": "newer", "newer_by": "age"}, "unknown_column"), ({"conflict_on": "x"}, "unknown_column")],
+)
+async def test_columns_to_judge_by_have_to_be_there(service: Service, options: Json, code: str) -> None:
+    job = await imported(service.client, FIRST, f"judged_{len(options)}", **UPSERT, **options)
+    assert job["problem"]["code"] == code
+    query = {"processor": "csv", "dataset": "judged", "mode": "upsert", "keys": "id", "on_conflict": "newer"}
+    answer = await service.client.post("/v1/imports", params=query, content=FIRST)
+    assert "newer_by" in answer.json()["detail"]

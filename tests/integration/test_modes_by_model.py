@@ -33,11 +33,16 @@ class Import:
     on_conflict: str
     columns: tuple[str, ...]
     rows: list[Row]
+    conflict_on: str | None = None
 
     @property
     def options(self) -> dict[str, str]:
         options = {"header": "true", "mode": self.mode}
-        return options | ({"keys": "id", "on_conflict": self.on_conflict} if self.keyed else {})
+        if not self.keyed:
+            return options
+        options |= {"keys": "id", "on_conflict": self.on_conflict}
+        options |= {"newer_by": "b"} if self.on_conflict == "newer" else {}
+        return options | ({"conflict_on": self.conflict_on} if self.conflict_on else {})
 
     @property
     def content(self) -> bytes:
@@ -75,6 +80,11 @@ class Model:
             return "inserted"
         if asked.mode == "append":
             return "rejected"
+        apart = asked.conflict_on
+        if apart in asked.columns and there[apart] != row[apart]:
+            return "skipped"
+        if asked.on_conflict == "newer" and (row["b"] is None or row["b"] <= (there["b"] or 0)):
+            return "skipped"
         changed = COLUMNS if asked.on_conflict == "replace" else asked.columns
         if asked.on_conflict == "skip" or all(there[column] == row.get(column) for column in changed):
             return "skipped"
@@ -89,10 +99,13 @@ class Model:
 def any_import(dice: random.Random, modes: tuple[str, ...]) -> Import:
     mode = dice.choice(modes)
     keyed = mode == "upsert" or (mode == "replace" and dice.random() < 0.5)
-    on_conflict = dice.choice(("update", "update", "skip", "replace")) if keyed else "update"
-    columns = dice.choice((COLUMNS, COLUMNS, ("a", "id"), ("id", "b")))
+    on_conflict = dice.choice(("update", "update", "skip", "replace", "newer", "newer")) if keyed else "update"
+    columns = dice.choice(
+        (COLUMNS, COLUMNS, *([("id", "b")] if on_conflict == "newer" else [("a", "id"), ("id", "b")]))
+    )
+    conflict_on = dice.choice((None, None, "a")) if keyed else None
     rows = [any_row(dice, columns) for _ in range(dice.randint(1, 14))]
-    return Import(mode, keyed, on_conflict, columns, rows)
+    return Import(mode, keyed, on_conflict, columns, rows, conflict_on)
 
 
 def any_row(dice: random.Random, columns: tuple[str, ...]) -> Row:

@@ -10,7 +10,7 @@ import html
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, BinaryIO, cast
 
@@ -25,6 +25,9 @@ from workers.exact import storable
 
 FIELD_CHARACTERS = 16 * 1024 * 1024
 HEAD_BYTES = 64 * 1024
+
+BRINGS = (*("guid", "front", "back", "deck", "tags", "note_type", "fields", "texts", "field_names", "media", "clozes"),)
+"""What a text has of a note; ids and moments are in packages only."""
 
 _SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|", "colon": ":"}
 _GUESSED = "\t|;:,"
@@ -62,7 +65,7 @@ def read(work: Work) -> Iterator[Chunk]:
         following = list(islice(items, most))
         row += len(lot)
         done = min(at, work.total) if following else work.total
-        yield chunk_of("notes", lot, row - len(lot), {"row": row}, done)
+        yield replace(chunk_of("notes", lot, row - len(lot), {"row": row}, done), brings=BRINGS)
         lot = following
         if not lot:
             return

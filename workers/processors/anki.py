@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -14,7 +15,7 @@ from pydantic import Field
 from service.domain.errors import InputError
 from service.domain.glimpse import Glimpse, Guess
 from service.domain.processor import Chunk, Processor, Work
-from service.domain.row_options import FixedColumns
+from service.domain.row_options import FixedColumns, Meeting
 
 _HEADING = re.compile(
     r"#(?:separator|html|columns|(?:tags|deck|notetype|guid)(?: column)?|if matches|match scope):", re.I
@@ -27,7 +28,20 @@ class AnkiOptions(FixedColumns):
     part: Literal["notes", "cards", "reviews", "note_types", "decks", "media"] = Field(
         "notes", description="Which table of the collection becomes rows."
     )
+    newer_by: str | None = Field("modified_at", description="The column that says which of two notes is newer.")
+    conflict_on: list[str] = Field(
+        ["note_type_id"],
+        max_length=16,
+        description="Columns that are the same in notes of one key; one that differs is left out, and noted.",
+    )
     media: bool = Field(True, description="Keep the files that its rows show as files of the dataset.")
+
+    @property
+    def meeting(self) -> Meeting | None:
+        """What becomes of a row that meets one with its key; only notes can be in conflict by default."""
+        found = super().meeting
+        is_default = self.conflict_on == type(self).model_fields["conflict_on"].default
+        return replace(found, conflict_on=()) if found and is_default and self.part != "notes" else found
 
 
 def recognises(glimpse: Glimpse) -> Guess | None:
