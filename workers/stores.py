@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from uuid import UUID
 
+from service.apkg import exporting
 from service.domain.errors import InputError
 from service.domain.ids import new_id
 from service.domain.processor import Cursor, ExportFormat, Piece, Report, Saved
@@ -29,7 +30,12 @@ class JobStores:
             found = await datasets.of_account(db, self._claim.account_id, dataset)
         if found.columns is None:
             raise InputError("dataset_empty", "This dataset has no columns yet.", suggestion="Import into it first.")
-        async with aclosing(exports.pieces(self._tools.database, None, found, wanted, as_is=as_is)) as pieces:
+        tools = self._tools
+        if wanted == "apkg":
+            pieces = exporting.pieces(tools.database, tools.files, None, found)
+        else:
+            pieces = exports.pieces(tools.database, None, found, wanted, as_is=as_is)
+        async with aclosing(pieces):
             async for piece in pieces:
                 yield piece
 

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from service.api import views
 from service.api.auth import caller_of
 from service.api.params import choice_of, limit_of, next_cursor
+from service.apkg import exporting
 from service.deps import Deps
 from service.domain.dataset import Dataset
 from service.domain.errors import InputError
@@ -52,7 +53,7 @@ async def rows(request: Request) -> Response:
 
 
 async def export(request: Request) -> Response:
-    """GET /v1/datasets/{name}/export?format=csv|ndjson|parquet&where=&job=&columns=&formulas=: streamed, as of now."""
+    """GET /v1/datasets/{name}/export?format=csv|ndjson|parquet|apkg&where=&job=&columns=&formulas=: as of now."""
     deps: Deps = request.app.state.deps
     account_id = caller_of(request).account_id
     form, as_is = _format(request), choice_of(request, "formulas", "neutralise", "keep") == "keep"
@@ -64,9 +65,14 @@ async def export(request: Request) -> Response:
         dataset = await datasets.get(db, request.path_params["name"])
     if dataset.columns is None:
         raise InputError("dataset_empty", "This dataset has no columns yet.", suggestion="Wait for its first rows.")
-    pieces = exports.pieces(deps.database, account_id, dataset, form, _wanted(request, dataset), as_is=as_is)
+    chosen, first = _wanted(request, dataset), Piece(b"")
+    if form == "apkg":
+        pieces = exporting.pieces(deps.database, deps.files, account_id, dataset, chosen)
+        first = await anext(pieces)  # before the status is sent, for it may be that the rows are no cards
+    else:
+        pieces = exports.pieces(deps.database, account_id, dataset, form, chosen, as_is=as_is)
     return StreamingResponse(
-        _bytes(pieces),
+        _bytes(first, pieces),
         media_type=MEDIA_TYPES[form],
         headers={"Content-Disposition": f'attachment; filename="{dataset.name}.{form}"'},
     )
@@ -85,15 +91,17 @@ def _wanted(request: Request, dataset: Dataset) -> Wanted:
 
 def _format(request: Request) -> ExportFormat:
     match form := request.query_params.get("format", "csv"):
-        case "csv" | "ndjson" | "parquet":
+        case "csv" | "ndjson" | "parquet" | "apkg":
             return form
     raise InputError(
-        "unknown_format", f"There is no export as {form!r}.", suggestion="Use format=csv, ndjson or parquet."
+        "unknown_format", f"There is no export as {form!r}.", suggestion="Use format=csv, ndjson, parquet or apkg."
     )
 
 
-async def _bytes(found: AsyncGenerator[Piece, None]) -> AsyncIterator[bytes]:
+async def _bytes(first: Piece, found: AsyncGenerator[Piece, None]) -> AsyncIterator[bytes]:
     async with aclosing(found) as pieces:
+        if first.content:
+            yield first.content
         async for piece in pieces:
             if piece.content:
                 yield piece.content

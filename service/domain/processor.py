@@ -206,12 +206,13 @@ class Cut:
     cursor: Cursor
 
 
-ExportFormat = Literal["csv", "ndjson", "parquet"]
+ExportFormat = Literal["csv", "ndjson", "parquet", "apkg"]
 
 MEDIA_TYPES: Mapping[ExportFormat, str] = {
     "csv": "text/csv; charset=utf-8",
     "ndjson": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
+    "apkg": "application/x-apkg",
 }
 
 

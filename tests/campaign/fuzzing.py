@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import io
 import json
 import lzma
@@ -29,6 +30,7 @@ import psutil
 import zstandard
 
 from service.config import Settings
+from service.domain.attachment import is_plain
 from service.domain.errors import InputError
 from service.domain.processor import TooNarrow
 from workers.frames import Frame
@@ -281,12 +283,21 @@ class _Reader:
         chunks: list[Chunked] = []
         try:
             async for frame in self._sandbox.frames():
+                if frame.kind == "enclosed":
+                    await self._check_enclosed(frame)
+                    continue
                 chunks.append(Chunked(frame, await self._payload(frame)))
         except InputError as error:
             return Told(chunks, refusal=error)
         except TooNarrow:
             return Told(chunks, widened=True)
         return Told(chunks)
+
+    async def _check_enclosed(self, frame: Frame) -> None:
+        content = b"".join([piece async for piece in self._sandbox.content()])
+        told = (frame.fields["size_bytes"], frame.fields["sha256"])
+        if (len(content), hashlib.sha256(content).hexdigest()) != told or not is_plain(frame.fields["name"]):
+            raise Broken(f"a file inside is not what it is said to be: {frame.fields['name']!r}")
 
     async def _payload(self, frame: Frame) -> bytes:
         payload = await self._sandbox.payload(frame)

@@ -3,39 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-import sqlite3
-import zipfile
-from collections.abc import Mapping
 
 import pytest
 
+from tests.decks import deck
 from tests.running import Json, Service, imported, settled
-from workers.anki.writing import Flashcard, Writer
-
-MIB = 1024 * 1024
-
-
-def deck(media: Mapping[str, bytes], fields: list[str] | None = None, *, lost: str | None = None) -> bytes:
-    """A package with one note a medium, or with the notes given, as HTML."""
-    writer = Writer("Cards", 1_700_000_000)
-    shown = fields or [f'<img src="{name}">' for name in media]
-    writer.add([Flashcard(f"{number}", "x", guid=f"g{number}") for number in range(len(shown))])
-    with zipfile.ZipFile(io.BytesIO(writer.package())) as archive:
-        db = sqlite3.connect(":memory:")
-        db.deserialize(archive.read("collection.anki2"))
-    for number, field in enumerate(shown):
-        db.execute("update notes set flds = ? where guid = ?", (f"{field}\x1fback", f"g{number}"))
-    db.commit()
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("collection.anki2", db.serialize())
-        names = [*media, *([lost] if lost else [])]
-        archive.writestr("media", json.dumps({str(number): name for number, name in enumerate(names)}))
-        for number, content in enumerate(media.values()):
-            archive.writestr(str(number), content)
-    return packed.getvalue()
 
 
 async def brought(service: Service, data: bytes, dataset: str, **options: str) -> Json:

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.apkg.fields import clozes, media, plain, uncovered
+from service.apkg.notes import Notes
+from service.apkg.templates import shows
+from service.apkg.writing import Writer
 from service.domain.errors import InputError
 from tests.corpus import CORPUS, corpus_file
 from workers.anki.collection import Collection
-from workers.anki.fields import clozes, media, plain, uncovered
 from workers.anki.package import Package
-from workers.anki.writing import Flashcard, Writer
 
 COUNTS = {
     "empty-latest.apkg": (3, 0, 0, 0, 0),
@@ -178,14 +180,34 @@ def zipped(members):
 
 
 TEXT = st.text(st.characters(exclude_categories=["C"]), max_size=20)
+CARDS = st.fixed_dictionaries({"front": TEXT, "back": TEXT, "deck": st.sampled_from(["Default", "A::B"])})
 
 
-@given(st.lists(st.builds(Flashcard, TEXT, TEXT, st.sampled_from(["Default", "A::B"]), st.just("x y")), max_size=8))
+@given(st.lists(CARDS, max_size=8))
 def test_a_package_written_here_reads_back_as_it_was(cards):
-    writer = Writer("Cards", 1_700_000_000)
-    writer.add(cards)
-    collection = Collection(Package(io.BytesIO(writer.package())).collection())
-    notes = list(collection.notes())
-    assert [[html.unescape(value) for value in note.values] for note in notes] == [[c.front, c.back] for c in cards]
-    assert [collection.decks[note.deck_id].name for note in notes] == [card.deck for card in cards]
-    assert all(note.tags == ("x", "y") and note.cards == 1 for note in notes)
+    writer, notes, packed = Writer(1_700_000_000), Notes("cards"), io.BytesIO()
+    for number, card in enumerate(cards):
+        writer.add(notes.of({**card, "tags": "x y", "guid": f"g{number}"}))
+    writer.write(packed)
+    collection = Collection(Package(packed).collection())
+    found = list(collection.notes())
+    assert [[html.unescape(value) for value in note.values] for note in found] == [
+        [c["front"], c["back"]] for c in cards
+    ]
+    assert [collection.decks[note.deck_id].name for note in found] == [card["deck"] for card in cards]
+    assert all(note.tags == ("x", "y") and note.cards == 1 for note in found)
+
+
+@pytest.mark.parametrize(
+    ("question", "values", "is_shown"),
+    [
+        ("{{Front}}", {"Front": "x"}, True),
+        ("{{Front}}", {"Front": " "}, False),
+        ("{{type:Front}} and more", {"Front": ""}, False),
+        ("{{#Add Reverse}}{{Back}}{{/Add Reverse}}", {"Back": "b", "Add Reverse": ""}, False),
+        ("{{#Add Reverse}}{{Back}}{{/Add Reverse}}", {"Back": "b", "Add Reverse": "y"}, True),
+        ("{{^A}}{{#B}}{{C}}{{/B}}{{/A}}", {"A": "", "B": "1", "C": "c"}, True),
+    ],
+)
+def test_a_card_is_made_where_its_question_shows_something(question, values, is_shown):
+    assert shows(question, values) is is_shown

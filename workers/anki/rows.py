@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from service.apkg.fields import clozes, media, media_of_css, occlusions, plain, uncovered
 from workers.anki.collection import Card, Collection, Note, Review
 from workers.anki.contents import Contents
-from workers.anki.fields import clozes, media, media_of_css, occlusions, plain, uncovered
 from workers.anki.types import NoteType
 from workers.exact import storable
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, BinaryIO, cast
 
+from service.apkg.fields import media, plain, uncovered
 from service.domain.errors import InputError
 from service.domain.processor import Chunk, Work
-from workers.anki.fields import media, plain, uncovered
 from workers.anki.reading import ROW_BYTES, ROWS, Item, chunk_of
 from workers.anki.rows import as_json, cloze_count, sides
 from workers.anki.tables import COLUMNS
