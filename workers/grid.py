@@ -13,6 +13,8 @@ from service.domain.processor import Chunk, Column, Cursor, Fault, Reject, Work
 from service.domain.row_options import RowOptions
 from workers import numbering
 from workers.columns import schema
+from workers.evidence import Evidence
+from workers.explaining import explained
 from workers.inference import judge
 from workers.mapping import Names
 from workers.numbering import readable
@@ -40,12 +42,14 @@ class Grid:
     """What a file was found to be: its columns, and its rows from number `skip` on, counted from 0.
 
     `types` are what the values of the sample come to where the format itself has types; None: the text tells.
+    `evidence` is what was found out about the file.
     """
 
     names: Names
     lines: Callable[[int], Iterator[Line]]
     total: int
     types: Sequence[Column | None] | None = None
+    evidence: Sequence[Evidence] = ()
 
 
 def read(work: Work, options: RowOptions, grid: Grid) -> Iterator[Chunk]:
@@ -72,6 +76,7 @@ def read(work: Work, options: RowOptions, grid: Grid) -> Iterator[Chunk]:
             _chunk(arrays, dataset, row, len(lot), rejects, {**extra, "row": row + len(lot)}, done),
             header=grid.names.written,
             brings=shape.names,
+            evidence=explained(grid.names, shape, evidence=grid.evidence) if work.explains else None,
         )
         row, lot = row + len(lot), following
         if not lot:

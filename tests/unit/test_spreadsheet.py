@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from service.domain.errors import InputError
 from service.domain.processor import Work
+from tests.books import xlsx
 from tests.corpus import CORPUS, corpus_file
 from workers.processors.spreadsheet import SpreadsheetOptions, processor
 from workers.sheets.book import header_at, text_of
+from workers.sheets.marks import _of_ods, _of_xml, marks_of
 
 BOOKS = sorted((CORPUS / "xlsx").glob("*.xls*"))
 NONE = [pytest.param(CORPUS, marks=pytest.mark.skip(reason="needs ../shared/corpus/xlsx"))]
@@ -70,6 +72,81 @@ def test_merged_cells_are_filled_if_wanted():
     [plain], [filled] = read(data, header=0), read(data, header=0, merged=True)
     assert filled.batch.num_rows == plain.batch.num_rows
     assert sum(column.null_count for column in filled.batch.columns) < sum(c.null_count for c in plain.batch.columns)
+
+
+def rows_of(chunks):
+    return [row for chunk in chunks for row in chunk.batch.to_pylist()]
+
+
+def test_all_sheets_become_rows_below_each_other():
+    data = xlsx(
+        {
+            "January": [["Report", None], ["Name", "Amount"], ["Ann", 1.0], ["Bob", 2.5]],
+            "Empty": [],
+            "February": [["amount", "Name", "Note"], [3.0, "Cid", "late"]],
+        }
+    )
+    chunks = read(data, sheet="*")
+    assert [column.name for column in chunks[0].columns] == ["sheet", "name", "amount", "note"]
+    assert [tuple(row.values()) for row in rows_of(chunks)] == [
+        ("January", "Ann", 1.0, None),
+        ("January", "Bob", 2.5, None),
+        ("February", "Cid", 3.0, "late"),
+    ]
+
+
+def test_reading_all_sheets_goes_on_behind_any_row():
+    data = xlsx({name: [["a"], *([float(n)] for n in range(4))] for name in ("x", "y", "z")})
+    whole = read(data, sheet="*")
+
+    async def rest(cursor):
+        options = SpreadsheetOptions(sheet="*")
+        work = Work(io.BytesIO(data), len(data), options, cursor, whole[0].columns, 2**20)
+        return [chunk async for chunk in processor.chunks(work)]
+
+    for row in range(1, 13):
+        found = rows_of(asyncio.run(rest({**whole[0].cursor, "row": row})))
+        assert found == rows_of(whole)[row - 1 :]
+
+
+def test_hidden_rows_are_left_out_if_wanted():
+    rows = [["hidden title"], ["name", "n"], ["Ann", 1.0], ["Bob", 2.0], ["Cid", 3.0]]
+    data = xlsx({"other": [["x"], ["y"]], "S & T": rows}, hidden={"S & T": [1, 4]})
+    assert len(rows_of(read(data, sheet="S & T"))) == 3
+    assert [row["name"] for row in rows_of(read(data, sheet="S & T", hidden="skip"))] == ["Ann", "Cid"]
+
+
+def test_cells_with_errors_are_empty_or_refuse_their_row():
+    data = xlsx({"x": [["a", "b"], [1.0, "#DIV/0!"], [2.0, 3.0], ["#REF!", "#N/A"]]})
+    assert [tuple(row.values()) for row in rows_of(read(data))] == [(1, None), (2, 3)]
+    [chunk] = read(data, errors="reject")
+    assert rows_of([chunk]) == [{"a": 2, "b": 3}]
+    assert [(r.row, r.line, r.code) for r in chunk.rejects] == [(1, 2, "error_cell"), (3, 4, "error_cell")]
+    assert "'b' has the error #DIV/0!" in chunk.rejects[0].message
+
+
+def test_marks_are_told_where_they_are_in_a_stream():
+    row = b'<row r="%d" hidden="%d"><c r="B%d" t="e"><v>#N/A</v></c></row>'
+    text = b"<sheetData>" + b"".join(row % (at, at % 3 == 0, at) for at in range(1, 3000)) + b"</sheetData>"
+    whole = _of_xml(iter([text]))
+    assert (len(whole.hidden), len(whole.errors)) == (999, 2999)
+    for size in (5000, 9999, 77_777):
+        assert _of_xml(text[at : at + size] for at in range(0, len(text), size)) == whole
+
+
+def test_hidden_rows_of_an_ods_are_told_and_those_of_an_xls_are_not():
+    text = (
+        b'<table:table table:name="A"><table:table-row table:visibility="collapse"/></table:table>'
+        b'<table:table table:name="B"><table:table-row/>'
+        b'<table:table-row table:visibility="filter" table:number-rows-repeated="2"/><table:table-row/></table:table>'
+    )
+    assert _of_ods(iter([text]), "B").hidden == {1, 2}
+    assert marks_of(io.BytesIO(b"\xd0\xcf\x11\xe0" * 200), "B") is None
+
+
+@pytest.mark.parametrize("tag", [b"<row ", b"<c ", b'<c t="e">', b"<c t='e' "])
+def test_tags_without_an_end_cost_little(tag):
+    assert _of_xml(iter([tag * (2**20 // len(tag))])).errors == {}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, BinaryIO, cast
 
-from service.apkg.fields import media, plain, uncovered
+from service.apkg.fields import media, occlusions, plain, uncovered
 from service.domain.errors import InputError
 from service.domain.processor import Chunk, Work
 from workers.anki.reading import ROW_BYTES, ROWS, Item, chunk_of
@@ -26,7 +26,10 @@ from workers.exact import storable
 FIELD_CHARACTERS = 16 * 1024 * 1024
 HEAD_BYTES = 64 * 1024
 
-BRINGS = (*("guid", "front", "back", "deck", "tags", "note_type", "fields", "texts", "field_names", "media", "clozes"),)
+BRINGS = (
+    *("guid", "front", "back", "deck", "tags", "note_type", "fields", "texts", "field_names", "media", "clozes"),
+    "occlusions",
+)
 """What a text has of a note; ids and moments are in packages only."""
 
 _SEPARATORS = {"tab": "\t", "comma": ",", "semicolon": ";", "space": " ", "pipe": "|", "colon": ":"}
@@ -168,6 +171,8 @@ def _row(cells: list[str], heading: Heading, is_html: bool) -> dict[str, Any] | 
     """A note as its package would give it; None if its first field is empty."""
     at = heading.columns_of
     own = [index for index in range(len(cells)) if index not in at.values()]
+    while len(own) > 2 and not cells[own[-1]]:
+        own.pop()  # rows are filled up to the width of the widest note type
     values = [cells[index] if is_html else html.escape(cells[index], quote=False) for index in own]
     names = [_field_name(index, number, heading) for number, index in enumerate(own)]
     is_cloze = any(_CLOZE.search(value) for value in values)
@@ -175,7 +180,8 @@ def _row(cells: list[str], heading: Heading, is_html: bool) -> dict[str, Any] | 
     shown = list(dict.fromkeys(name for value in values for name in media(value)))
     if not values or not (texts[0] or shown):
         return None
-    front, back = sides(texts, shown)
+    shapes = occlusions(values[0])
+    front, back = sides(texts, shown, is_occlusion=bool(shapes))
     given = {what: cells[index].strip() if index < len(cells) else "" for what, index in at.items()}
     tags = [*heading.said.get("tags", "").split(), *given.get("tags", "").split()]
     row = dict.fromkeys((column.name for column in COLUMNS["notes"]), None)
@@ -191,6 +197,7 @@ def _row(cells: list[str], heading: Heading, is_html: bool) -> dict[str, Any] | 
         "field_names": as_json(names),
         "media": as_json([{"name": name, "is_there": False} for name in shown]),
         "clozes": cloze_count(values) if is_cloze else 0,
+        "occlusions": as_json(shapes) if shapes else None,
     }
 
 

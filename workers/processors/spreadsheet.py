@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Literal
 
 from pydantic import Field
 
@@ -14,11 +15,15 @@ from service.domain.row_options import RowOptions
 class SpreadsheetOptions(RowOptions):
     """None means: look at the file."""
 
-    sheet: str | None = Field(None, max_length=255, description="Name of a sheet, or its number from 1.")
+    sheet: str | None = Field(None, max_length=255, description="Name of a sheet, its number from 1, or * for all.")
     header: int | None = Field(
         None, ge=0, le=1_048_576, description="Number of the row that names the columns, from 1; 0 if none does."
     )
     merged: bool = Field(False, description="Give every cell of a merged range the value that stands in its corner.")
+    hidden: Literal["read", "skip"] = Field("read", description="What becomes of rows that the sheet hides.")
+    errors: Literal["empty", "reject"] = Field(
+        "empty", description="What a cell with an error such as #DIV/0! is: empty, or a reason to refuse its row."
+    )
 
 
 def recognises(glimpse: Glimpse) -> Guess | None:
@@ -34,12 +39,14 @@ def recognises(glimpse: Glimpse) -> Guess | None:
 
 
 async def chunks(work: Work) -> AsyncIterator[Chunk]:
-    """Rows of one sheet. Raises InputError for what is no workbook."""
+    """Rows of one sheet, or of all. Raises InputError for what is no workbook."""
     # Only the child process that reads a file pays for pyarrow.
-    from workers.sheets.reading import read
+    from workers.sheets.reading import Wanted, read
 
     options = SpreadsheetOptions.model_validate(work.options.model_dump())
-    for chunk in read(work, options, options.sheet, options.header, options.merged):
+    skips, refuses = options.hidden == "skip", options.errors == "reject"
+    wanted = Wanted(options.sheet, options.header, options.merged, skips, refuses)
+    for chunk in read(work, options, wanted):
         yield chunk
 
 

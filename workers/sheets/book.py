@@ -36,26 +36,32 @@ def opened(source: BinaryIO) -> CalamineWorkbook:
             suggestion="Save it without a password and send it again.",
         ) from None
     except (CalamineError, OSError, ValueError) as error:
-        raise _damaged(error) from error
+        raise damaged(error) from error
 
 
-def sheet_of(book: CalamineWorkbook, wanted: str | None) -> CalamineSheet:
-    """The sheet of this name or number, else the first that has rows. Raises InputError."""
+def sheets_of(book: CalamineWorkbook, wanted: str | None) -> list[CalamineSheet]:
+    """The sheet of this name or number, all that have rows for `*`, else the first that has some. Raises InputError."""
     sheets = [meta.name for meta in book.sheets_metadata if meta.typ is SheetTypeEnum.WorkSheet] or book.sheet_names
     if wanted is not None:
         if wanted in sheets:
-            return _sheet(book, wanted)
+            return [_sheet(book, wanted)]
         if wanted.isdecimal() and 1 <= int(wanted) <= len(sheets):
-            return _sheet(book, sheets[int(wanted) - 1])
+            return [_sheet(book, sheets[int(wanted) - 1])]
+    if wanted not in (None, "*"):
         raise InputError(
             "unknown_sheet",
             f"The workbook has no sheet {wanted!r}; it has {', '.join(map(repr, sheets))[:500]}.",
-            suggestion="Give the option sheet one of these names, or a number from 1.",
+            suggestion="Give the option sheet one of these names, a number from 1, or * for all.",
         )
-    found = [_sheet(book, name) for name in sheets]
-    for sheet in found:
+    found = []
+    for name in sheets:
+        sheet = _sheet(book, name)
         if sheet.height and sheet.width:
-            return sheet
+            found.append(sheet)
+            if wanted is None:
+                break
+    if found:
+        return found
     raise InputError("file_empty", "The workbook has no rows.", suggestion="Check what was saved.")
 
 
@@ -116,7 +122,7 @@ def _sheet(book: CalamineWorkbook, name: str) -> CalamineSheet:
     try:
         return book.get_sheet_by_name(name)
     except (CalamineError, OSError, ValueError) as error:
-        raise _damaged(error) from error
+        raise damaged(error) from error
 
 
 def _check_size(source: BinaryIO) -> None:
@@ -130,7 +136,7 @@ def _check_size(source: BinaryIO) -> None:
         with ZipFile(source) as archive:
             size = sum(member.file_size for member in archive.infolist())
     except (BadZipFile, ValueError, OSError, NotImplementedError) as error:
-        raise _damaged(error) from error
+        raise damaged(error) from error
     if size > UNPACKED_BYTES:
         raise InputError(
             "too_large",
@@ -147,7 +153,8 @@ def _protected() -> InputError:
     )
 
 
-def _damaged(error: Exception) -> InputError:
+def damaged(error: Exception) -> InputError:
+    """What to say of a file that cannot be read as a workbook."""
     return InputError(
         "file_damaged",
         f"The file is no workbook, or a damaged one: {error}.",
