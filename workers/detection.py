@@ -189,7 +189,7 @@ def _is_one_value(data: bytes, found: Records) -> bool:
 
 
 def usual_width(found: Records) -> int:
-    """The most frequent number of fields; of several the first record's, or else the largest.
+    """The most frequent number of fields; of several the one that comes first.
 
     Lines of one field may be notes around a table.
     """
@@ -197,7 +197,7 @@ def usual_width(found: Records) -> int:
     if widths[0] == 1 and len(widths) > 1 and counts[1:].max() >= TABLE * len(found):
         widths, counts = widths[1:], counts[1:]
     most = widths[counts == counts.max()]
-    return int(found.widths[0] if found.widths[0] in most else most[-1])
+    return int(found.widths[np.isin(found.widths, most)][0])
 
 
 def _looks(data: bytes, found: Records, dialect: Dialect, width: int) -> float:

@@ -107,10 +107,22 @@ def _titles(data: bytes, found: Records, dialect: Dialect) -> int:
     if first > TITLES:
         return 0
     rows = [[bare(cell, dialect).strip() for cell in row] for row in cells_of(data, found, first + 12)]
-    if first and abs(len(rows[first - 1]) - width) == 1 and len(rows[first - 1]) > 1 and _may_name(rows[first - 1]):
+    if (
+        first
+        and int(np.diff(found.lines[first - 1 : first + 1])[0]) == 1
+        and _names_those_below(rows[first - 1 :], width)
+    ):
         return first - 1  # names for all columns but the first, or with a delimiter too many
     full = next((index for index, row in enumerate(rows) if index >= first and _said(row) > 1), first)
     return full if width > 2 and full > first and _may_name(rows[full]) else first
+
+
+def _names_those_below(rows: list[list[str]], width: int) -> bool:
+    """Whether the first of these rows, which is one off in width, is their header rather than the second one."""
+    names, row, *others = rows
+    if abs(len(names) - width) != 1 or len(names) < 2 or not _may_name(names):
+        return False
+    return not (_may_name(row) and others and any(map(_is_typed, others[0])))
 
 
 def _said(row: list[str]) -> int:
