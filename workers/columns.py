@@ -5,6 +5,7 @@ Shared by every row format. Reading the text itself is in `workers.casting`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import pyarrow as pa
@@ -129,7 +130,14 @@ def _all(mask: pa.Array) -> bool:
     return bool(pc.all(mask).as_py())
 
 
+def _match(values: pa.Array, shape: str) -> bool:
+    """Whether all have this shape. The first one alone says no for most, and there are many columns and shapes."""
+    return bool(re.match(shape, values[0].as_py())) and _all(pc.match_substring_regex(values, shape))
+
+
 def _boolean(name: str, values: pa.Array) -> Column | None:
+    if values[0].as_py() not in (*_BOOLEAN, *"tfTF"):
+        return None
     letters = [["t", "f"], ["T", "F"]]
     is_words = _all(pc.is_in(values, pa.array(_BOOLEAN)))
     # A column of nothing but "t" is more likely a code than a truth value.
@@ -138,9 +146,9 @@ def _boolean(name: str, values: pa.Array) -> Column | None:
 
 
 def _number(name: str, values: pa.Array) -> Column | None:
-    if not _all(pc.match_substring_regex(values, rf"^{_WHOLE}(\.[0-9]+)?([eE][+-]?[0-9]+)?$")):
+    if not _match(values, rf"^{_WHOLE}(\.[0-9]+)?([eE][+-]?[0-9]+)?$"):
         return None
-    if _all(pc.match_substring_regex(values, rf"^{_WHOLE}$")):
+    if _match(values, rf"^{_WHOLE}$"):
         return _whole(name, values)
     if pc.any(pc.match_substring(values, "e", ignore_case=True)).as_py():
         return exact_double(name, values)
@@ -174,7 +182,7 @@ def _decimal(name: str, values: pa.Array) -> Column | None:
 
 def _shaped(name: str, values: pa.Array) -> Column | None:
     for kind, shape in _SHAPES:
-        if _all(pc.match_substring_regex(values, shape)):
+        if _match(values, shape):
             is_right = kind is ColumnType.UUID or _real_time(values, _ARROW[kind])
             return Column(name, kind) if is_right else None
     return None

@@ -21,6 +21,9 @@ from workers.reading import Reading, Text
 from workers.records import Block, blocks, count, line_count, pieces
 from workers.widening import Watch
 
+FEW_REFUSED = 3
+"""Behind a block with so many rejects the next one will have some too: it is not tried at once, which would fail."""
+
 
 def read(work: Work, options: RowOptions, given: Given) -> Iterator[Chunk]:
     """The chunks behind the work's cursor. What is not given is found out. Raises InputError, TooNarrow."""
@@ -28,10 +31,12 @@ def read(work: Work, options: RowOptions, given: Given) -> Iterator[Chunk]:
     layout, text, place = opening
     watch = None if work.widens is None else Watch(work.widens)
     extra, why = _extra(layout), _explained(layout) if work.explains else None
-    chunk = None
+    chunk, refused = None, 0
     for block in blocks(text, place.offset, layout.dialect, numbering.sizes(place, work.chunk_bytes)):
-        last = None
-        for last in numbering.chunks(block, place, _parts(block, place, layout, watch), layout.dataset, extra):
+        parts = _parts(block, place, layout, watch, at_once=refused < FEW_REFUSED)
+        last, refused = None, 0
+        for last in numbering.chunks(block, place, parts, layout.dataset, extra):
+            refused += len(last.rejects)
             yield (chunk := _told(last, layout, text, None if chunk else why))
         place = numbering.behind(block, place, last)
     if chunk is None and work.cursor is None:
@@ -61,11 +66,11 @@ def _explained(layout: Layout) -> Mapping[str, Any]:
     return explained(layout.file, layout.shape, layout.dialect, layout.reading, layout.evidence)
 
 
-def _parts(block: Block, place: Place, layout: Layout, watch: Watch | None) -> Iterator[Part]:
+def _parts(block: Block, place: Place, layout: Layout, watch: Watch | None, *, at_once: bool) -> Iterator[Part]:
     if block.fault:
         yield numbering.unreadable(block, place)
         return
-    whole = typed(block.data, layout.dialect, layout.shape)
+    whole = typed(block.data, layout.dialect, layout.shape) if at_once else None
     if whole:
         yield whole
         return

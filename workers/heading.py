@@ -228,6 +228,8 @@ def _kind(column: pa.Array) -> ColumnType:
 
 
 def _is_typed(cell: str) -> bool:
+    if re.fullmatch(r"[^\W\d]\w*", cell) and cell.lower() not in ("true", "false"):
+        return False
     # Numbers that no type takes as they stand, such as 007, +5 or 1.234,50, are no names of columns either.
     if re.fullmatch(r"[-+]?[$€£]?[0-9][0-9.,' ]*[%€]?", cell):
         return True

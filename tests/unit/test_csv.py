@@ -267,3 +267,13 @@ def lines(cells: list[str], style: Style) -> list[bytes]:
         csv.writer(out, lineterminator="\n", quoting=style).writerow(["k", cell])
         texts.append(out.getvalue().encode())
     return texts
+
+
+def test_rows_are_the_same_whether_or_not_blocks_before_had_bad_ones() -> None:
+    good, bad = b"".join(b"%d,x\n" % number for number in range(2_000)), b"a,b,c\n" * 5
+    data = b"n,t\n" + bad + good + bad + good
+    columns = (Column("n", INTEGER), Column("t", TEXT))
+    whole, cut = run(data, columns), run(data, columns, 512)
+    assert rows(cut) == rows(whole)
+    assert rejects(cut) == rejects(whole)
+    assert len(rejects(whole)) == 10

@@ -427,3 +427,19 @@ def mutated(times: int, dice: random.Random) -> None:
             assert isinstance(cut, list) or cut == "schema_mismatch"
         except Exception as error:
             raise AssertionError(f"mutation {number}: {bytes(data)!r}") from error
+
+
+def test_the_first_of_two_tables_is_read_and_the_other_one_told() -> None:
+    first = "".join(f"{number},n{number}\n" for number in range(20))
+    chunks = run(f"Table 1\nid,name\n{first}\nTable 2\nid,price,qty\n{first.replace(',n', ',1,')}".encode())
+    assert [name for name, _ in shape(chunks)] == ["id", "name"]
+    assert len(rows(chunks)) == 20
+    assert [row for row, *_ in rejects(chunks)] == list(range(21, 43))
+
+
+@pytest.mark.parametrize("gap", ["", "\n"])
+def test_keys_and_values_above_a_table_are_not_its_header(gap: str) -> None:
+    above = "Report,Sales\nDate,2024-01-01\nUser,Ann\n"
+    chunks = run(f"{above}{gap}id,name,amount\n1,a,1.5\n2,b,2.5\n3,c,3.5\n".encode())
+    assert [name for name, _ in shape(chunks)] == ["id", "name", "amount"]
+    assert (len(rows(chunks)), rejects(chunks)) == (3, [])
