@@ -13,11 +13,13 @@ KEPT = "public, max-age=0, must-revalidate"
 
 
 class ClientFiles(StaticFiles):
-    """Static files that other origins may read: they are the same for everybody, and hold nothing of anybody."""
+    """Static files that are asked after each time; `headers.py` lets other origins read them."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file, or 304."""
-        return _shared(await super().get_response(path, scope))
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = KEPT
+        return response
 
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
@@ -27,10 +29,3 @@ class ClientFiles(StaticFiles):
         if str(full_path).endswith(".js") and "content-type" in response.headers:
             response.headers["Content-Type"] = "text/javascript; charset=utf-8"
         return response
-
-
-def _shared(response: Response) -> Response:
-    response.headers["Access-Control-Allow-Origin"] = "*"
-    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    response.headers["Cache-Control"] = KEPT
-    return response

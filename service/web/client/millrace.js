@@ -13,7 +13,7 @@ import { follow } from './follow.js'
 import { backOff, Http, pause, Problem } from './http.js'
 import { Hub } from './hub.js'
 import { datasetsOf, flowsOf, jobsOf, rulesOf, schedulesOf, uploadsOf } from './resources.js'
-import { queryOf, Transfer, Turns } from './upload.js'
+import { queryOf, Transfer, Turns } from './transfer.js'
 import { unfinished } from './unfinished.js'
 
 export { Problem, Transfer }
@@ -108,7 +108,7 @@ export class Millrace extends EventTarget {
    * Send a file; with a `processor` its job starts by itself. It can be paused, survives cuts, and goes on after a
    * reload once the same file is chosen again.
    * @param {File} file
-   * @param {import('./upload.js').UploadOptions} [options]
+   * @param {import('./transfer.js').UploadOptions} [options]
    */
   upload(file, options) {
     return new Transfer(this.#http, this.#turns, file, options)

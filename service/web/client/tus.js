@@ -1,4 +1,4 @@
-/** Uploads a file by tus 1.0, in parts side by side if it is large, and goes on where it stopped: after a cut, a pause, a reload. */
+/** Sends a file by tus 1.0: creates, appends, asks, joins. Loaded with the first upload of a page. */
 
 import { backOff, pause, Problem } from './http.js'
 import { forget, recall, remember } from './unfinished.js'
@@ -6,24 +6,22 @@ import { forget, recall, remember } from './unfinished.js'
 /**
  * @typedef {import('./types.js').Job} Job
  * @typedef {import('./types.js').Upload} Upload
- * @typedef {{sent: number, total: number, rate: number | null}} Sent bytes, and bytes per second
- * @typedef {'waiting' | 'sending' | 'paused' | 'storing' | 'done' | 'failed' | 'aborted'} TransferState
  * @typedef {import('./unfinished.js').Part} Part
- *
- * @typedef {object} UploadOptions
- * @property {string} [processor] start a job with it once the file is there; it needs a `dataset` then
- * @property {string} [dataset]
- * @property {Record<string, unknown>} [options] of the processor
- * @property {string} [name] instead of the file's own
- * @property {number} [parts] how many of a large file are sent at the same time
- * @property {number} [priority]
- * @property {Record<string, unknown>} [metadata] of the job
- * @property {string} [run_at]
- * @property {string} [dedupe_key]
- * @property {boolean} [again] import it although the same was imported before
+ * @typedef {object} Host the transfer that this works for
+ * @property {import('./http.js').Http} http
+ * @property {import('./transfer.js').Turns} turns
+ * @property {File} file
+ * @property {string} name
+ * @property {Record<string, string>} query
+ * @property {string} fingerprint
+ * @property {number} wanted parts
+ * @property {boolean} isResumed
+ * @property {import('./transfer.js').TransferState} state
+ * @property {boolean} isOver
+ * @property {(state: import('./transfer.js').TransferState) => void} become
+ * @property {() => void} tell
  */
 
-export const LEAST_PART = 8 * 1024 * 1024
 const SMALL_PIECE = 960 * 1024 // below what nginx lets through by default
 const STALL_MS = 45_000
 const RATE_MS = 5_000
@@ -33,51 +31,14 @@ const SPOKEN = { 'Tus-Resumable': '1.0.0' }
 const STOPPED = Symbol('stopped on purpose')
 const JOINED = Symbol('its parts were put together already')
 
-/** Lets a few requests with a body run at a time: a browser has six connections to a service, for all tabs together. */
-export class Turns {
-  #free
-  /** @type {(() => void)[]} */
-  #waiting = []
-
-  /** @param {number} free */
-  constructor(free) {
-    this.#free = free
-  }
-
-  /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */
-  async take(work) {
-    if (this.#free > 0) this.#free -= 1
-    else await new Promise(resolve => this.#waiting.push(() => resolve(undefined)))
-    try {
-      return await work()
-    } finally {
-      const next = this.#waiting.shift()
-      if (next) next()
-      else this.#free += 1
-    }
-  }
-}
-
-/**
- * A file on its way. Fires `progress` (its `detail` is the same as `progress`) and `state`.
- * It may be left alone: `done` settles in the end, and a reload goes on with what has come if the same file is chosen
- * with the same options.
- */
-export class Transfer extends EventTarget {
-  /** @type {TransferState} */
-  state = 'waiting'
-  /** @type {Problem | null} why it failed */
-  problem = null
-  /** Whether it goes on with an earlier upload. */
-  isResumed = false
-  #http
-  #turns
-  #query
+export class Sending {
+  #host
   /** @type {Part[]} */
   #parts = []
   /** @type {Set<() => void>} requests to break off, and waits to end */
   #stops = new Set()
-  #wake = () => {}
+  /** @type {Set<() => void>} who waits for the end of a pause */
+  #paused = new Set()
   #isRemembered = false
   #piece = Infinity
   /** @type {{at: number, sent: number}[]} */
@@ -85,94 +46,62 @@ export class Transfer extends EventTarget {
   #place = ''
   #jobPlace = ''
 
-  /**
-   * @param {import('./http.js').Http} http
-   * @param {Turns} turns
-   * @param {File} file
-   * @param {UploadOptions} [options]
-   */
-  constructor(http, turns, file, { parts = 3, name = file.name, ...job } = {}) {
-    super()
-    this.#http = http
-    this.#turns = turns
-    this.file = file
-    this.name = name
-    this.#query = queryOf(job)
-    this.fingerprint = JSON.stringify([http.url, name, file.size, file.lastModified, this.#query])
-    this.wanted = Math.max(1, Math.min(parts, Math.floor(file.size / LEAST_PART)))
-    /** @type {Promise<{upload: Upload, job?: Job}>} once the file is stored; `job` if a processor was named */
-    this.done = this.#run()
-    this.done.catch(() => {}) // `state` and `problem` tell as well
+  /** @param {Host} host */
+  constructor(host) {
+    this.#host = host
   }
 
-  /** How much is out. @returns {Sent} */
+  /** @returns {Promise<{upload: Upload, job?: Job}>} */
+  run() {
+    return alone(this.#host.fingerprint, async isAlone => {
+      this.#isRemembered = isAlone
+      this.#plan()
+      await this.#send()
+      return await this.#finish()
+    })
+  }
+
+  /** How much is out. */
   get progress() {
     const sent = this.#parts.reduce((sum, part) => sum + (part.offset ?? 0) + (part.moving ?? 0), 0)
     const [first, last] = [this.#samples[0], this.#samples.at(-1)]
     const seconds = first && last ? (last.at - first.at) / 1000 : 0
-    return { sent, total: this.file.size, rate: first && last && seconds > 0.2 ? Math.max(0, last.sent - first.sent) / seconds : null }
+    return { sent, total: this.#host.file.size, rate: first && last && seconds > 0.2 ? Math.max(0, last.sent - first.sent) / seconds : null }
   }
 
-  /** Stop for now; nothing that has come is lost. */
-  pause() {
-    if (this.state !== 'sending' && this.state !== 'waiting') return
-    this.#become('paused')
-    this.#stop()
+  /** Break off what is on its way. */
+  stop() {
+    for (const stop of [...this.#stops]) stop()
   }
 
-  /** Go on. */
-  resume() {
-    if (this.state !== 'paused') return
+  /** The pause is over. */
+  wake() {
     this.#samples = []
-    this.#become('sending')
-    this.#wake()
+    for (const wake of this.#paused) wake()
+    this.#paused.clear()
   }
 
-  /** Give it up, and delete what has come. */
-  abort() {
-    if (this.#isOver) return
-    this.#become('aborted')
-    this.#stop()
-    this.#wake()
-    this.#release()
-    for (const { url } of this.#parts) {
-      if (url) this.#http.request(url, { method: 'DELETE', headers: SPOKEN }).catch(() => {}) // else it expires
-    }
+  /** What has come is no longer wanted: it need not wait until it expires. */
+  drop() {
+    this.release()
+    for (const { url } of this.#parts) if (url) this.#host.http.request(url, { method: 'DELETE', headers: SPOKEN }).catch(() => {})
   }
 
-  get #isOver() {
-    return this.state === 'done' || this.state === 'failed' || this.state === 'aborted'
-  }
-
-  async #run() {
-    await null // so that who made this can listen first
-    try {
-      return await alone(this.fingerprint, async isAlone => {
-        this.#isRemembered = isAlone
-        this.#plan()
-        await this.#send()
-        return await this.#finish()
-      })
-    } catch (error) {
-      if (this.state === 'aborted') throw new DOMException('The upload was aborted.', 'AbortError')
-      this.problem = error instanceof Problem ? error : new Problem(0, 'upload_failed', String(error))
-      this.#stop()
-      if (!this.problem.isPassing) this.#release()
-      this.#become('failed')
-      throw this.problem
-    }
+  /** It is not to be gone on with. */
+  release() {
+    if (this.#isRemembered) forget(this.#host.fingerprint)
   }
 
   #plan() {
-    const known = this.#isRemembered ? recall(this.fingerprint) : null
-    this.isResumed = known !== null
-    const step = Math.ceil(this.file.size / this.wanted)
-    this.#parts = known ?? Array.from({ length: this.wanted }, (_, index) =>
-      ({ start: index * step, end: Math.min(this.file.size, (index + 1) * step), url: '', offset: 0 }))
+    const known = this.#isRemembered ? recall(this.#host.fingerprint) : null
+    this.#host.isResumed = known !== null
+    const step = Math.ceil(this.#host.file.size / this.#host.wanted)
+    this.#parts = known ?? Array.from({ length: this.#host.wanted }, (_, index) =>
+      ({ start: index * step, end: Math.min(this.#host.file.size, (index + 1) * step), url: '', offset: 0 }))
   }
 
   async #send() {
-    if (this.state === 'waiting') this.#become('sending')
+    if (this.#host.state === 'waiting') this.#host.become('sending')
     try {
       await Promise.all(this.#parts.map(part => this.#sendPart(part)))
       await this.#gate()
@@ -224,8 +153,8 @@ export class Transfer extends EventTarget {
 
   /** Wait while it is paused. */
   async #gate() {
-    while (this.state === 'paused') await new Promise(resolve => { this.#wake = () => resolve(undefined) })
-    if (this.#isOver) throw STOPPED
+    while (this.#host.state === 'paused') await new Promise(resolve => this.#paused.add(() => resolve(undefined)))
+    if (this.#host.isOver) throw STOPPED
   }
 
   /** Wait, shorter if the browser is online again. @param {number} ms */
@@ -242,8 +171,8 @@ export class Transfer extends EventTarget {
   /** @param {Part} part */
   async #create(part) {
     const isPart = this.#parts.length > 1
-    const answer = await this.#ended(signal => this.#http.request('/v1/uploads', {
-      method: 'POST', signal, query: isPart ? {} : this.#query,
+    const answer = await this.#ended(signal => this.#host.http.request('/v1/uploads', {
+      method: 'POST', signal, query: isPart ? {} : this.#host.query,
       headers: {
         ...SPOKEN, 'Upload-Length': String(part.end - part.start), 'Upload-Metadata': this.#metadata(), ...(isPart ? { 'Upload-Concat': 'partial' } : {}),
       },
@@ -251,13 +180,13 @@ export class Transfer extends EventTarget {
     part.url = answer.headers.get('Location') ?? ''
     part.offset = 0
     this.#note(part, answer.headers)
-    if (this.#isRemembered) remember(this.fingerprint, this.#parts)
+    if (this.#isRemembered) remember(this.#host.fingerprint, this.#parts)
   }
 
   /** How much of a part has come. @param {Part} part */
   async #ask(part) {
     try {
-      const { headers } = await this.#ended(signal => this.#http.request(part.url, { method: 'HEAD', signal, headers: SPOKEN }))
+      const { headers } = await this.#ended(signal => this.#host.http.request(part.url, { method: 'HEAD', signal, headers: SPOKEN }))
       part.offset = Number(headers.get('Upload-Offset'))
       this.#note(part, headers)
       this.#tell()
@@ -269,9 +198,9 @@ export class Transfer extends EventTarget {
   /** Send the rest of a part, or a piece of it where no more is let through. @param {Part} part */
   async #patch(part) {
     const from = part.offset ?? 0
-    const body = this.file.slice(part.start + from, Math.min(part.end, part.start + from + this.#piece))
-    const answer = await this.#turns.take(async () => {
-      if (this.state === 'paused' || this.#isOver) throw STOPPED
+    const body = this.#host.file.slice(part.start + from, Math.min(part.end, part.start + from + this.#piece))
+    const answer = await this.#host.turns.take(async () => {
+      if (this.#host.state === 'paused' || this.#host.isOver) throw STOPPED
       return this.#put(part, from, body)
     })
     part.moving = 0
@@ -281,7 +210,7 @@ export class Transfer extends EventTarget {
       this.#tell()
       return
     }
-    const problem = this.#http.problem(answer.status, answer.text, answer.headers('Retry-After'))
+    const problem = this.#host.http.problem(answer.status, answer.text, answer.headers('Retry-After'))
     if (problem.status === 413 && !problem.code && this.#piece > 1024) {
       this.#piece = this.#piece === Infinity ? SMALL_PIECE : this.#piece / 4 // of a proxy, which wants less at a time
       throw new Problem(503, 'too_large', problem.message)
@@ -304,9 +233,9 @@ export class Transfer extends EventTarget {
       let timer = setTimeout(stall, STALL_MS)
       const stop = () => { reject(STOPPED); sending.abort() }
       this.#stops.add(stop)
-      sending.open('PATCH', this.#http.address(part.url))
-      sending.withCredentials = this.#http.credentials === 'include'
-      const headers = { ...this.#http.identification('PATCH'), ...SPOKEN, 'Upload-Offset': String(from), 'Content-Type': 'application/offset+octet-stream' }
+      sending.open('PATCH', this.#host.http.address(part.url))
+      sending.withCredentials = this.#host.http.credentials === 'include'
+      const headers = { ...this.#host.http.identification('PATCH'), ...SPOKEN, 'Upload-Offset': String(from), 'Content-Type': 'application/offset+octet-stream' }
       for (const [name, value] of Object.entries(headers)) sending.setRequestHeader(name, value)
       sending.upload.onprogress = ({ loaded }) => {
         clearTimeout(timer)
@@ -328,7 +257,7 @@ export class Transfer extends EventTarget {
   async #lost(part, error) {
     if (!(error instanceof Problem) || (error.status !== 404 && error.status !== 410)) throw error
     if (this.#parts.length > 1) {
-      const was = await this.#http.get(part.url).catch(() => null)
+      const was = await this.#host.http.get(part.url).catch(() => null)
       if (was?.expired_reason === 'joined') throw JOINED
     }
     part.url = ''
@@ -337,18 +266,20 @@ export class Transfer extends EventTarget {
 
   /** Put the parts together. */
   async #join() {
-    this.#become('storing')
-    const urls = this.#parts.map(part => new URL(this.#http.address(part.url)).pathname)
+    this.#host.become('storing')
+    const urls = this.#parts.map(part => new URL(this.#host.http.address(part.url)).pathname)
     try {
-      const { headers } = await this.#ended(signal => this.#http.request('/v1/uploads', {
-        method: 'POST', signal, query: this.#query,
+      const { headers } = await this.#ended(signal => this.#host.http.request('/v1/uploads', {
+        method: 'POST', signal, query: this.#host.query,
         headers: { ...SPOKEN, 'Upload-Concat': `final;${urls.join(' ')}`, 'Upload-Metadata': this.#metadata() },
       }))
       this.#place = headers.get('Location') ?? ''
       this.#jobPlace = headers.get('Job-Location') ?? ''
     } catch (error) {
-      const [part] = this.#parts
-      if (part && error instanceof Problem) await this.#lost(part, error)
+      if (!(error instanceof Problem) || ![404, 409, 410].includes(error.status)) throw error
+      const was = await this.#host.http.get(this.#parts[0]?.url ?? '').catch(() => null)
+      if (was?.expired_reason === 'joined') throw JOINED // by a request whose answer was lost
+      await Promise.all(this.#parts.map(part => this.#sendPart(part))) // the service lost something of them
       throw error
     }
     return true
@@ -356,20 +287,19 @@ export class Transfer extends EventTarget {
 
   /** The answer that told where the whole file is was lost: it is the newest of its name and size. */
   async #findJoined() {
-    const { uploads } = await this.#http.get('/v1/uploads', { limit: 100 })
+    const { uploads } = await this.#host.http.get('/v1/uploads', { limit: 100 })
     const found = uploads.find(/** @param {Upload} upload */ upload =>
-      upload.protocol === 'tus' && upload.name === this.name && upload.size_bytes === this.file.size && upload.expired_reason !== 'joined')
+      upload.protocol === 'tus' && upload.name === this.#host.name && upload.size_bytes === this.#host.file.size && upload.expired_reason !== 'joined')
     if (!found) throw new Problem(410, 'upload_gone', 'The parts of this upload were used for another one.', 'Send the file again.')
     this.#place = found.links.self
     this.#jobPlace = found.jobs[0]?.links.self ?? ''
   }
 
   async #finish() {
-    this.#become('storing')
+    this.#host.become('storing')
     const upload = await this.#settled(this.#place)
     const job = this.#jobPlace ? await this.#settled(this.#jobPlace) : undefined
-    this.#release()
-    this.#become('done')
+    this.release()
     return job ? { upload, job } : { upload }
   }
 
@@ -377,7 +307,7 @@ export class Transfer extends EventTarget {
   async #settled(place) {
     let found
     await this.#persist(async () => {
-      found = await this.#ended(signal => this.#http.get(place, {}, { signal }))
+      found = await this.#ended(signal => this.#host.http.get(place, {}, { signal }))
       return true
     })
     return found
@@ -390,13 +320,13 @@ export class Transfer extends EventTarget {
   }
 
   #metadata() {
-    const told = { filename: this.name, ...(this.file.type ? { filetype: this.file.type } : {}) }
+    const told = { filename: this.#host.name, ...(this.#host.file.type ? { filetype: this.#host.file.type } : {}) }
     return Object.entries(told).map(([key, value]) => `${key} ${base64(value)}`).join(',')
   }
 
   async #isReadable() {
     try {
-      await this.file.slice(0, 1).arrayBuffer()
+      await this.#host.file.slice(0, 1).arrayBuffer()
     } catch {
       throw new Problem(422, 'file_changed', 'The file was changed or is no longer there.', 'Choose it again.')
     }
@@ -416,38 +346,14 @@ export class Transfer extends EventTarget {
     }
   }
 
-  #stop() {
-    for (const stop of [...this.#stops]) stop()
-  }
 
-  #release() {
-    if (this.#isRemembered) forget(this.fingerprint)
-  }
 
   #tell() {
     const now = performance.now()
     this.#samples.push({ at: now, sent: this.progress.sent })
     while (this.#samples.length > 2 && now - (this.#samples[0]?.at ?? now) > RATE_MS) this.#samples.shift()
-    this.dispatchEvent(new CustomEvent('progress', { detail: this.progress }))
+    this.#host.tell()
   }
-
-  /** @param {TransferState} state */
-  #become(state) {
-    if (this.state === state || this.#isOver || (this.state === 'paused' && state === 'storing')) return
-    this.state = state
-    this.dispatchEvent(new Event('state'))
-  }
-}
-
-/**
- * The parameters of a job. Options that are no text go as JSON.
- * @param {Omit<UploadOptions, 'parts' | 'name'>} job
- * @returns {Record<string, string>}
- */
-export function queryOf({ options = {}, ...job }) {
-  const given = { ...options, ...job }
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== null)
-    .map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)]))
 }
 
 /**
