@@ -65,9 +65,11 @@ async def index(request: Request) -> Response:
     after = number_of(request, "cursor", default=0, low=0, high=2**63 - 1)
     async with deps.database.transaction(account_id) as db:
         await jobs.get(db, job_id)
+        columns = await rejects.header(db, job_id)
         found, is_all = await _page(db, job_id, after, limit, which)
     following = None if is_all else str(found[-1].reject.row)
-    return JSONResponse({"rejects": [_shown(stored) for stored in found], "next_cursor": following})
+    shown = [_shown(stored) for stored in found]
+    return JSONResponse({"columns": columns, "rejects": shown, "next_cursor": following})
 
 
 async def create(request: Request) -> JSONResponse:

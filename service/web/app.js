@@ -1,70 +1,139 @@
-/** The page: signs in with the key, then starts what is on it. */
+/** The page: lets people in, and shows the view that the address names. */
 
-import { get, key, session } from './api.js'
-import { say } from './dom.js'
-import { live } from './live.js'
-import './datasets.js'
-import './intake.js'
-import './jobs.js'
+import { access, mayAct } from './api.js'
+import { announce, h, icon, say, show } from './dom.js'
+import { loading, notice, trouble } from './parts.js'
+import { current, keyFromLink, signIn, signOut } from './session.js'
+
+/**
+ * @typedef {object} Place where somebody is
+ * @property {string[]} path what stands behind the view's name: `#/data/people` has ['people']
+ * @property {URLSearchParams} query
+ * @property {AbortSignal} signal aborts when somebody goes elsewhere
+ *
+ * @typedef {(place: Place) => Promise<Element> | Element} Open
+ */
+
+/** @typedef {{title: string, load: () => Promise<{open: Open}>, under?: string}} View `under`: the one that is marked instead */
+const VIEWS = {
+  import: { title: 'Import', load: () => import('./views/import.js') },
+  monitor: { title: 'Monitor', load: () => import('./views/monitor.js') },
+  data: { title: 'Data', load: () => import('./views/data.js') },
+  files: { title: 'Files', load: () => import('./views/files.js') },
+  schedules: { title: 'Schedules', load: () => import('./views/schedules.js') },
+  flows: { title: 'Flows', load: () => import('./views/flows.js') },
+  health: { title: 'Health', load: () => import('./views/health.js') },
+  system: { title: 'System', load: () => import('./views/system.js') },
+  jobs: { title: 'Job', load: () => import('./views/job.js'), under: 'monitor' },
+  new: { title: 'New job', load: () => import('./views/new.js'), under: 'monitor' },
+}
+const SLOW_MS = 150
 
 /** @param {string} id */
 const element = id => /** @type {any} */ (document.getElementById(id))
+let leaving = new AbortController()
+let isFirst = true
 
-/** The key may come behind the # of a link, which browsers do not send; it goes from the address bar at once. */
-function takeKeyFromLink() {
-  const given = /^#key=(.+)$/.exec(location.hash)?.[1]
-  if (!given) return false
+/** Show what the address says. */
+async function go() {
+  if (keyed()) return
+  const [route = '', search = ''] = location.hash.slice(2).split('?')
+  const [name = '', ...path] = route.split('/').map(decodeURIComponent)
+  const known = name in VIEWS ? /** @type {keyof typeof VIEWS} */ (name) : 'import'
+  /** @type {View} */
+  const view = VIEWS[known]
+  leaving.abort()
+  leaving = new AbortController()
+  const { signal } = leaving
+  mark(view.under ?? known)
+  const main = element('view')
+  delete main.dataset.at
+  const slow = setTimeout(() => show(main, loading(view.title)), SLOW_MS)
   try {
-    key.set(decodeURIComponent(given))
-  } catch {
-    key.set(given)
-  }
-  history.replaceState(null, '', location.pathname + location.search)
-  return true
-}
-
-/** Show the page if the key is good, else the form. */
-async function enter() {
-  if (!key.get()) return askForKey('')
-  try {
-    const { processors } = await get('/v1/processors')
-    document.querySelector('millrace-intake').processors = processors
+    const { open } = await view.load()
+    const shown = await open({ path, query: new URLSearchParams(search), signal })
+    if (signal.aborted) return
+    clearTimeout(slow)
+    show(main, shown)
   } catch (problem) {
-    return askForKey(problem.status === 401 ? 'The service does not know this key.' : `${problem.message} ${problem.suggestion}`)
+    if (signal.aborted) return
+    clearTimeout(slow)
+    show(main, trouble(view.title, /** @type {Error} */ (problem), go))
   }
-  for (const [id, isHidden] of [['sign-in', true], ['workspace', false], ['sign-out', false]]) element(id).hidden = isHidden
-  live.start()
+  arrived(main)
 }
 
-/** @param {string} why what was wrong with the key before */
-function askForKey(why) {
-  live.stop()
-  for (const [id, isHidden] of [['sign-in', false], ['workspace', true], ['sign-out', true]]) element(id).hidden = isHidden
-  say(element('sign-in-problem'), why)
-  element('sign-in-problem').hidden = !why
+/** @param {HTMLElement} main */
+function arrived(main) {
+  main.dataset.at = location.hash
+  const title = main.querySelector('h1')?.textContent ?? ''
+  document.title = `${title} · Millrace`
+  if (!isFirst) {
+    announce(title)
+    scrollTo(0, 0)
+    main.focus({ preventScroll: true })
+  }
+  isFirst = false
+}
+
+/** @param {string} name */
+function mark(name) {
+  for (const link of element('nav').querySelectorAll('a')) {
+    if (link.dataset.view === name) link.setAttribute('aria-current', 'page')
+    else link.removeAttribute('aria-current')
+  }
+  element('nav').querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' })
+}
+
+/** A link with a key was followed: sign in with it. */
+function keyed() {
+  const key = keyFromLink()
+  if (key) enter(() => signIn(key))
+  return key !== ''
+}
+
+/** @param {() => Promise<import('./api.js').Session | null>} how */
+async function enter(how) {
+  try {
+    if (!(await how())) return door()
+  } catch (problem) {
+    return door(/** @type {import('./api.js').Problem} */ (problem))
+  }
+  element('door').hidden = true
+  element('shell').hidden = false
+  say(element('account'), access.session?.account ?? '')
+  say(element('role'), mayAct() ? '' : 'viewer')
+  if (!mayAct()) element('role').title = 'A viewer sees everything and changes nothing.'
+  go()
+}
+
+/** @param {import('./api.js').Problem} [problem] */
+function door(problem) {
+  leaving.abort()
+  access.session = null
+  element('shell').hidden = true
+  element('door').hidden = false
+  document.title = 'Sign in · Millrace'
+  const told = element('sign-in-problem')
+  told.hidden = !problem
+  if (problem) show(told, problem.status === 401 ? 'The service does not know this key.' : [problem.message, ' ', problem.suggestion ?? ''])
   element('key').focus()
 }
 
-element('sign-in').addEventListener('submit', event => {
+show(element('nav'), Object.entries(VIEWS).filter(([, view]) => !('under' in view)).map(([name, view]) =>
+  h('li', {}, h('a', { href: `#/${name}`, 'data-view': name }, icon(name), view.title))))
+element('sign-in').addEventListener('submit', (/** @type {Event} */ event) => {
   event.preventDefault()
-  key.set(element('key').value.trim())
-  enter()
+  const key = element('key').value.trim()
+  element('key').value = ''
+  enter(() => signIn(key))
 })
-element('sign-out').addEventListener('click', () => {
-  key.forget()
-  location.reload() // nothing of the account stays in memory
+element('sign-out').addEventListener('click', signOut)
+element('skip').addEventListener('click', () => element('view').focus())
+access.addEventListener('ended', () => {
+  if (access.session) door()
 })
-session.addEventListener('refused', () => {
-  key.forget()
-  askForKey('The service does not know this key.')
-})
-live.addEventListener('line', () => {
-  element('line').hidden = live.isConnected
-  say(element('line'), live.isConnected ? '' : 'No connection. Trying again …')
-})
-addEventListener('hashchange', () => {
-  if (takeKeyFromLink()) location.reload()
-})
+addEventListener('hashchange', go)
+addEventListener('unhandledrejection', event => notice(event.reason?.message ?? 'Something went wrong.', 'bad'))
 
-takeKeyFromLink()
-enter()
+if (!keyed()) enter(current)

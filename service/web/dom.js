@@ -2,24 +2,47 @@
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
 
+const SVG = 'http://www.w3.org/2000/svg'
+const AS_ATTRIBUTE = /^(class|for|role|colspan|rowspan|scope|list|form|method|href|min|max|step)$|^(data|aria)-/
+
 /**
- * Make an element: `h('button', {type: 'button', onclick}, 'Save')`.
- * Properties are set as properties; `class`, `for`, `role`, `data-*` and `aria-*` as attributes.
+ * Make an element: `h('button', {type: 'button', onclick}, 'Save')`. Properties are set as properties; `class`, `for`,
+ * `role`, `data-*`, `aria-*` and a few more as attributes. What is undefined, null or (an attribute) false is left out.
  * @param {string} tag
  * @param {Record<string, unknown>} [properties]
  * @param {...(Child | Child[])} children
- * @returns {HTMLElement}
+ * @returns {any} an HTMLElement; `any`, for what a tag's element has hangs on the tag
  */
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag)
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined || value === null) continue
-    if (/^(class|for|role|colspan|scope)$|^(data|aria)-/.test(name)) element.setAttribute(name, String(value))
-    else element[name] = value
+    if (!AS_ATTRIBUTE.test(name)) /** @type {any} */ (element)[name] = value
+    else if (value !== false) element.setAttribute(name, String(value))
   }
   element.append(...nodes(children))
   return element
 }
+
+/**
+ * The same for SVG; everything is an attribute.
+ * @param {string} tag
+ * @param {Record<string, string | number | undefined>} [attributes]
+ * @param {...(Child | Child[])} children
+ * @returns {SVGElement}
+ */
+export function s(tag, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, tag)
+  for (const [name, value] of Object.entries(attributes)) if (value !== undefined) element.setAttribute(name, String(value))
+  element.append(...nodes(children))
+  return element
+}
+
+/**
+ * A sign of the set in icons.svg, for the eye only.
+ * @param {string} name
+ */
+export const icon = name => s('svg', { class: 'icon', width: 16, height: 16, 'aria-hidden': 'true' }, s('use', { href: `/web/icons.svg#${name}` }))
 
 /**
  * Replace what an element shows.
@@ -40,23 +63,6 @@ export function say(element, text) {
 }
 
 /**
- * Put `elements` into `parent` in this order, moving only those that are out of place.
- * @param {Element} parent
- * @param {Element[]} elements
- */
-export function arrange(parent, elements) {
-  const wanted = new Set(elements)
-  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove()
-  elements.forEach((element, index) => {
-    const there = parent.children[index] ?? null
-    if (there === element) return
-    // moveBefore keeps focus and scroll position, where the browser has it
-    if (element.isConnected && 'moveBefore' in parent) parent.moveBefore(element, there)
-    else parent.insertBefore(element, there)
-  })
-}
-
-/**
  * Tell people who listen instead of look.
  * @param {string} text
  */
@@ -64,6 +70,11 @@ export function announce(text) {
   const spoken = document.getElementById('spoken')
   if (spoken) spoken.textContent = text
 }
+
+let lastId = 0
+
+/** @param {string} [word] an id that nothing else on the page has */
+export const newId = (word = 'id') => `${word}-${(lastId += 1)}`
 
 /** @param {(Child | Child[])[]} children */
 function nodes(children) {

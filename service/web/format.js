@@ -1,11 +1,24 @@
 /** Numbers, sizes, times and names as words. */
 
 const whole = new Intl.NumberFormat('en')
+const short = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 })
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' })
 const calendar = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
 
 /** @param {number} value */
 export const number = value => whole.format(Math.round(value))
+
+/** @param {number} value 12.3K */
+export const compact = value => (Math.abs(value) < 10_000 ? number(value) : short.format(value))
+
+/** @param {number | null | undefined} share 0.9913 as 99.1 %; never 100 % or 0 % unless it is */
+export function percent(share) {
+  if (share === null || share === undefined) return '–'
+  const rounded = Math.round(share * 1000) / 10
+  if (rounded === 100 && share < 1) return '> 99.9 %'
+  if (rounded === 0 && share > 0) return '< 0.1 %'
+  return `${Number.isInteger(rounded) ? rounded : rounded.toFixed(1)} %`
+}
 
 /**
  * @param {number} count
@@ -15,9 +28,10 @@ export const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? 
 
 /**
  * 52.2 MB
- * @param {number} bytes
+ * @param {number | null} bytes
  */
 export function size(bytes) {
+  if (bytes === null) return '–'
   const units = ['bytes', 'kB', 'MB', 'GB', 'TB']
   let unit = 0
   while (bytes >= 999.95 && unit < units.length - 1) {
@@ -28,23 +42,41 @@ export function size(bytes) {
 }
 
 /**
- * 2.4 s, 3 min 5 s, 2 h 7 min
- * @param {number} seconds
+ * 240 ms, 2.4 s, 3 min 5 s, 2 h 7 min, 3 d 4 h
+ * @param {number | null | undefined} seconds
  */
 export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return '–'
+  if (seconds > 0 && seconds < 0.9995) return `${Math.max(1, Math.round(seconds * 1000))} ms`
   if (seconds < 9.95) return `${Math.max(0, seconds).toFixed(1)} s`
   const s = Math.round(seconds)
   if (s < 60) return `${s} s`
-  return s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`
+  return s < 86_400 ? `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min` : `${Math.floor(s / 86_400)} d ${Math.floor((s % 86_400) / 3600)} h`
 }
 
 /**
  * The time of day if it was today, else the date too.
- * @param {string} iso
+ * @param {string | null | undefined} iso
  */
 export function moment(iso) {
+  if (!iso) return '–'
   const at = new Date(iso)
   return at.toDateString() === new Date().toDateString() ? clock.format(at) : calendar.format(at)
+}
+
+/** @param {string} id the part of a job's id that people tell apart; the beginning is the time */
+export const shortId = id => id.slice(-8)
+
+/**
+ * Any value of a row or an option on one line.
+ * @param {unknown} value
+ */
+export function plain(value) {
+  if (value === null || value === undefined) return ''
+  if (typeof value !== 'object') return String(value).replaceAll(/\r?\n/g, ' ↵ ')
+  const json = /** @type {any} */ (JSON)
+  return json.isRawJSON?.(value) ? /** @type {any} */ (value).rawJSON : JSON.stringify(value)
 }
 
 /**

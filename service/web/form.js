@@ -1,0 +1,135 @@
+/** A form for what a processor takes: from its options' JSON Schema, and one for the job itself. */
+
+import { get } from './api.js'
+import { h, show } from './dom.js'
+import { DATASET_PATTERN, moment, size } from './format.js'
+import { field, select } from './shapes.js'
+
+/** Options that a column mapping sets better than a form of text fields. */
+export const OF_MAPPING = new Set(['columns', 'types', 'rename', 'drop', 'others'])
+const NO_FILE = new Set(['export', 'undo'])
+
+/**
+ * Controls for options. `values()` are those that were filled in, as the API takes them; it raises SyntaxError where
+ * one that has to be JSON is none.
+ * @param {any} schema
+ * @param {Record<string, unknown>} given
+ * @param {{without?: Set<string>, changed?: () => void, found?: Record<string, {value: string, why: string}>}} [how] `found`: what is taken where nothing is said, and why
+ * @returns {{element: Element, values: () => Record<string, unknown>}}
+ */
+export function optionFields(schema, given, { without = new Set(), changed, found = {} } = {}) {
+  /** @type {Map<string, () => unknown>} */
+  const read = new Map()
+  const fields = Object.entries(schema.properties ?? {}).filter(([name]) => !without.has(name)).map(([name, about]) => {
+    const [control, value] = controlFor(resolved(/** @type {any} */ (about), schema), given[name], found[name]?.value)
+    if (changed) control.addEventListener('change', changed)
+    read.set(name, value)
+    return field(name.replaceAll('_', ' '), control, found[name]?.why ?? /** @type {any} */ (about).description)
+  })
+  return {
+    element: h('div', { class: 'fields' }, fields),
+    values: () => Object.fromEntries([...read].map(([name, value]) => [name, value()]).filter(([, value]) => value !== undefined)),
+  }
+}
+
+/**
+ * @param {any} about
+ * @param {any} schema
+ * @returns {any} the property without `$ref` and without its null
+ */
+function resolved(about, schema) {
+  if (about.$ref) return { ...schema.$defs[about.$ref.split('/').pop()], default: about.default }
+  const some = (about.anyOf ?? []).filter((/** @type {any} */ each) => each.type !== 'null')
+  return some.length === 1 ? { ...resolved(some[0], schema), default: about.default } : about
+}
+
+/**
+ * @param {any} about
+ * @param {any} given
+ * @param {string} [found]
+ * @returns {[any, () => unknown]} the control, and what reads it; undefined is: as by default
+ */
+function controlFor(about, given, found) {
+  const byDefault = about.default === null || about.default === undefined ? '' : about.default
+  if (about.enum || about.type === 'boolean') {
+    const values = about.enum ?? ['true', 'false']
+    const made = select([['', found !== undefined ? `found: ${found}` : byDefault === '' ? 'found out' : `${byDefault}`], ...values.filter((/** @type {any} */ each) => String(each) !== String(byDefault)).map((/** @type {any} */ each) => [String(each), String(each)])], given === undefined || String(given) === String(byDefault) ? '' : String(given))
+    return [made, () => (made.value === '' ? undefined : about.enum ? made.value : made.value === 'true')]
+  }
+  const isNumber = about.type === 'integer' || about.type === 'number'
+  const isPlain = isNumber || about.type === 'string' || about.anyOf?.some((/** @type {any} */ each) => each.type === 'string')
+  const shown = given === undefined ? '' : typeof given === 'object' ? JSON.stringify(given) : String(given)
+  const made = h('input', { value: shown, type: isNumber ? 'number' : 'text', spellcheck: false, autocomplete: 'off', placeholder: found !== undefined ? `found: ${found}` : byDefault === '' ? '' : typeof byDefault === 'object' ? byDefault.length ? JSON.stringify(byDefault) : '' : String(byDefault) })
+  return [made, () => {
+    if (made.value === '') return undefined
+    if (isNumber) return Number(made.value)
+    if (isPlain) return made.value
+    if (about.type === 'array' && !made.value.startsWith('[')) return made.value.split(',').map((/** @type {string} */ each) => each.trim())
+    return JSON.parse(made.value)
+  }]
+}
+
+/**
+ * A job to be made: which processor, over what, how. `body()` is that of POST /v1/jobs.
+ * @param {{upload?: string | null, processor?: string | null, signal: AbortSignal}} about
+ */
+export async function jobForm({ upload, processor: first, signal }) {
+  const [{ processors }, { datasets }, { uploads }] = await Promise.all([get('/v1/processors', {}, { signal }), get('/v1/datasets', { limit: 1000 }, { signal }), get('/v1/uploads', { limit: 100 }, { signal })])
+  const files = uploads.filter((/** @type {any} */ each) => !each.expired_at && !['receiving', 'abandoned'].includes(each.state))
+  const listed = files.find((/** @type {any} */ each) => each.id === upload)
+  const suffix = /\.[^.]*$/.exec(listed?.name ?? '')?.[0].toLowerCase() ?? ''
+  const fitting = processors.find((/** @type {any} */ each) => each.suffixes.includes(suffix))
+  /** @type {() => Record<string, unknown>} */
+  let read = () => ({})
+  const slot = h('div', { class: 'stack' })
+  const reads = (/** @type {any} */ known) => 'mode' in (known.options.properties ?? {})
+  const choice = select(processors.map((/** @type {any} */ each) => [each.name, `${each.name}: ${each.title}`]), first ?? (listed ? fitting?.name ?? 'csv' : 'export'), draw)
+
+  function draw() {
+    const known = processors.find((/** @type {any} */ each) => each.name === choice.value)
+    if (reads(known)) {
+      const file = select(files.map((/** @type {any} */ each) => [each.id, `${each.name || 'no name'} · ${size(each.size_bytes)} · ${moment(each.created_at)}`]), upload ?? '', undefined, { required: true })
+      const target = datasetField(datasets)
+      const options = optionFields(known.options, {})
+      read = () => ({ upload_id: file.value, dataset: target.value, options: options.values() })
+      show(slot, h('div', { class: 'fields' }, field('File', file, files.length ? undefined : ['Upload one on ', h('a', { href: '#/import' }, 'Import'), ' first.']), field('Dataset', target, 'Where its rows go; made if it is not there')),
+        h('details', { class: 'options' }, h('summary', {}, 'Options'), options.element))
+    } else {
+      const [element, value] = inputFor(known.name, datasets)
+      const options = optionFields(known.options, {})
+      read = () => ({ input: value(), ...(Object.keys(options.values()).length ? { options: options.values() } : {}) })
+      show(slot, element, options.element)
+    }
+  }
+
+  draw()
+  return { element: h('div', { class: 'stack' }, h('div', { class: 'fields' }, field('Processor', choice)), slot), body: () => ({ processor: choice.value, ...read() }), noFile: NO_FILE }
+}
+
+/** @param {any[]} datasets */
+function datasetField(datasets) {
+  const list = h('datalist', { id: 'known-datasets' }, datasets.map(each => h('option', { value: each.name })))
+  const input = h('input', { required: true, pattern: DATASET_PATTERN, title: 'Small letters, digits and _, beginning with a letter', list: list.id, spellcheck: false, autocomplete: 'off' })
+  queueMicrotask(() => input.after(list))
+  return input
+}
+
+/**
+ * @param {string} processor
+ * @param {any[]} datasets
+ * @returns {[Element, () => unknown]}
+ */
+function inputFor(processor, datasets) {
+  if (processor === 'export') {
+    const dataset = select(datasets.map(each => each.name), '', undefined, { required: true })
+    const format = select([['csv', 'CSV'], ['ndjson', 'NDJSON, one object a line'], ['parquet', 'Parquet']], 'csv')
+    const hint = datasets.length ? undefined : 'There is none yet.'
+    return [h('div', { class: 'fields' }, field('Dataset', dataset, hint), field('Format', format)), () => ({ dataset: dataset.value, format: format.value })]
+  }
+  if (processor === 'undo') {
+    const job = h('input', { required: true, spellcheck: false, pattern: '[0-9a-fA-F\\-]{32,36}', placeholder: 'the id of the job to take back' })
+    return [h('div', { class: 'fields' }, field('Job', job)), () => ({ job_id: job.value.trim() })]
+  }
+  const text = h('textarea', { class: 'mono', value: '{}', spellcheck: false })
+  return [field('Input, as JSON', text), () => JSON.parse(text.value || '{}')]
+}

@@ -1,0 +1,242 @@
+/** One file on its way in: looked into, mapped, sent; then its job. */
+
+import { millrace, Problem, send } from '../api.js'
+import { h, icon, newId, say, show } from '../dom.js'
+import { optionFields } from '../form.js'
+import { datasetName, DATASET_PATTERN, duration, number, plural, shortId, size } from '../format.js'
+import { button, clientElement } from '../parts.js'
+import { field, pill, problemBox, select } from '../shapes.js'
+import { Mapping } from './mapping.js'
+import { evidence, refusedRows, target } from './told.js'
+
+const SAMPLE = 1024 * 1024
+const SOON_MS = 500
+/** Formats whose beginning alone says nothing: a zip's table of contents is at its end. */
+const WHOLE = /\.(xlsx|xlsm|xls|xlsb|ods|apkg|colpkg|zip|gz|zst|bz2|xz)$/i
+const OF_MODE = ['mode', 'keys', 'on_conflict', 'max_rejects']
+
+export class Plan {
+  /** @type {'looking' | 'ready' | 'trouble' | 'sending' | 'sent'} */
+  state = 'looking'
+  onchange = () => {}
+  onremove = () => {}
+  /** @type {any} the upload, where the file is here already */
+  upload = null
+  /** @type {any} */
+  found = null
+  #asking = new AbortController()
+  #timer = 0
+  /** @type {() => Record<string, unknown>} */
+  #dialect = () => ({})
+  /** @type {import('../client/millrace.js').Transfer | null} */
+  #transfer = null
+
+  /**
+   * @param {File} file
+   * @param {any[]} processors
+   * @param {any[]} datasets
+   */
+  constructor(file, processors, datasets) {
+    this.file = file
+    this.processors = processors.filter(each => 'mode' in (each.options.properties ?? {}))
+    this.datasets = datasets
+    this.mapping = new Mapping(() => this.#soon())
+    this.processor = select(this.processors.map(each => [each.name, each.title]), '', () => this.#look(true))
+    const list = h('datalist', { id: newId('datasets') }, datasets.map(each => h('option', { value: each.name })))
+    this.dataset = h('input', { value: datasetName(file.name), required: true, pattern: DATASET_PATTERN, title: 'Small letters, digits and _, beginning with a letter', list: list.id, spellcheck: false, autocomplete: 'off', onchange: () => { this.#chosen = true; this.#soon() } })
+    this.mode = select([['append', 'Add the rows'], ['upsert', 'Update by key, add the rest'], ['replace', 'Replace all rows']], 'append', () => { this.#modes(); this.#soon() })
+    this.keys = h('input', { spellcheck: false, autocomplete: 'off', placeholder: 'id', onchange: () => this.#soon() })
+    this.conflict = select([['update', 'change the columns of the file'], ['replace', 'replace the row'], ['skip', 'leave the row']], 'update', () => this.#soon())
+    this.#build(list)
+    this.#look(true)
+  }
+  #chosen = false
+
+  /** @param {Element} list */
+  #build(list) {
+    const title = newId('file')
+    this.pill = h('span')
+    this.says = h('div', { role: 'status' })
+    this.why = h('span')
+    this.there = h('span')
+    this.body = h('div', { class: 'stack' })
+    this.remove = button('', () => { this.#asking.abort(); this.#transfer?.abort(); this.onremove() }, { sign: 'close', kind: 'quiet', label: `Take ${this.file.name} away` })
+    this.keysField = field('Key columns', this.keys, 'Columns that name a row, with commas between them')
+    this.conflictField = field('A row that is there', this.conflict)
+    this.form = h('form', { class: 'fields', onsubmit: (/** @type {Event} */ event) => event.preventDefault() },
+      field('Read as', this.processor, this.why), field('Into the dataset', this.dataset, this.there), field('Rows', this.mode), this.keysField, this.conflictField, list)
+    this.element = h('article', { class: 'card stack', role: 'listitem', 'aria-labelledby': title },
+      h('div', { class: 'file-head' }, icon('files'), h('h2', { id: title }, this.file.name, h('span', { class: 'muted' }, ` ${size(this.file.size)}`)), this.pill, this.remove),
+      this.says, this.body)
+    this.#modes()
+  }
+
+  #modes() {
+    this.keysField.hidden = this.mode.value === 'append'
+    this.conflictField.hidden = this.mode.value !== 'upsert'
+  }
+
+  /** What the job is to be told. */
+  options() {
+    const mode = this.mode.value === 'append' ? {} : { mode: this.mode.value, ...(this.keys.value && { keys: this.keys.value.split(',').map((/** @type {string} */ each) => each.trim()) }), ...(this.mode.value === 'upsert' && { on_conflict: this.conflict.value }) }
+    return { ...this.#dialect(), ...mode, ...this.mapping.options() }
+  }
+
+  #soon() {
+    clearTimeout(this.#timer)
+    this.#timer = window.setTimeout(() => this.#look(false), SOON_MS)
+  }
+
+  /** Ask what would become of the file. @param {boolean} isAnew whether it may be cut into other columns than before @returns {Promise<void>} */
+  async #look(isAnew, scope = 'sample') {
+    if (this.state === 'sending' || this.state === 'sent') return
+    this.#asking.abort()
+    const asking = (this.#asking = new AbortController())
+    this.#become('looking', scope === 'file' ? 'Reading the whole file …' : '')
+    if (isAnew) this.mapping.forget()
+    try {
+      await this.#needed(scope, asking.signal)
+      const first = !this.found
+      const asked = { processor: this.processor.value && this.found ? this.processor.value : undefined, dataset: this.#target(), options: this.found ? this.options() : {}, scope, signal: asking.signal }
+      const found = await millrace.preview(this.upload?.id ?? this.file, /** @type {any} */ (asked))
+      if (asking.signal.aborted) return
+      this.found = found
+      if (first && this.#suggest()) return this.#look(false)
+      this.#show(isAnew)
+    } catch (problem) {
+      if (asking.signal.aborted) return
+      this.#become('trouble')
+      show(this.says, problemBox(/** @type {Error} */ (problem)), h('div', { class: 'actions' }, button('Look again', () => this.#look(true), { sign: 'again' })))
+      if (!this.body.childElementCount) show(this.body, this.form)
+    }
+  }
+
+  /** A dataset whose columns the rows have to fit, if there is one of that name. */
+  #target() {
+    return this.datasets.some((/** @type {any} */ each) => each.name === this.dataset.value) ? this.dataset.value : undefined
+  }
+
+  /** Send the file first, where its beginning does not do. @param {string} scope @param {AbortSignal} signal */
+  async #needed(scope, signal) {
+    const isLarge = this.file.size > SAMPLE
+    if (this.upload || !isLarge || (scope === 'sample' && !WHOLE.test(this.file.name))) return
+    await this.#send({}, 'It is sent first: its beginning alone does not tell.', signal)
+  }
+
+  /** Whether the rows have to fit a dataset that is there, which asks for another look. */
+  #suggest() {
+    const { processor, columns } = this.found
+    this.processor.value = processor
+    const known = this.processors.find((/** @type {any} */ each) => each.name === processor)
+    const suffix = /\.[^.]*$/.exec(this.file.name)?.[0].toLowerCase() ?? ''
+    say(this.why, known?.suffixes.includes(suffix) ? `Because of ${suffix}` : 'By its first bytes')
+    if (this.#chosen) return false
+    const fit = target(this.datasets, this.dataset.value, columns)
+    if (fit) this.dataset.value = fit
+    return this.#target() !== undefined
+  }
+
+  /** @param {boolean} isAnew */
+  #show(isAnew) {
+    const { counts, is_whole: isWhole, scope, columns, problem } = this.found
+    const known = this.processors.find((/** @type {any} */ each) => each.name === this.found.processor)
+    const there = this.datasets.find((/** @type {any} */ each) => each.name === this.dataset.value)
+    say(this.there, there ? `It is there, with ${plural(there.columns.length, 'column')}${this.#chosen || there.name === datasetName(this.file.name) ? '' : ' of these names'}` : 'A new one')
+    this.mapping.update(columns, isAnew)
+    const isAll = scope === 'file' || (isWhole && (this.upload !== null || this.file.size <= SAMPLE))
+    const stored = counts.inserted + counts.updated
+    const counted = h('p', { class: 'counted' }, h('span', { class: 'muted' }, isAll ? 'The whole file:' : 'Its first MiB:'), h('span', {}, h('b', {}, number(counts.read)), ' rows read'), h('span', {}, h('b', {}, number(stored)), ' would be stored'),
+      counts.skipped > 0 && h('span', {}, h('b', {}, number(counts.skipped)), ' left as they are'), h('span', { class: counts.rejected ? 'bad' : '' }, h('b', {}, number(counts.rejected)), ' refused'))
+    const options = optionFields(known.options, this.#dialect(), { without: new Set([...OF_MODE, 'columns', 'types', 'rename', 'drop', 'others']), changed: () => this.#look(true), found: evidence(this.found) })
+    const isOpen = this.body.querySelector('details.dialect')?.open ?? false
+    this.#dialect = () => options.values()
+    show(this.body, this.form, counted, this.mapping.element,
+      this.found.rejects.length > 0 && h('details', {}, h('summary', {}, `Why rows would be refused`), refusedRows(this.found.rejects)),
+      h('details', { class: 'dialect', open: isOpen }, h('summary', {}, 'How it is read'), options.element),
+      h('div', { class: 'actions' }, button('Import', () => this.go(), { kind: 'primary', sign: 'import' }), !isAll && button('Check the whole file', () => this.#look(false, 'file'), {})))
+    show(this.says, problem && problemBox(problem))
+    this.#become('ready')
+  }
+
+  /** Send the file and start its job. */
+  async go() {
+    if (!this.form.reportValidity()) return
+    clearTimeout(this.#timer)
+    this.#asking.abort()
+    const job = { processor: this.processor.value, dataset: this.dataset.value, options: this.options() }
+    try {
+      await this.#start(job)
+    } catch (problem) {
+      if (/** @type {any} */ (this.#transfer)?.state === 'aborted') return
+      this.#become('trouble')
+      show(this.says, problemBox(/** @type {Problem} */ (problem)), h('div', { class: 'actions' }, button('Try again', () => this.go(), { sign: 'again', kind: 'primary' }), button('Look again', () => this.#look(false))))
+    }
+  }
+
+  /** @param {any} job */
+  async #start(job, again = false) {
+    if (this.upload) {
+      this.#become('sending')
+      return this.#sent(await send('POST', '/v1/jobs', { ...job, upload_id: this.upload.id, again }))
+    }
+    const { job: made, upload } = await this.#send({ ...job, ...(again && { again }) }, '')
+    this.upload = upload
+    this.#sent(made)
+  }
+
+  /**
+   * @param {any} job
+   * @param {string} why
+   * @param {AbortSignal} [signal]
+   */
+  async #send(job, why, signal) {
+    this.#become('sending')
+    const transfer = (this.#transfer = millrace.upload(this.file, job))
+    signal?.addEventListener('abort', () => transfer.abort())
+    const bar = h('progress', { max: 1, value: 0, 'aria-label': `Sending ${this.file.name}` })
+    const told = h('span', { class: 'muted' })
+    const hold = button('Pause', () => (transfer.state === 'paused' ? transfer.resume() : transfer.pause()), { sign: 'pause' })
+    show(this.says, h('div', { class: 'stack' }, why && h('p', { class: 'muted' }, why), bar, h('div', { class: 'row spread' }, told, hold)))
+    this.body.hidden = true
+    const draw = () => {
+      const { sent, total, rate } = transfer.progress
+      bar.value = total ? sent / total : 1
+      hold.lastChild.textContent = transfer.state === 'paused' ? 'Go on' : 'Pause'
+      hold.hidden = !['sending', 'waiting', 'paused'].includes(transfer.state)
+      say(told, transfer.state === 'storing' ? 'Storing …' : `${size(sent)} of ${size(total)}${rate && transfer.state === 'sending' ? ` · ${size(rate)}/s · ${duration((total - sent) / rate)} left` : ''}${transfer.state === 'paused' ? ' · paused' : ''}${transfer.isResumed ? ' · goes on where it stopped' : ''}`)
+    }
+    transfer.addEventListener('progress', draw)
+    transfer.addEventListener('state', draw)
+    draw()
+    try {
+      const came = await transfer.done
+      this.upload ??= came.upload
+      return came
+    } finally {
+      this.body.hidden = false
+      show(this.says)
+      this.state = 'looking'
+    }
+  }
+
+  /** @param {any} job */
+  #sent(job) {
+    this.#become('sent')
+    const isOld = job.duplicate_of !== null || job.upload_id !== this.upload.id // then this copy is not kept
+    if (isOld) this.upload = null
+    import('../client/elements.js') // only now, for it is large
+    const live = clientElement('millrace-job', { 'job-id': job.id })
+    show(this.says, h('p', { class: 'tip good' }, isOld ? 'This very file was imported like this before, so nothing was done: ' : 'Queued as ', h('a', { href: `#/jobs/${job.id}` }, `job ${shortId(job.id)}`), isOld ? '. ' : '. You may close this tab; it goes on without it.'),
+      isOld && h('div', { class: 'actions' }, button('Import it once more', () => this.#start({ processor: this.processor.value, dataset: this.dataset.value, options: this.options() }, true), { sign: 'again' })), !isOld && live)
+    show(this.body)
+    this.onchange()
+  }
+
+  /** @param {Plan['state']} state */
+  #become(state, text = '') {
+    this.state = state
+    show(this.pill, { looking: pill('', text || 'looking …'), ready: pill('good', 'ready'), trouble: pill('bad', 'needs you'), sending: pill('running', 'sending'), sent: pill('completed', 'sent') }[state])
+    this.element.setAttribute('aria-busy', String(state === 'looking'))
+    this.onchange()
+  }
+}
