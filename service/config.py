@@ -113,6 +113,13 @@ class Settings(BaseSettings):
         1000, ge=0, description="Requests a second that an account may make of one API process, on average; 0: any."
     )
 
+    enrich: bool = Field(True, description="Whether the end of a watch history queues the look-up of its videos.")
+    youtube_key: str = Field("", repr=False, description="A key of the YouTube Data API v3; empty: oEmbed is asked.")
+    youtube_url: str = Field("https://www.googleapis.com", description="Where the YouTube Data API is.")
+    oembed_url: str = Field("https://www.youtube.com/oembed", description="Where YouTube's oEmbed is.")
+    youtube_rate: float = Field(3, gt=0, description="Requests a second that a worker sends to YouTube.")
+    youtube_daily_units: int = Field(10_000, ge=0, description="Quota of the key, for a day in California.")
+
     api_connections: int = Field(10, ge=2, description="PostgreSQL connections of one API process.")
     query_s: float = Field(10, gt=0, description="Longest time that finding one page of rows may take.")
     stream_poll_s: float = Field(1, gt=0, description="How often live streams look for events when Redis is silent.")

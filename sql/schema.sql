@@ -1223,6 +1223,39 @@ CREATE TABLE millrace.upload_usage (
 
 ALTER TABLE millrace.upload_usage OWNER TO millrace_worker;
 
+CREATE TABLE millrace.video (
+    id text NOT NULL,
+    state text,
+    source text,
+    reason text,
+    title text,
+    channel text,
+    channel_id text,
+    duration_s integer,
+    published_at timestamp with time zone,
+    asked_at timestamp with time zone DEFAULT now() NOT NULL,
+    known_at timestamp with time zone,
+    CONSTRAINT video_check CHECK (((state IS NULL) = (known_at IS NULL))),
+    CONSTRAINT video_source_check CHECK ((source = ANY (ARRAY['api'::text, 'oembed'::text]))),
+    CONSTRAINT video_state_check CHECK ((state = ANY (ARRAY['available'::text, 'unavailable'::text])))
+);
+
+ALTER TABLE millrace.video OWNER TO millrace_worker;
+
+CREATE TABLE millrace.video_wish (
+    job_id uuid NOT NULL,
+    video_id text NOT NULL
+);
+
+ALTER TABLE millrace.video_wish OWNER TO millrace_worker;
+
+CREATE TABLE millrace.youtube_quota (
+    day date NOT NULL,
+    units integer NOT NULL
+);
+
+ALTER TABLE millrace.youtube_quota OWNER TO millrace_worker;
+
 ALTER TABLE ONLY millrace.account
     ADD CONSTRAINT account_name_key UNIQUE (name);
 
@@ -1348,6 +1381,15 @@ ALTER TABLE ONLY millrace.upload_rule
 
 ALTER TABLE ONLY millrace.upload_usage
     ADD CONSTRAINT upload_usage_pkey PRIMARY KEY (account_id);
+
+ALTER TABLE ONLY millrace.video
+    ADD CONSTRAINT video_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY millrace.video_wish
+    ADD CONSTRAINT video_wish_pkey PRIMARY KEY (job_id, video_id);
+
+ALTER TABLE ONLY millrace.youtube_quota
+    ADD CONSTRAINT youtube_quota_pkey PRIMARY KEY (day);
 
 CREATE INDEX attachment_job ON millrace.attachment USING btree (job_id);
 
@@ -1535,6 +1577,9 @@ ALTER TABLE ONLY millrace.upload_rule
 ALTER TABLE ONLY millrace.upload_usage
     ADD CONSTRAINT upload_usage_account_id_fkey FOREIGN KEY (account_id) REFERENCES millrace.account(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY millrace.video_wish
+    ADD CONSTRAINT video_wish_job_id_fkey FOREIGN KEY (job_id) REFERENCES millrace.job(id) ON DELETE CASCADE;
+
 ALTER TABLE millrace.account ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.api_key ENABLE ROW LEVEL SECURITY;
@@ -1636,6 +1681,12 @@ ALTER TABLE millrace.upload ENABLE ROW LEVEL SECURITY;
 ALTER TABLE millrace.upload_rule ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.upload_usage ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.video ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.video_wish ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.youtube_quota ENABLE ROW LEVEL SECURITY;
 
 GRANT USAGE ON SCHEMA datasets TO millrace_api;
 

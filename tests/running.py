@@ -285,6 +285,7 @@ async def service(on: Servers, folder: Path, command: str = "all", **settings: o
             "MILLRACE_DEV_KEY": KEY,
             "MILLRACE_PORT": "0",
             "MILLRACE_LOG_FORMAT": "json",
+            "MILLRACE_ENRICH": "false",  # nobody outside is to be asked
         } | as_environment(settings)
         process = await start(f"service {command}", ["-m", "service", command], environment, folder / "service.log")
         others: list[Running] = []

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import asyncpg
 
-from service.domain.errors import MillraceError, Occupied, Transient
+from service.domain.errors import Deferred, MillraceError, Occupied, Transient
 from service.domain.event import EventType
 from service.domain.job import Control, Retry, State
 from service.store.claims import Settlement
@@ -43,7 +43,7 @@ def of(error: BaseException, attempt: int, retry: Retry, *, progressed: bool = F
         return RELEASED  # the database went away under a job that was going well: that is no failed try
     if isinstance(error, MillraceError) and not isinstance(error, Transient):
         return _failed(problem(error.code, error.message, error.suggestion))
-    if isinstance(error, Occupied):
+    if isinstance(error, Occupied | Deferred):
         told = problem(error.code, error.message, error.suggestion)
         return Settlement(State.RETRYING, EventType.RETRYING, told, wait_s=error.retry_after_s or 1)
     transient = is_transient(error)

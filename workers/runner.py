@@ -15,7 +15,7 @@ from service.domain.tolerance import Tolerance
 from service.store import claims
 from service.store.claims import Claim, LeaseLost, Settlement
 from service.store.database import CLASHED, UNREACHABLE
-from workers import correcting, inputs, landing, outcome, previewing, references, requests, retyping, sharing
+from workers import correcting, following, inputs, landing, outcome, previewing, references, requests, retyping, sharing
 from workers.committer import Committer, Divided, Interrupted, Pace
 from workers.inputs import Input
 from workers.landing import Landing
@@ -145,6 +145,7 @@ async def read_file(tools: Tools, claim: Claim, processor: Processor, pace: Pace
         if await sharing.has_ranges(tools, claim) or await read_in_order(tools, processor, place, file, pace):
             await sharing.lead(tools, place, file, pace)
         await check_rejects(tools, claim, is_all=True)
+        await following.queue(tools, claim, processor)
 
 
 async def read_in_order(tools: Tools, processor: Processor, place: Landing, file: Input, pace: Pace) -> bool:

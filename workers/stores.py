@@ -9,11 +9,12 @@ from uuid import UUID
 from service.apkg import exporting
 from service.domain.errors import InputError
 from service.domain.ids import new_id
-from service.domain.processor import Cursor, ExportFormat, Piece, Report, Saved
+from service.domain.processor import Cursor, ExportFormat, Piece, Report, Saved, Videos
 from service.domain.upload import label
 from service.store import claims, datasets, exports, uploads
 from service.store.claims import Claim
 from workers import taking_back
+from workers.enriching import JobVideos
 from workers.tools import Tools
 
 
@@ -67,3 +68,8 @@ class JobStores:
         Raises NotFound, StateError: it cannot be undone; Occupied: another job writes there; LeaseLost.
         """
         return await taking_back.step(self._tools.database, self._claim, job_id, cursor)
+
+    def videos(self, dataset: str) -> Videos:
+        """Those of the watch history in this dataset."""
+        assert self._tools.youtube is not None
+        return JobVideos(self._tools, self._claim, self._tools.youtube, dataset)

@@ -13,6 +13,7 @@ from service.dispatch import Dispatch
 from service.domain.processor import Processor
 from service.files.port import Files
 from service.store.database import Database
+from workers.clients.youtube import YouTube
 from workers.sandbox import Sandboxes
 from workers.settler import Settler
 
@@ -29,6 +30,7 @@ class Tools:
     sandboxes: Sandboxes
     settler: Settler
     processors: Mapping[str, Processor]
+    youtube: YouTube | None = None
 
 
 def worker_name() -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
+
 from service.bus import CONTROLS, Bus
 from service.config import Settings
 from service.dispatch import Dispatch, open_redis
 from service.domain.processor import PREVIEWS
 from service.files.opening import open_files
 from service.store.database import WORKER_ROLE, open_database
+from workers.clients.youtube import YouTube
 from workers.duties import DUTIES
 from workers.engine import Engine
 from workers.registry import discover
@@ -41,13 +44,17 @@ async def work(settings: Settings) -> None:
         ) as database,
         open_redis(settings.redis_url) as redis,
         Sandboxes(settings) as sandboxes,
+        httpx.AsyncClient(trust_env=False, follow_redirects=False) as client,
     ):
         files = open_files(settings)
         bus = Bus(redis)
         freed = asyncio.Event()
         dispatch = Dispatch(redis, bus)
         settler = Settler(database, bus, freed.set)
-        tools = Tools(settings, database, files, bus, dispatch, sandboxes, settler, processors)
+        youtube = YouTube(
+            client, settings.youtube_key, settings.youtube_url, settings.oembed_url, settings.youtube_rate
+        )
+        tools = Tools(settings, database, files, bus, dispatch, sandboxes, settler, processors, youtube)
         engine = Engine(tools, queues, freed)
         try:
             async with asyncio.TaskGroup() as group:

@@ -8,7 +8,8 @@ MillraceError
 │   └── NotFound
 ├── QuotaError       a limit of the account is reached; says when it frees
 └── Transient        nobody's fault, worth another try; a job retries by itself
-    └── Occupied     another job has the thing; a job waits for it, and that costs no try
+    ├── Occupied     another job has the thing; a job waits for it, and that costs no try
+    └── Deferred     it is known when to try again; until then a job waits, and that costs no try
 
 Anything else that is raised is a bug: the API answers 500 with an incident id, a job is retried to its limit.
 """
@@ -77,6 +78,10 @@ class Transient(MillraceError):
 
 class Occupied(Transient):
     """Another job has the thing (`dataset_busy`); whoever needs it waits for its turn."""
+
+
+class Deferred(Transient):
+    """Somebody else says when to try again (`quota_used_up`, `upstream_resting`); whoever needs it waits until then."""
 
 
 def faults_of(error: ValidationError, whole: str) -> str:

@@ -233,6 +233,28 @@ class Saved:
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Videos that were just looked up: those that are there and those that are not; how many are left to ask for."""
+
+    available: int
+    unavailable: int
+    left: int
+
+
+class Videos(Protocol):
+    """The videos of a watch history, what is known of them for every account, and who can be asked about the others."""
+
+    async def begin(self) -> int:
+        """Note which videos are wanted; how many of them are not known. Raises NotFound, InputError: no history."""
+
+    async def look_up(self) -> Looked:
+        """Ask about some of them. Raises Deferred, Transient, InputError."""
+
+    async def statistics(self, tz: str) -> Mapping[str, Any]:
+        """What the history adds up to, by the clock of a zone. Raises InputError."""
+
+
 class Stores(Protocol):
     """The datasets and uploads of a job's own account."""
 
@@ -250,6 +272,9 @@ class Stores(Protocol):
 
         Raises NotFound, StateError: it cannot be undone; Occupied: another job writes there; LeaseLost.
         """
+
+    def videos(self, dataset: str) -> Videos:
+        """Those of the watch history in this dataset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +324,8 @@ class Processor:
     have, and `accepts` their kinds by first bytes, as `domain.filetype` names them; none means any. One whose file
     can be read from several places at once has `cuts` as well: such places behind the cursor, about so many bytes
     apart, in order. Work on the part before a place then gets a source that ends there. `recognises` says whether a
-    file whose processor nobody names is for this one.
+    file whose processor nobody names is for this one. `followed_by` names, by the options of a job, a processor that
+    reads no file: a job of it, with the input `{dataset, job_id}`, waits for the end of each job of this one.
     """
 
     name: str
@@ -308,6 +334,7 @@ class Processor:
     run: Callable[[Task], AsyncGenerator[Report, None]] | None = None
     cuts: Callable[[Work, int], Iterable[Cut]] | None = None
     recognises: Recognises | None = None
+    followed_by: Callable[[Any], str | None] | None = None
     options: type[BaseModel] = NoOptions
     queue: str = "cpu"
     unit: str = "bytes"

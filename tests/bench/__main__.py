@@ -1,6 +1,7 @@
 """`make bench`: the whole service beside `psql \\copy`, alternating in one run on one server. Asserts nothing.
 
 python -m tests.bench [imports] [kinds] [loaders] [memory] [pickup] [claim] [control] [idle]
+python -m tests.bench formats              readers of JSON and of watch histories by themselves, beside others
 python -m tests.bench dirty                beside other readers, which this installs into build/bench-readers
 python -m tests.bench queues [PEER…]       beside other job queues, which this installs into build/bench-peers
 python -m tests.bench uploads [large] [many]     beside nginx, @tus/server and plain Starlette
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.bench import dirty, generate, queue, queues, uploads
+from tests.bench import dirty, formats, generate, queue, queues, uploads
 from tests.bench import imports as files
 from tests.bench.measuring import Usage, watched
 
@@ -264,6 +265,9 @@ if __name__ == "__main__":
     BUILD.mkdir(parents=True, exist_ok=True)
     if sys.argv[1:2] == ["queues"]:
         queues.main(BUILD, sys.argv[2:])
+        sys.exit()
+    if sys.argv[1:2] == ["formats"]:
+        formats.main(BUILD)
         sys.exit()
     if sys.argv[1:2] == ["uploads"]:
         uploads.main(BUILD, sys.argv[2:])

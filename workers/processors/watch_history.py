@@ -20,6 +20,7 @@ class WatchHistoryOptions(FixedColumns):
     """None means: as the file says."""
 
     member: str | None = Field(None, description="The file to read in a zip archive; found by its content.")
+    enrich: bool = Field(True, description="Look its videos up afterwards, by a job of enrich_videos.")
     tz: str | None = Field(None, max_length=60, description="Zone of the times in HTML: Europe/Berlin, or +02:00.")
 
 
@@ -52,6 +53,7 @@ processor = Processor(
     title="YouTube watch history of Google Takeout",
     chunks=chunks,
     recognises=recognises,
+    followed_by=lambda options: "enrich_videos" if options.enrich else None,
     options=WatchHistoryOptions,
     queue="cpu",
     suffixes=(".html", ".json", ".zip"),

@@ -1,0 +1,124 @@
+-- name: wish
+insert into video_wish (job_id, video_id)
+select distinct $1::uuid, row.video_id
+from {table} as row
+where row.video_id is not null
+  and row.kind <> 'ad'
+  and not exists (
+    select
+    from video
+    where video.id = row.video_id and video.known_at > now() - make_interval(secs => $2)
+  )
+on conflict do nothing;
+
+-- name: left
+-- Without those that others have found out meanwhile.
+with known as (
+  delete from video_wish as wish
+  using video
+  where wish.job_id = $1
+    and video.id = wish.video_id
+    and video.known_at > now() - make_interval(secs => $2)
+)
+select count(*)
+from video_wish as wish
+left join video on video.id = wish.video_id and video.known_at > now() - make_interval(secs => $2)
+where wish.job_id = $1 and video.id is null;
+
+-- name: take
+-- Those that nobody else is asking about just now; who dies over it is waited for until $3 seconds are over.
+insert into video (id)
+select wish.video_id
+from video_wish as wish
+left join video on video.id = wish.video_id
+where wish.job_id = $1
+  and (
+    video.id is null
+    or (
+      (video.known_at is null or video.known_at < now() - make_interval(secs => $4))
+      and video.asked_at < now() - make_interval(secs => $3)
+    )
+  )
+order by wish.video_id
+limit $2
+on conflict (id) do update set asked_at = now()
+where video.asked_at < now() - make_interval(secs => $3)
+returning id;
+
+-- name: keep
+update video
+set state = found.state,
+  source = found.source,
+  reason = found.reason,
+  title = found.title,
+  channel = found.channel,
+  channel_id = found.channel_id,
+  duration_s = found.duration_s,
+  published_at = found.published_at,
+  known_at = now()
+from unnest(
+  $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::integer[], $9::timestamptz[]
+) as found (id, state, source, reason, title, channel, channel_id, duration_s, published_at)
+where video.id = found.id;
+
+-- name: fulfil
+delete from video_wish
+where job_id = $1 and video_id = any($2::text[]);
+
+-- name: let_go
+update video
+set asked_at = '-infinity'
+where id = any($1::text[]);
+
+-- name: forget_wishes
+delete from video_wish
+where job_id = $1;
+
+-- name: spend
+insert into youtube_quota as quota (day, units)
+values ($1, $2)
+on conflict (day) do update set units = quota.units + excluded.units
+where quota.units + excluded.units <= $3
+returning units;
+
+-- name: use_up
+insert into youtube_quota as quota (day, units)
+values ($1, $2)
+on conflict (day) do update set units = greatest(quota.units, excluded.units);
+
+-- name: statistics
+with watched as (
+  select row.kind, row.video_id, row.at, row.at at time zone $1 as local,
+    coalesce(row.channel, video.channel) as channel,
+    coalesce(row.channel_id, video.channel_id) as channel_id,
+    video.state, video.duration_s
+  from {table} as row
+  left join video on video.id = row.video_id
+  where row.kind in ('video', 'short', 'music')
+)
+select
+  (select count(*) from watched) as watched,
+  (select count(distinct video_id) from watched) as videos,
+  (select count(distinct video_id) from watched where state = 'unavailable') as unavailable,
+  (select count(distinct video_id) from watched where state is null) as not_looked_up,
+  (select coalesce(sum(duration_s), 0) from watched) as duration_s,
+  (select count(*) from watched where duration_s is not null) as with_duration,
+  (select min(at) from watched) as first_at,
+  (select max(at) from watched) as last_at,
+  (select coalesce(jsonb_object_agg(kind, times), '{{}}')
+    from (select kind, count(*) as times from {table} group by kind) as kinds) as kinds,
+  (select coalesce(jsonb_object_agg(hour, times), '{{}}')
+    from (select extract(hour from local)::integer as hour, count(*) as times from watched group by 1) as hours
+  ) as by_hour,
+  (select coalesce(jsonb_object_agg(weekday, times), '{{}}')
+    from (select extract(isodow from local)::integer as weekday, count(*) as times from watched group by 1) as days
+  ) as by_weekday,
+  (select coalesce(jsonb_agg(to_jsonb(top) order by top.watched desc, top.channel), '[]')
+    from (
+      select channel, max(channel_id) as channel_id, count(*) as watched
+      from watched
+      where channel is not null
+      group by channel
+      order by count(*) desc, channel
+      limit 20
+    ) as top) as top_channels;
