@@ -89,13 +89,13 @@ async def test_a_follower_sees_its_worker_die_and_another_one_finish(start_servi
     service = await start_service("api", chunk_bytes=20_000, lease_s=2)
     first = await service.worker(lease_s=2, chunk_bytes=20_000)
     await connected(page, service.url)
-    job = await post_import(service.client, rows(200_000), "orphaned")
+    job = await post_import(service.client, rows(120_000), "orphaned")
     await page.evaluate(FOLLOW, job["id"])
     await page.wait_for_function("() => seen.events.filter(event => event.type === 'job.progressed').length > 3")
     first.kill()
     await service.worker(lease_s=2)
     seen = await ended(page)
-    assert seen["ended"]["counts"]["inserted"] == 200_000
+    assert seen["ended"]["counts"]["inserted"] == 120_000
     assert seen["ended"]["attempt"] > 1 or any(event["type"] == "job.requeued" for event in seen["events"])
     assert is_gapless(seen)
 
@@ -190,6 +190,19 @@ async def test_all_jobs_are_followed_where_streams_are_blocked(service: Service,
         assert numbers([e for e in events if e["job_id"] == job["id"]], job["id"]) == list(
             range(1, job["last_event_id"] + 1)
         )
+
+
+async def test_who_leaves_at_once_does_not_keep_others_from_following(service: Service, page: Page) -> None:
+    await connected(page, service.url)
+    await page.evaluate(f"""() => {{
+      const leaving = new AbortController()
+      millrace.followAll({{ signal: leaving.signal }})
+      ;({FOLLOW_ALL})()
+      leaving.abort()
+    }}""")
+    await page.wait_for_function("() => seen.snapshots === 1")
+    job = await imported(service.client, rows(3), "after_leaving")
+    await page.wait_for_function("id => seen.events.some(event => event.job_id === id)", arg=job["id"])
 
 
 async def test_a_wrong_key_is_refused_once_and_for_all(service: Service, page: Page) -> None:

@@ -29,7 +29,7 @@ WATCH_CHANGES = """() => {
 }"""
 STEPS = 8
 JOBS_A_BATCH = 500
-BATCHES = 8
+BATCHES = 6
 
 
 async def test_a_thousand_jobs_are_a_thousand_lines_of_which_few_are_filled(
@@ -128,7 +128,7 @@ def _story(job_id: str) -> list[Json]:
 
 
 async def test_tens_of_thousands_of_events_leave_memory_as_it_was(service: Service, page: Page) -> None:
-    """As many as a busy hour brings: 4,000 jobs with 11 events each."""
+    """As many as a busy hour brings: 3,000 jobs with 11 events each."""
     replay = Replay(await imported(service.client, rows(3), "like"))
     await page.route("**/v1/**", replay.answer)
     await monitored(page, service.url, mode="full")

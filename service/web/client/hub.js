@@ -48,6 +48,8 @@ export class Hub {
   #channel
   /** @type {AbortController | undefined} */
   #running
+  /** @type {AbortSignal | undefined} that of `#running`, once its stream is asked for */
+  #started
 
   /**
    * @param {import('./http.js').Http} http
@@ -75,9 +77,8 @@ export class Hub {
       const subscriber = { follower, position: '', early: [], fail: problem => { this.#leave(subscriber); reject(problem) } }
       follower.signal?.addEventListener('abort', () => { this.#leave(subscriber); resolve() }, { once: true })
       this.#subscribers.add(subscriber)
-      const isFirst = !this.#running
       this.#running ??= new AbortController()
-      this.#welcome(subscriber).then(() => { if (isFirst) this.#start() }, problem => subscriber.fail(problem))
+      this.#welcome(subscriber).then(() => this.#start(), problem => subscriber.fail(problem))
     })
   }
 
@@ -134,9 +135,9 @@ export class Hub {
   }
 
   async #start() {
-    const running = this.#running
-    if (!running || running.signal.aborted) return
-    const signal = running.signal
+    const signal = this.#running?.signal
+    if (!signal || this.#started === signal) return // nobody follows any more, or somebody else was welcomed first
+    this.#started = signal
     const name = `millrace 1 ${this.#http.url} ${await digest(this.#http.identity)}`
     if (signal.aborted) return
     if (!navigator.locks || !('BroadcastChannel' in globalThis)) return this.#lead(signal)
