@@ -16,10 +16,11 @@ test: $(VENV)/.dev
 
 # Ten times the steps in random lives of jobs that `make test` takes, from another seed each time; CAMPAIGN_SEED repeats one.
 # 17,000 damaged files of each format; FUZZ_SEED and FUZZ_FIRST repeat what was found.
-# And uploads cut at every byte of a 4 KiB file and at every 4,096th of a 64 MiB one.
+# A collection with 20,000 media of 1 GB. And uploads cut at every byte of a 4 KiB file and at every 4,096th of a 64 MiB one.
 campaign: $(VENV)/.dev
 	@export CAMPAIGN_STEPS=$${CAMPAIGN_STEPS:-100000} CAMPAIGN_SEED=$${CAMPAIGN_SEED:-$$(date +%s)}; \
 	export FUZZ_FILES=$${FUZZ_FILES:-17000} FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)}; \
+	export COLLECTION_MEDIA=$${COLLECTION_MEDIA:-20000}; \
 	export CUT_STEP=$${CUT_STEP:-1} CUT_LARGE=$${CUT_LARGE:-16383}; \
 	exec $(BIN)/python -m pytest -s tests/campaign tests/acceptance/test_upload_cuts.py $(ARGS)
 
