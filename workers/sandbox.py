@@ -147,6 +147,12 @@ class Sandbox:
                 "Reading this file takes more processor time than one job may use.",
                 suggestion="Split the file, or raise MILLRACE_CHILD_CPU_S.",
             )
+        if code == -signal.SIGABRT:  # what libraries in C++ and Rust do where they get no memory
+            return InputError(
+                "too_much_memory",
+                "Reading this file takes more memory than one job may use.",
+                suggestion="Clear what stands far from a table, split the file, or raise MILLRACE_CHILD_MEMORY_BYTES.",
+            )
         return ProcessorCrashed(f"the reading process ended with exit code {code}")
 
 

@@ -30,6 +30,7 @@ QUERY_PARAMETERS = {
     "/v1/flows/{id}/events": ("after",),
     "/v1/datasets": ("limit", "cursor"),
     "/v1/datasets/{name}/rows": ("where", "sort", "job", "columns", "limit", "cursor"),
+    "/v1/datasets/{name}/files": ("limit", "cursor"),
     "/v1/datasets/{name}/export": ("format", "where", "job", "columns", "formulas"),
     "/v1/datasets/{name}/diff": ("with", "keys", "limit", "cursor"),
     "/v1/stats": ("from", "to", "by"),

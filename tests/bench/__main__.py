@@ -1,9 +1,9 @@
 """`make bench`: the whole service beside `psql \\copy`, alternating in one run on one server. Asserts nothing.
 
 python -m tests.bench [imports] [kinds] [loaders] [memory] [pickup] [claim] [control] [idle]
-python -m tests.bench formats              readers of JSON and of watch histories by themselves, beside others
 python -m tests.bench dirty                beside other readers, which this installs into build/bench-readers
 python -m tests.bench queues [PEER…]       beside other job queues, which this installs into build/bench-peers
+python -m tests.bench formats [documents] [sheets] [decks]   readers by themselves, beside others
 python -m tests.bench uploads [large] [many]     beside nginx, @tus/server and plain Starlette
 """
 
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.bench import dirty, formats, generate, queue, queues, uploads
+from tests.bench import dirty, formats, generate, queue, queues, readers, uploads
 from tests.bench import imports as files
 from tests.bench.measuring import Usage, watched
 
@@ -266,11 +266,15 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["queues"]:
         queues.main(BUILD, sys.argv[2:])
         sys.exit()
-    if sys.argv[1:2] == ["formats"]:
-        formats.main(BUILD)
-        sys.exit()
     if sys.argv[1:2] == ["uploads"]:
         uploads.main(BUILD, sys.argv[2:])
+        sys.exit()
+    if sys.argv[1:2] == ["formats"]:
+        chosen = sys.argv[2:]
+        if not chosen or "documents" in chosen:
+            formats.main(BUILD)
+        if chosen != ["documents"]:
+            readers.main(BUILD, [name for name in chosen if name != "documents"])
         sys.exit()
     with running() as started:
         for name in sys.argv[1:] or PARTS:

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from tests.decks import note, package
-from tests.running import Json, Service, imported, rows_of, settled
+from tests.running import Json, Service, eventually, imported, rows_of, settled
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 MIXED = (SAMPLES / "anki" / "mixed.apkg").read_bytes()
@@ -123,3 +123,27 @@ async def test_a_text_export_updates_the_notes_of_a_package(service: Service) ->
     rows = {row["guid"]: row for row in await rows_of(service.client, "mended")}
     assert rows["g1"]["front"] == "from the text"
     assert rows["g1"]["note_type_id"] == 7
+
+
+async def test_a_flow_brings_all_parts_of_a_package(service: Service) -> None:
+    upload = (await service.client.post("/v1/uploads", params={"name": "all.apkg"}, content=MIXED)).json()
+    parts = ("notes", "cards", "reviews", "note_types", "decks", "media")
+    steps = [
+        {
+            "key": part,
+            "processor": "anki",
+            "upload_id": upload["id"],
+            "dataset": f"all_{part}",
+            "options": {"part": part},
+        }
+        for part in parts
+    ]
+    flow = (await service.client.post("/v1/flows", json={"name": "all parts", "steps": steps})).json()
+
+    async def ended() -> Json:
+        shown: Json = (await service.client.get(f"/v1/flows/{flow['id']}")).json()
+        return shown if shown["state"] in ("completed", "failed") else {}
+
+    assert (await eventually(ended))["state"] == "completed"
+    counted = {part: len(await rows_of(service.client, f"all_{part}")) for part in parts}
+    assert counted == {"notes": 8, "cards": 13, "reviews": 26, "note_types": 6, "decks": 2, "media": 1}

@@ -90,3 +90,25 @@ async def test_columns_that_are_always_the_same_cannot_be_asked_for(service: Ser
     answer = await service.client.post("/v1/imports", params=query, content=b"PK\x03\x04")
     assert answer.status_code == 422
     assert "always gives the same columns" in answer.json()["detail"]
+
+
+async def test_a_preview_says_how_cards_were_told_apart(service: Service) -> None:
+    text = "mitosis - division\nDNA - carries genes\ngene - a piece".encode("utf-16")
+    answer = await service.client.post("/v1/previews", params={"processor": "quizlet"}, content=text)
+    found = {entry["subject"]: entry for entry in answer.json()["evidence"]}
+    assert found["term_separator"]["value"] == " - "
+    assert found["row_separator"]["value"] == "\n"
+    assert found["term_separator"]["confidence"] == 1
+    assert "100%" in found["term_separator"]["why"]
+    assert answer.json()["rows"][0]["front"] == "mitosis"
+
+
+async def test_a_preview_says_which_sheet_and_which_header(service: Service) -> None:
+    data = (SAMPLES / "spreadsheet" / "third_sheet.xlsx").read_bytes()
+    query = {"processor": "spreadsheet", "name": "x.xlsx"}
+    answer = (await service.client.post("/v1/previews", params=query, content=data)).json()
+    found = {entry["subject"]: entry for entry in answer["evidence"]}
+    assert found["sheet"]["value"]
+    assert found["sheet"]["alternatives"]
+    assert found["header"]["value"] in (True, False)
+    assert all(column["confidence"] is not None for column in answer["columns"])

@@ -20,7 +20,7 @@ from service.bus import Bus
 from service.dispatch import Dispatch, open_redis
 from service.files.opening import StoredFiles
 from service.files.stores import MARK
-from service.store import uploads
+from service.store import datasets, uploads
 from service.store.database import WORKER_ROLE, Database, open_database
 from service.store.locks import duty_lock
 from tests import running
@@ -167,6 +167,21 @@ async def test_an_upload_expires_so_long_after_its_jobs(
     shown = await upkeep.shown(upload_id)
     assert (shown["expired_at"] is not None, shown["expired_reason"]) == (is_due, "retention" if is_due else None)
     assert upkeep.file(upload_id).exists() is not is_due
+
+
+async def test_an_upload_that_a_dataset_shows_never_expires(upkeep: Upkeep) -> None:
+    upload_id = (await upkeep.ended("completed", 2 * FAILED_S))["upload_id"]
+    async with upkeep.database.transaction() as db:
+        account_id = await db.fetchval("select account_id from upload where id = $1", UUID(upload_id))
+        dataset_id = await datasets.ensure(db, account_id, "shows")
+        await db.execute(
+            "insert into attachment (dataset_id, name, job_id, account_id, upload_id) values ($1, 'a.png', $2, $3, $4)",
+            *(dataset_id, UUID(int=1), account_id, UUID(upload_id)),
+        )
+    assert await upkeep.expire() == 0
+    async with upkeep.database.transaction() as db:
+        await datasets.remove(db, dataset_id)
+    assert await upkeep.expire() == 1
 
 
 async def test_the_last_end_counts(upkeep: Upkeep) -> None:

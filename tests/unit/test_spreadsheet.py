@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from service.domain.errors import InputError
 from service.domain.processor import Work
-from tests.books import xlsx
+from tests.books import ods, xlsx
 from tests.corpus import CORPUS, corpus_file
 from workers.processors.spreadsheet import SpreadsheetOptions, processor
 from workers.sheets.book import header_at, text_of
@@ -123,6 +123,24 @@ def test_cells_with_errors_are_empty_or_refuse_their_row():
     assert rows_of([chunk]) == [{"a": 2, "b": 3}]
     assert [(r.row, r.line, r.code) for r in chunk.rejects] == [(1, 2, "error_cell"), (3, 4, "error_cell")]
     assert "'b' has the error #DIV/0!" in chunk.rejects[0].message
+
+
+def test_a_sheet_of_libreoffice_has_dates_and_hidden_rows():
+    cell = '<table:table-cell office:value-type="string"><text:p>{}</text:p></table:table-cell>'
+    day = '<table:table-cell office:value-type="date" office:date-value="{}"><text:p>x</text:p></table:table-cell>'
+    rows = "".join(
+        f"<table:table-row{attributes}>{cells}</table:table-row>"
+        for attributes, cells in (
+            ("", cell.format("name") + cell.format("day")),
+            ("", cell.format("Ann") + day.format("2024-01-31")),
+            (' table:visibility="collapse"', cell.format("Bob") + day.format("2024-02-29")),
+        )
+    )
+    assert rows_of(read(ods(rows))) == [
+        {"name": "Ann", "day": date(2024, 1, 31)},
+        {"name": "Bob", "day": date(2024, 2, 29)},
+    ]
+    assert [row["name"] for row in rows_of(read(ods(rows), hidden="skip"))] == ["Ann"]
 
 
 def test_marks_are_told_where_they_are_in_a_stream():

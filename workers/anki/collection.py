@@ -16,6 +16,9 @@ SCHEMAS = range(11, 19)
 STATEMENT_S = 600
 """A hostile database can keep a query busy for ever."""
 
+VALUE_BYTES = 64 * 1024 * 1024
+"""The longest text that a statement may meet or make."""
+
 _NEEDED = {"col", "notes", "cards"}
 _FIELD_MARK = "\x1f"
 
@@ -164,6 +167,7 @@ def _opened(database: bytes) -> sqlite3.Connection:
     db = sqlite3.connect(":memory:", isolation_level=None)
     try:
         db.deserialize(database)
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES)
         db.execute("pragma trusted_schema = off")
         db.execute("pragma query_only = on")
     except sqlite3.Error as error:

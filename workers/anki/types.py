@@ -48,6 +48,8 @@ class Deck:
 def types(db: sqlite3.Connection, tables: Collection[str]) -> Iterator[NoteType]:
     """The note types. Raises what SQLite, JSON and the wire format raise where these are damaged."""
     if "notetypes" in tables:
+        if lacking := sorted({"fields", "templates"} - set(tables)):
+            raise ValueError(f"it has no table {lacking[0]}")  # a view of that name could be anything
         yield from _types_of_tables(db)
         return
     for key, model in _object(db.execute("select models from col").fetchone()[0]).items():

@@ -45,11 +45,12 @@ async def chunks(work: Work) -> AsyncIterator[Chunk]:
         raise InputError("too_large", "The file is too large for a set of flashcards.", suggestion="Import it as csv.")
     work.source.seek(0)
     try:
-        text = work.source.read(flashcards.SIZE_LIMIT).decode("utf-8-sig")
+        data = work.source.read(flashcards.SIZE_LIMIT)
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
             "unsupported_encoding",
-            f"The file is not UTF-8 (at byte {error.start + 1}).",
+            f"The file is not {error.encoding.upper()} (at byte {error.start + 1}).",
             suggestion="Save it as UTF-8 and send it again.",
         ) from error
     found, _ = flashcards.grid_of(text, options.term_separator, options.row_separator)
