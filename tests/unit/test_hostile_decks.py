@@ -15,6 +15,7 @@ import zstandard
 from service.domain.errors import InputError
 from service.domain.processor import Work
 from tests.decks import deck, note, package
+from workers.anki import collection as collections
 from workers.anki import protobuf
 from workers.anki.collection import Collection
 from workers.processors.anki import AnkiOptions, processor
@@ -146,3 +147,16 @@ def test_lengths_that_are_lies_are_errors(message):
     collection = zstandard.ZstdCompressor().compress(database().serialize())
     members = {"meta": b"\x08\x03", "collection.anki21b": collection, "media": index}
     assert refusal(packed(members)) == "file_damaged"
+
+
+def test_time_that_passes_between_two_rows_is_not_the_statements(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(collections.time, "monotonic", lambda: now[0])
+    found = Collection(database(package([note(f"note {n}") for n in range(3)])).serialize())
+    found._db.set_progress_handler(None, 0)
+    rows = found.notes()
+    for _ in range(3):
+        next(rows)
+        found._db.set_progress_handler(lambda: collections.time.monotonic() > found._give_up_at, 1)
+        now[0] += 10 * collections.STATEMENT_S
+    assert next(rows, None) is None

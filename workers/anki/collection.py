@@ -13,8 +13,8 @@ from service.domain.errors import InputError
 from workers.anki.types import decks, types
 
 SCHEMAS = range(11, 19)
-STATEMENT_S = 600
-"""A hostile database can keep a query busy for ever."""
+STATEMENT_S = 100
+"""A hostile database can keep a query busy for ever; this long it may take until its next row."""
 
 VALUE_BYTES = 64 * 1024 * 1024
 """The longest text that a statement may meet or make."""
@@ -139,12 +139,15 @@ class Collection:
 
     def _rows(self, statement: str, *given: int) -> Iterator[tuple[Any, ...]]:
         with self._reading():
-            yield from self._db.execute(statement, given)
+            found = self._db.execute(statement, given)
+            while (row := found.fetchone()) is not None:
+                yield row
+                self._give_up_at = time.monotonic() + STATEMENT_S  # what became of the row meanwhile does not count
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        give_up_at = time.monotonic() + STATEMENT_S
-        self._db.set_progress_handler(lambda: time.monotonic() > give_up_at, 100_000)
+        self._give_up_at = time.monotonic() + STATEMENT_S
+        self._db.set_progress_handler(lambda: time.monotonic() > self._give_up_at, 100_000)
         try:
             yield
         except (sqlite3.Error, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:

@@ -13,8 +13,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.bench.dirty import installed
-
 FORMATS = ("sheets", "decks")
 ROWS = int(os.environ.get("BENCH_FORMAT_ROWS", "100000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
@@ -23,6 +21,8 @@ OURS = "Millrace"
 
 def main(build: Path, names: list[str]) -> None:
     """Print a table for each format: rows a second of processor time and of wall time, and peak memory."""
+    from tests.bench.dirty import installed  # needs what the others' environment has not
+
     python, folder = installed(), build / "readers"
     folder.mkdir(parents=True, exist_ok=True)
     for name in names or FORMATS:
