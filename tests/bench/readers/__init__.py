@@ -1,4 +1,4 @@
-"""`python -m tests.bench formats sheets decks`: our readers beside others of the same format, each in a process of its own.
+"""`python -m tests.bench formats sheets decks`: our readers beside others, each in a process of its own.
 
 One module a format: `make(folder, rows)` writes the file, `OURS` are our processor and its options, `PEERS` read it
 with other libraries and give the number of rows. They run in turns, in the environment that `dirty` uses as well.
