@@ -8,7 +8,7 @@ import { table } from './shapes.js'
  * @typedef {{name: string, kind: string}} Series `kind`: k1, k2, k3
  */
 
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [560, 190, 44, 22, 8]
+const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [440, 180, 44, 22, 8]
 
 /**
  * Bars that stand, one beside the other.
@@ -21,7 +21,7 @@ export function bars({ title, description, bars: given, series, format, unit, he
   const step = (WIDTH - LEFT) / Math.max(1, given.length)
   const wide = Math.max(1, Math.min(34, step * 0.72))
   const y = (/** @type {number} */ value) => HEIGHT - BOTTOM - (value / top) * (HEIGHT - BOTTOM - TOP)
-  const every = Math.ceil(given.length / 7)
+  const every = Math.ceil(given.length / 6)
   const [titled, told] = [newId('plot'), newId('plot')]
   const picture = s('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-labelledby': `${titled} ${told}` },
     s('title', { id: titled }, title), s('desc', { id: told }, description),
@@ -52,8 +52,8 @@ export function lying({ title, description, bars: given, format, unit, kind = 'k
   const picture = s('svg', { viewBox: `0 0 ${WIDTH} ${height}`, role: 'img', 'aria-labelledby': `${titled} ${told}` },
     s('title', { id: titled }, title), s('desc', { id: told }, description),
     given.map((bar, index) => s('g', {}, s('text', { x: 0, y: index * line + 16 }, bar.label),
-      s('rect', { class: kind, x: 230, y: index * line + 6, height: 13, width: Math.max(2, ((WIDTH - 290) * bar.value) / most), rx: 3 }),
-      s('text', { x: 230 + ((WIDTH - 290) * bar.value) / most + 8, y: index * line + 16.5 }, format(bar.value)))))
+      s('rect', { class: kind, x: 190, y: index * line + 6, height: 13, width: Math.max(2, ((WIDTH - 240) * bar.value) / most), rx: 3 }),
+      s('text', { x: 190 + ((WIDTH - 240) * bar.value) / most + 8, y: index * line + 16.5 }, format(bar.value)))))
   return figure(title, picture, [], [head, unit], given.map(bar => [bar.label, format(bar.value)]))
 }
 

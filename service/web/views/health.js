@@ -11,7 +11,7 @@ import { figures, fill, pill, repeat, table } from '../shapes.js'
 
 const EVERY_MS = 5_000
 const LABELS = {
-  hour: new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' }),
+  hour: new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }),
   day: new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' }),
   week: new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' }),
 }
