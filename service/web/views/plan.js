@@ -65,7 +65,7 @@ export class Plan {
     this.conflictField = field('A row that is there', this.conflict)
     this.form = h('form', { class: 'fields', onsubmit: (/** @type {Event} */ event) => event.preventDefault() },
       field('Read as', this.processor, this.why), field('Into the dataset', this.dataset, this.there), field('Rows', this.mode), this.keysField, this.conflictField, list)
-    this.element = h('article', { class: 'card stack', role: 'listitem', 'aria-labelledby': title },
+    this.element = h('div', { class: 'card stack', role: 'listitem', 'aria-labelledby': title },
       h('div', { class: 'file-head' }, icon('files'), h('h2', { id: title }, this.file.name, h('span', { class: 'muted' }, ` ${size(this.file.size)}`)), this.pill, this.remove),
       this.says, this.body)
     this.#modes()
