@@ -50,6 +50,7 @@ class Engine:
         self._helping: set[asyncio.Task[bool]] = set()
         self._unfit: set[Held] = set()  # jobs that we cannot help with
         self._busy: Counter[str] = Counter()  # slots taken, by queue
+        self._settling: Counter[str] = Counter()  # jobs whose work is over and whose end is being written, by queue
         self._awaited: set[str] = set()  # queues to look into
         self._woken = asyncio.Event()
         self._asked = asyncio.Event()
@@ -57,9 +58,13 @@ class Engine:
         self.name = worker_name()
 
     def free_slots(self, queue: str) -> int:
-        """How many more jobs of a queue it would take right now."""
+        """How many more jobs of a queue it would take right now.
+
+        One whose end is being written takes no slot, so that the next is claimed meanwhile; unless they pile up.
+        """
         settings = self._tools.settings
-        return (settings.io_slots if queue == "io" else settings.worker_slots) - self._busy[queue]
+        slots = settings.io_slots if queue == "io" else settings.worker_slots
+        return slots - self._busy[queue] - max(0, self._settling[queue] - slots)
 
     def wake(self, *queues: str) -> None:
         """Look for work now, in these queues or in all."""
@@ -153,13 +158,18 @@ class Engine:
             self.wake()
 
     def _start(self, claim: Claim, queue: str) -> None:
-        run = self._running[claim.held] = Run(self._tools, claim)
+        run = self._running[claim.held] = Run(self._tools, claim, lambda: self._worked(queue))
         self._busy[queue] += 1
         run.task.add_done_callback(lambda task: self._ended(task, claim, queue))
 
+    def _worked(self, queue: str) -> None:
+        self._busy[queue] -= 1
+        self._settling[queue] += 1
+        self.wake(queue)
+
     def _ended(self, task: asyncio.Task[None], claim: Claim, queue: str) -> None:
         del self._running[claim.held]
-        self._busy[queue] -= 1
+        self._settling[queue] -= 1
         if not task.cancelled() and (error := task.exception()):
             log.error("job.dropped", job_id=str(claim.job_id), error=repr(error))
         self.wake(queue)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Mapping
+from typing import Any
 
 import asyncpg
 
@@ -28,6 +29,11 @@ INTERRUPTED: Mapping[Control | None, Settlement] = {
     None: RELEASED,  # the worker stops: another one goes on
 }
 """By what the user wants of a job whose attempt was broken off."""
+
+
+def done(output: Mapping[str, Any]) -> Settlement:
+    """The end of a job that was to make something."""
+    return Settlement(State.COMPLETED, EventType.COMPLETED, output=output)
 
 
 def obeying(settlement: Settlement, control: Control | None) -> Settlement:

@@ -25,8 +25,7 @@ async def resolve(tools: Tools, claim: Claim) -> Claim:
 
     A job that reads a file takes its upload and dataset from there, and keeps them once it has a checkpoint.
     """
-    steps = {reference.step_of(path) for path in reference.within(claim.input)}
-    if claim.flow_id is None or not steps:
+    if claim.flow_id is None or not (steps := {reference.step_of(path) for path in reference.within(claim.input)}):
         return claim
     async with tools.database.connection() as db:
         outputs = await claims.outputs(db, claim, sorted(steps))

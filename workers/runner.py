@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -30,11 +31,15 @@ TAKE_BACK_DEADLINE_S = 600
 
 
 class Run:
-    """A claimed job on its way. `interrupt` breaks off its attempt, never the settling: what was done is recorded."""
+    """A claimed job on its way. `interrupt` breaks off its attempt, never the settling: what was done is recorded.
 
-    def __init__(self, tools: Tools, claim: Claim) -> None:
+    `worked` is called when the work is over and only its end is left to be written.
+    """
+
+    def __init__(self, tools: Tools, claim: Claim, worked: Callable[[], None]) -> None:
         self.claim = claim
         self._tools = tools
+        self._worked = worked
         self._is_interrupted = False
         self._is_attempting = False
         self.task = asyncio.create_task(self._to_its_end())
@@ -48,7 +53,11 @@ class Run:
     async def _to_its_end(self) -> None:
         claim = self.claim
         try:
-            await settle(self._tools, claim, await self._attempted() or await wished(self._tools, claim))
+            try:
+                settlement = await self._attempted() or await wished(self._tools, claim)
+            finally:
+                self._worked()
+            await settle(self._tools, claim, settlement)
             if claim.queue == PREVIEWS:
                 await previewing.clear(self._tools, claim)
         except (LeaseLost, Transient, *UNREACHABLE) as error:

@@ -26,6 +26,9 @@ from workers.slots import Slots
 
 log = structlog.get_logger()
 
+FIRST_SPARE_AFTER_S = 3.0
+"""After the start: loading the libraries keeps a core busy, and jobs that wait have it first."""
+
 _CODE = str(Path(__file__).resolve().parent.parent)
 
 
@@ -165,12 +168,15 @@ class Sandboxes:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._spare: asyncio.Task[Child] | None = None
+        self._later: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Sandboxes:
-        self._prepare()
+        self._later = asyncio.get_running_loop().call_later(FIRST_SPARE_AFTER_S, self._prepare)
         return self
 
     async def __aexit__(self, *failure: object) -> None:
+        if self._later is not None:
+            self._later.cancel()
         if self._spare is not None:
             await (await self._spare).end()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import asyncpg
 
@@ -13,6 +14,12 @@ from service.store.claims import Claim, Held, LeaseLost, Settlement
 from service.store.database import UNREACHABLE, Database
 
 MOST = 100
+
+WRITERS = 2
+"""Statements on their way at a time: while the server syncs one to its disk, it works on the next."""
+
+ENOUGH = MOST // 2
+"""Ends that are worth a statement of their own while another one is under way."""
 
 Ending = tuple[Claim, Settlement, asyncio.Future[None]]
 
@@ -25,14 +32,14 @@ class Settler:
         self._bus = bus
         self._freed = freed
         self._endings: list[Ending] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._writers: set[asyncio.Task[None]] = set()
 
     async def settle(self, claim: Claim, settlement: Settlement) -> None:
         """Record one attempt's end. Raises LeaseLost, or what a database that is away raises."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._endings.append((claim, settlement, written))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write_all())
+        if not self._writers or (len(self._writers) < WRITERS and len(self._endings) >= ENOUGH):
+            self._writers.add(asyncio.create_task(self._write_all()))
         await written
 
     async def tell(self, ended: Sequence[Claim], settled: Mapping[Held, bool]) -> None:
@@ -47,8 +54,8 @@ class Settler:
             while self._endings:
                 batch, self._endings = self._endings[:MOST], self._endings[MOST:]
                 await self._write(batch)
-        finally:
-            self._writer = None
+        finally:  # at once: an end that comes after this needs another one
+            self._writers.remove(cast(asyncio.Task[None], asyncio.current_task()))
 
     async def _write(self, batch: Sequence[Ending]) -> None:
         try:

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 
 from service.domain.errors import Transient
 from service.domain.processor import Processor, Report, Task
@@ -34,7 +33,7 @@ async def work(tools: Tools, claim: Claim, processor: Processor) -> Settlement:
             if report is None:
                 return outcome.DONE
             if report.output is not None:
-                return replace(outcome.DONE, output=report.output)
+                return outcome.done(report.output)
             if report.cursor or report.phase != stored.phase or time.monotonic() > stored_at + REPORT_EVERY_S:
                 await _store(tools, claim, report)
                 stored, stored_at = report, time.monotonic()

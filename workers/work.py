@@ -24,8 +24,8 @@ from workers.tools import Tools
 CONNECTIONS_A_CHILD = 2
 """One chunk is copied while the one before it is committed."""
 
-SPARE_CONNECTIONS = 3
-"""For heartbeat, sweep and claim. A duty has its own, so that a slow one delays none of these."""
+SPARE_CONNECTIONS = 5
+"""For heartbeat, sweep, claim and two settles. A duty has its own, so that a slow one delays none of these."""
 
 
 async def work(settings: Settings) -> None:

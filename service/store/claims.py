@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from asyncpg import Record
@@ -20,6 +20,8 @@ from service.store.database import Connection
 from service.store.queries import load
 
 _SQL = load("claim")
+
+_Value = TypeVar("_Value")
 
 Held = tuple[UUID, int]
 """A job as one attempt holds it: its id and epoch."""
@@ -167,10 +169,10 @@ async def settle(db: Connection, endings: Sequence[tuple[Claim, Settlement]]) ->
         epochs,
         [end.state for end in ends],
         [end.event for end in ends],
-        [end.problem for end in ends],
+        _if_any([end.problem for end in ends]),
         [end.output for end in ends],
-        [int(end.costs_attempt) for end in ends],
-        [end.wait_s for end in ends],
+        _if_any([int(end.costs_attempt) for end in ends]),
+        _if_any([end.wait_s for end in ends]),
     )
     return {(row["id"], row["epoch"]): row["is_awaited"] for row in rows}
 
@@ -214,16 +216,32 @@ async def promote(db: Connection, problem: Mapping[str, str]) -> tuple[list[Chan
 
 def of_row(row: Record) -> Claim:
     """A claim from the columns that `claim` returns."""
-    given = dict(row)
-    columns = given.pop("columns")
+    columns = row["columns"]
     return Claim(
-        job_id=given.pop("id"),
-        control=_control(given),
+        job_id=row["id"],
+        account_id=row["account_id"],
+        epoch=row["epoch"],
+        attempt=row["attempt"],
+        retry=Retry(row["max_attempts"], row["first_wait_s"], row["longest_wait_s"], row["deadline_s"]),
+        processor=row["processor"],
+        upload_id=row["upload_id"],
+        dataset_id=row["dataset_id"],
+        flow_id=row["flow_id"],
+        input=row["input"],
+        options=row["options"],
+        cursor=row["cursor"],
+        read=row["read"],
+        control=_control(row),
+        table_name=row["table_name"],
         columns=None if columns is None else columns_from_json(columns),
-        retry=Retry(*(given.pop(name) for name in ("max_attempts", "first_wait_s", "longest_wait_s", "deadline_s"))),
-        **{name: value for name, value in given.items() if name != "control"},
+        queue=row["queue"],
+        corrects_id=row["corrects_id"],
     )
 
 
-def _control(row: Record | dict[str, Any]) -> Control | None:
+def _if_any(values: list[_Value]) -> list[_Value]:
+    return values if any(values) else []  # which stands for as many nulls, and costs nothing to write and read
+
+
+def _control(row: Record) -> Control | None:
     return None if row["control"] is None else Control(row["control"])

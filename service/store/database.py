@@ -36,6 +36,8 @@ UNREACHABLE = (
 """What a database that is away, stopping or starting raises."""
 
 
+_JSON = json.JSONDecoder()
+
 CLASHED = asyncpg.TransactionRollbackError
 """What PostgreSQL raises for one of two transactions that wait for each other; the next try goes through."""
 
@@ -132,7 +134,16 @@ async def _speak_json(db: asyncpg.Connection) -> None:
     await db.set_type_codec(
         "jsonb",
         schema="pg_catalog",
-        encoder=lambda value: b"\1" + json.dumps(value).encode(),
-        decoder=lambda data: json.loads(data[1:]),
+        encoder=_to_jsonb,
+        decoder=_from_jsonb,
         format="binary",
     )
+
+
+def _to_jsonb(value: object) -> bytes:
+    return b"\1" + json.dumps(value).encode()
+
+
+def _from_jsonb(data: bytes) -> object:
+    value, _ = _JSON.raw_decode(data[1:].decode())  # as the server writes it there is no space around it to look for
+    return value

@@ -113,7 +113,7 @@ returning seq;
 with settled as (
   select *
   from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::integer[], $8::float8[])
-    as settled (job_id, epoch, state, event, problem, output, cost, wait_s)
+    as settled (job_id, epoch, state, event, problem, output, cost, wait_s)  -- a shorter array ends in nulls
 ),
 moved as (
   update job
@@ -137,32 +137,38 @@ moved as (
         job.output
       ),
       control = case when settled.state in ('queued', 'retrying') then control end,  -- a restart that is still to be made
-      attempt = attempt + settled.cost,
-      run_at = now() + make_interval(secs => settled.wait_s),
+      attempt = attempt + coalesce(settled.cost, 0),
+      run_at = now() + make_interval(secs => coalesce(settled.wait_s, 0)),
       finished_at = case when settled.state in ('completed', 'failed', 'cancelled') then now() end,
-      event_seq = event_seq + 1
+      event_seq = event_seq + 1,
+      event_tx = greatest(event_tx, this_event_tx())
   from settled
   where job.id = settled.job_id and job.epoch = settled.epoch and job.state = 'running'
-  returning job.*, settled.event
+  returning  -- not all columns: each is copied three times
+    job.id, job.account_id, job.epoch, job.event_seq, job.event_tx, job.state, job.outcome, job.problem, job.attempt,
+    job.run_at, job.read, job.inserted, job.updated, job.skipped, job.rejected, job.is_needed, job.flow_id,
+    settled.event
 ),
 released as (
-  delete from lease using moved where lease.job_id = moved.id and lease.epoch = moved.epoch
+  delete from lease
+  using moved
+  where lease.job_id = moved.id and lease.epoch = moved.epoch
+  returning lease.*, moved.event
 ),
 ended as (
-  update attempt
-  set ended_at = now(), result = moved.event
-  from moved
-  where attempt.job_id = moved.id and attempt.epoch = moved.epoch
+  insert into attempt (job_id, account_id, epoch, number, worker, started_at, ended_at, result, read_before)
+  select job_id, account_id, epoch, number, worker, started_at, now(), event, read_before
+  from released
 ),
 told as (
-  insert into event (job_id, account_id, seq, type, data)
+  insert into event (job_id, account_id, seq, type, data, tx)
   select id, account_id, event_seq, event, jsonb_strip_nulls(jsonb_build_object(
     'state', state, 'outcome', outcome, 'problem', problem, 'attempt', attempt,
     'run_at', case when state = 'retrying' then run_at end,
     'counts', jsonb_build_object(
       'read', read, 'inserted', inserted, 'updated', updated, 'skipped', skipped, 'rejected', rejected
     )
-  ))
+  )), event_tx
   from moved
 )
 select id, epoch, is_needed or flow_id is not null as is_awaited
@@ -178,9 +184,6 @@ with lost as (
   limit 100
   for update of job skip locked  -- the job first, as claim and settle do: no deadlock
 ),
-released as (
-  delete from lease using lost where lease.job_id = lost.id and lease.epoch = lost.epoch
-),
 moved as (
   update job
   set state = case when deaths + 1 < $1 then 'queued' else 'failed' end,
@@ -195,11 +198,14 @@ moved as (
   where job.id = lost.id and job.state = 'running'
   returning job.*
 ),
+released as (
+  delete from lease using lost where lease.job_id = lost.id and lease.epoch = lost.epoch
+  returning lease.*
+),
 ended as (
-  update attempt
-  set ended_at = now(), result = 'job.lost'
-  from moved
-  where attempt.job_id = moved.id and attempt.epoch = moved.epoch
+  insert into attempt (job_id, account_id, epoch, number, worker, started_at, ended_at, result, read_before)
+  select job_id, account_id, epoch, number, worker, started_at, now(), 'job.lost', read_before
+  from released
 )
 insert into event (job_id, account_id, seq, type, data)
 select id, account_id, event_seq, case state when 'queued' then 'job.requeued' else 'job.failed' end,

@@ -5,7 +5,7 @@ select
   job.remove_rows,
   lease.worker,
   lease.expires_at > now() as is_held,
-  attempt.started_at as claimed_at,
+  lease.started_at as claimed_at,
   case when job.state = 'paused' then (
     select at
     from event
@@ -27,5 +27,4 @@ select
   ) end as obstacles
 from job
 left join lease on lease.job_id = job.id and lease.epoch = job.epoch
-left join attempt on attempt.job_id = job.id and attempt.epoch = job.epoch
 where job.id = $1;

@@ -101,8 +101,8 @@ with moved as (  -- the job before its range, the order in which everybody locks
         limit 1
       )),
       rate = round((  -- of all who read it: the rows since the attempt began
-        (read + $7 - (select read_before from attempt where job_id = $1 and epoch = $2))
-        / greatest(0.001, extract(epoch from now() - (select started_at from attempt where job_id = $1 and epoch = $2)))
+        (read + $7 - (select read_before from lease where job_id = $1 and epoch = $2))
+        / greatest(0.001, extract(epoch from now() - (select started_at from lease where job_id = $1 and epoch = $2)))
       )::numeric, 1),
       phase = 'importing',
       deaths = 0,

@@ -160,7 +160,9 @@ class World:
             assert [e["type"] for e in events] == job.events  # I2: the model has one end a run
             assert [e["at"] for e in events] == sorted(e["at"] for e in events)
             attempts = await self.admin.fetch(
-                "select epoch, result from millrace.attempt where job_id = $1 order by epoch", job.id
+                "select epoch, result from millrace.attempt where job_id = $1 "
+                "union all select epoch, null from millrace.lease where job_id = $1 order by epoch",
+                job.id,
             )
             results = [(a["epoch"], a["result"] and a["result"].removeprefix("job.")) for a in attempts]
             assert results == list(enumerate(job.results, 1))

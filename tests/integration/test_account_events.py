@@ -216,6 +216,15 @@ async def test_an_event_waits_for_older_transactions_and_is_told_once_they_end(a
     assert [(UUID(e.data["job_id"]), e.data["seq"]) for e in found] == [(early, 2), (late, 2), (late, 3)]
 
 
+async def test_what_an_older_transaction_tells_of_a_new_job_stands_behind_its_first_event(api: Service) -> None:
+    async with superuser(api) as older, older.transaction():
+        await older.execute("select pg_current_xact_id()")
+        (job_id,) = await queued(api.client, 1)  # by a transaction that is newer
+        await older.execute(TELL, job_id)
+        places = await older.fetch("select seq from millrace.event where job_id = $1 order by tx, no", job_id)
+    assert [place["seq"] for place in places] == [1, 2]
+
+
 async def test_a_dump_restored_on_a_server_with_lower_transaction_ids_goes_on_in_order(api: Service) -> None:
     (job_id,) = await queued(api.client, 1)
     async with superuser(api) as db:

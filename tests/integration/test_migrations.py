@@ -165,10 +165,15 @@ async def test_a_job_that_is_deleted_takes_its_lease_attempts_and_events_along(
     db: asyncpg.Connection, account_id: UUID
 ) -> None:
     gone, kept = [await add_job(db, account_id) for _ in range(2)]
-    await db.fetch(load("claim")["claim"], "cpu", "worker:1", 10.0, 2, 600.0)
+    claim = (load("claim")["claim"], "cpu", "worker:1", 10.0, 2, 600.0)
+    await db.fetch(*claim)
+    stopped = (["queued"] * 2, ["job.requeued"] * 2, [None] * 2, [None] * 2, [0] * 2, [0.0] * 2)
+    await db.fetch(load("claim")["settle"], sorted([gone, kept]), [1] * 2, *stopped)
+    await db.fetch(*claim)
+    assert await told_of(db, gone) == {"lease": 1, "attempt": 1, "event": 3}
     await db.execute("delete from job where id = $1", gone)
     assert await told_of(db, gone) == dict.fromkeys(OWN, 0)
-    assert await told_of(db, kept) == dict.fromkeys(OWN, 1)
+    assert await told_of(db, kept) == {"lease": 1, "attempt": 1, "event": 3}
     await db.execute("delete from account where id = $1", account_id)
     assert await told_of(db, kept) == dict.fromkeys(OWN, 0)
 

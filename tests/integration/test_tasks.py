@@ -26,6 +26,26 @@ async def test_a_job_without_a_file_gives_its_output(service: Service) -> None:
     assert ended["output"] == {"say": "hello", "deep": [1, {"x": None}]}
 
 
+async def test_a_job_whose_end_is_being_written_keeps_no_other_from_its_slot(start_service: StartService) -> None:
+    service = await start_service(io_slots=1, lease_s=60)
+    db = await asyncpg.connect(service.database_url)
+    try:
+        async with db.transaction():
+            await db.execute("lock table millrace.attempt in share mode")  # attempts begin, and none can end
+            jobs = [await submitted(service, processor="echo", input={"n": n}) for n in range(3)]
+            running = {"state": "running"}
+
+            async def two_run() -> bool:
+                return len((await service.client.get("/v1/jobs", params=running)).json()["jobs"]) == 2
+
+            await eventually(two_run)
+            # the first fills no slot, the second waits with it: they are not to pile up without end
+            assert (await service.client.get(jobs[2]["links"]["self"])).json()["state"] == "queued"
+    finally:
+        await db.close()
+    assert [(await settled(service.client, job))["state"] for job in jobs] == ["completed"] * 3
+
+
 async def test_many_jobs_in_one_request_are_queued_in_order(service: Service) -> None:
     bodies = [{"processor": "echo", "input": {"n": n}} for n in range(500)]
     answer = await service.client.post("/v1/jobs", json=bodies)
