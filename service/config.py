@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     ageing_s: float = Field(600, gt=0, description="A waiting job becomes one priority more urgent each time.")
     lease_s: float = Field(10, gt=0, description="A worker silent for this long loses its jobs to another one.")
     sweep_s: float = Field(1, gt=0, description="How often a worker looks into PostgreSQL without being rung.")
-    chunk_bytes: int = Field(6 * MIB, ge=1, description="Input that one chunk takes; memory grows with it.")
+    chunk_bytes: int = Field(4 * MIB, ge=1, description="Input that one chunk takes; memory grows with it.")
     chunk_deadline_s: float = Field(120, gt=0, description="A processor silent for this long is ended.")
     job_children: int = Field(
         0, ge=0, description="Processes that read one large file at the same time; 0 is half the cores, at most 4."

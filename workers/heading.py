@@ -9,6 +9,7 @@ from itertools import repeat
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from service.domain.errors import InputError
 from service.domain.processor import Column, ColumnType
@@ -24,6 +25,9 @@ from workers.records import Block, Records, Source, blocks, line_count, records
 
 FILE_COLUMNS = 16_384
 """As wide as a file may be, if only some of its columns are kept."""
+_YEAR = r"(?:1[89]|20|21)[0-9]{2}"
+_DAY = r"[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?"
+
 TITLES = 200
 """Records above the header at most."""
 
@@ -212,15 +216,31 @@ def _is_header(first: list[str], below: bytes, dialect: Dialect, dataset: tuple[
 def detect_header(first: list[str], columns: list[pa.Array]) -> bool:
     """Whether the first row names the columns. `columns` holds the text of the sample's rows below it.
 
-    It does not if any of its cells is a number, date, boolean or uuid. Empty or repeated names are believed only
-    over a column whose values are something else than text.
+    It does not if any of its cells is a number, date, boolean or uuid, but for periods. Empty or repeated names are
+    believed only over a column whose values are something else than text.
     """
     if any(_is_typed(cell) for cell in first):
-        return False
+        return _has_periods(first, columns)
     if all(first) and len(set(first)) == len(first):
         return True
     below = [_kind(column) for column in columns]
     return any(cell and kind is not ColumnType.TEXT for cell, kind in zip(first, below, strict=True))
+
+
+def _has_periods(first: list[str], columns: list[pa.Array]) -> bool:
+    """Whether names are followed by years or dates, one after the other, over values that are neither."""
+    for shape in (_YEAR, _DAY):
+        places = [place for place, cell in enumerate(first) if re.fullmatch(shape, cell.strip())]
+        periods = [first[place].strip() for place in places]
+        others = [cell.strip() for place, cell in enumerate(first) if place not in places]
+        if len(periods) < 2 or not any(others) or any(map(_is_typed, others)):
+            continue
+        is_even = periods in (sorted(set(periods)), sorted(set(periods), reverse=True))
+        below = [pc.sum(pc.match_substring_regex(columns[place], f"^(?:{shape})$")).as_py() or 0 for place in places]
+        values = sum(len(columns[place]) for place in places)
+        if is_even and values > 0 and sum(below) < values / 2:
+            return True
+    return False
 
 
 def _kind(column: pa.Array) -> ColumnType:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from service.domain.errors import InputError
 from service.domain.processor import Column, ColumnType, Work
 from service.domain.row_options import RowOptions
 from workers import reading
@@ -33,6 +34,10 @@ INFER_BYTES = 2 * 1024 * 1024
 PLACES = 8
 """Where a large file is looked at as well, evenly over its length, PLACE_BYTES each."""
 PLACE_BYTES = 64 * 1024
+_DOCUMENT = re.compile(
+    rb"""\s*+(?:(?P<json>\[\s*+[\[{]|\{\s*+"[^"\n]*+"\s*+:)|<\?xml\s|<!doctype\s|<html[\s>]|\{\\rtf|%PDF-)""",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ def opened(work: Work, options: RowOptions, given: Given) -> tuple[Layout, Text,
     asked = Dialect(**{"ragged": given.ragged, **given.dialect})  # type: ignore[arg-type]
     place, asked, fixed = _behind_hint(text, place, asked, frozenset(given.dialect))
     sample = sample_of(text, place.offset)
+    if "delimiter" not in fixed:
+        _refuse_documents(sample.data)
     if len(asked.delimiter.encode()) > 1:
         asked = replace(asked, spelling=asked.delimiter, delimiter=_stand_in(sample.data))
         fixed |= {"delimiter"}
@@ -120,6 +127,17 @@ def _behind_hint(
         asked = replace(asked, delimiter=found[1].decode())
     behind = replace(place, offset=place.offset + found.end(), line=place.line + 1)
     return behind, asked, fixed | {"delimiter"}
+
+
+def _refuse_documents(data: bytes) -> None:
+    """Raise InputError for text that says by its beginning that it is something else."""
+    if found := _DOCUMENT.match(data):
+        kind = "JSON" if found["json"] else "a document, such as a web page"
+        raise InputError(
+            "not_delimited_text",
+            f"The file begins like {kind}, not like delimited text.",
+            suggestion="Use a processor for such files, or name the delimiter if it is a table all the same.",
+        )
 
 
 def _stand_in(data: bytes) -> str:

@@ -20,7 +20,7 @@ from workers.columns import arrow_type
 from workers.dialect import Dialect
 from workers.formats import PLAIN, Format
 from workers.numbering import Part, readable, rejected
-from workers.records import Records, has_escapes, records
+from workers.records import Records, has_escapes, records, strays
 from workers.rewriting import fitting, plain
 from workers.shaping import Reading, Shape, Shaped
 from workers.widening import Watch
@@ -44,6 +44,11 @@ _NATIVE = frozenset(
 _INTEGERS = frozenset({ColumnType.INTEGER, ColumnType.BIGINT})
 _AS_TEXT = Format(everywhere=True)
 """The plain way, but cast here and not by Arrow."""
+_STRAY_QUOTE = (
+    "stray_quote",
+    "A quote closes a field, and more of the field stands behind it.",
+    "Double the quotes that belong to the text, or name another quote, or none, with the option quote.",
+)
 _ZERO, _X, _LOWER = ord("0"), ord("x"), 0x20
 _CACHED = 128 * 1024
 
@@ -52,7 +57,7 @@ def typed(data: bytes, dialect: Dialect, shape: Shape) -> Part | None:
     """The whole block in one pass, or None if any row or cell needs a closer look."""
     readings = shape.readings
     whole = any(column is not None and column.type in _INTEGERS for column, _ in readings)
-    if b"\0" in data or (whole and _has_hexadecimal(data)):
+    if b"\0" in data or (whole and _has_hexadecimal(data)) or len(strays(data, dialect)):
         return None
     try:
         arrays = _read(data, dialect, [_native(*reading) for reading in readings])
@@ -118,16 +123,18 @@ def masked(
     used = [column is not None for column, _ in shape.readings]
     found, even, texts, undecodable = strings(data, dialect, shape.width, used)
     shaped = shape.shaped(texts, len(undecodable))
+    stray = np.zeros(len(found), bool)
+    stray[np.searchsorted(found.starts, strays(data, dialect), "right") - 1] = True
     if watch is not None:
-        watch.look(shaped, first_row + np.flatnonzero(even), ~undecodable)
+        watch.look(shaped, first_row + np.flatnonzero(even), ~(undecodable | stray[even]))
     at = np.full(len(found), -1)
     at[even] = np.arange(len(undecodable))
-    accepted = ~(shaped.bad | undecodable)
+    accepted = ~(shaped.bad | undecodable | stray[even])
     good = even.copy()
     good[even] = accepted
     named = {name: array.filter(pa.array(accepted)) for name, array in shaped.arrays.items()}
     before = np.concatenate(([0], np.cumsum(good)))
-    faults = _Faults(data, dialect, found, shape.width, shaped, texts, undecodable, at, first_row, first_line)
+    faults = _Faults(data, dialect, found, shape.width, shaped, texts, undecodable, stray, at, first_row, first_line)
     start, size, rejects = 0, 0, list[Reject]()
     for index in np.flatnonzero(~good).tolist():
         reject = faults.reject(index)
@@ -156,6 +163,7 @@ class _Faults:
     shaped: Shaped
     texts: list[pa.Array]
     undecodable: Mask
+    stray: Mask
     at: npt.NDArray[np.int64]
     first_row: int
     first_line: int
@@ -172,6 +180,8 @@ class _Faults:
             return (Fault(None, *_wrong_width(int(self.found.widths[index]), self.width)),)
         if self.undecodable[place]:
             return (Fault(None, *_not_utf8(record)),)
+        if self.stray[index]:
+            return (Fault(None, *_STRAY_QUOTE),)
         return self.shaped.faults(place)
 
     def _cells(self, place: int, record: bytes) -> tuple[str | None, ...]:

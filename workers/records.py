@@ -143,6 +143,22 @@ def quoted(data: bytes, dialect: Dialect | None) -> tuple[Positions, Positions]:
     return opens, closes
 
 
+def strays(data: bytes, dialect: Dialect) -> Positions:
+    """Quotes that close a field before its end: something else than blanks stands behind them."""
+    if dialect.quote is None or (quote := dialect.quote.encode()) not in data:
+        return _NONE
+    octets = np.frombuffer(data, np.uint8)
+    opens, closes = quoted(data, dialect)
+    is_quoted = (octets[opens] == quote[0]) & (opens < closes) & (closes < len(data) - 1)
+    closes = np.union1d(closes[is_quoted], _empty(octets, quote[0], dialect, opens, closes))
+    after = octets[closes + 1]
+    # One that follows at once goes on with the field.
+    odd = (after != ord(dialect.delimiter)) & (after != _NEWLINE) & (after != _RETURN) & (after != quote[0])
+    odd &= octets[closes] == quote[0]
+    ends = re.compile(rb"[ \t]*+(?:[\r\n" + re.escape(dialect.delimiter.encode()) + rb"]|\Z)")
+    return np.array([at for at in closes[odd].tolist() if ends.match(data, at + 1) is None], np.int64)
+
+
 def records(data: bytes, dialect: Dialect | None) -> Records:
     """The records of a block that starts where a record starts."""
     octets = np.frombuffer(data, np.uint8)
@@ -283,6 +299,21 @@ def _walked(
     opening = np.array(chosen, np.int64)
     closing = opening[opening + 1 < len(first)] + 1
     return quotes[first[opening]], quotes[first[closing]] + lengths[closing] - 1
+
+
+def _empty(
+    octets: npt.NDArray[np.uint8], quote: int, dialect: Dialect, opens: Positions, closes: Positions
+) -> Positions:
+    """The second ones of two quotes at the start of a field, which `quoted` passes over as they change nothing."""
+    if dialect.escape is not None or dialect.comment is not None:
+        return _NONE
+    quotes = np.flatnonzero(octets[:-1] == quote)
+    seconds = quotes[1:][np.diff(quotes) == 1]
+    before = octets[seconds - 2]
+    before[seconds == 1] = _NEWLINE
+    seconds = seconds[(before == ord(dialect.delimiter)) | (before == _NEWLINE) | (before == _RETURN)]
+    found: Positions = seconds[~(_inside(seconds, opens, closes) | np.isin(seconds, opens))]
+    return found
 
 
 def _scanned(data: bytes, dialect: Dialect) -> tuple[Positions, Positions]:

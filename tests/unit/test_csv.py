@@ -99,6 +99,10 @@ def test_one_column_is_enough() -> None:
         (b",name,age\n0,ada,36\n", ["column_1", "name", "age"]),
         (b"a,a\n1,x\n", ["a", "a_2"]),
         (b"x,,x\ny,,z\n", ["column_1", "column_2", "column_3"]),
+        (b"land,2019,2020\nDE,83.1,83.2\nFR,67.0,67.4\n", ["land", "_2019", "_2020"]),
+        (b"land,2020-01,2019-12\nDE,1,2\n", ["land", "_2020_01", "_2019_12"]),
+        (b"Ann,2019,2020\nBob,2017,2021\n", ["column_1", "column_2", "column_3"]),
+        (b"Ann,2019,1\nBob,7,2\n", ["column_1", "column_2", "column_3"]),
     ],
 )
 def test_the_header_is_found(data: bytes, names: list[str]) -> None:
@@ -277,3 +281,26 @@ def test_rows_are_the_same_whether_or_not_blocks_before_had_bad_ones() -> None:
     assert rows(cut) == rows(whole)
     assert rejects(cut) == rejects(whole)
     assert len(rejects(whole)) == 10
+
+
+def test_a_field_that_goes_on_behind_its_closing_quote_is_told_and_not_changed() -> None:
+    data = b'id,t,x\n1,"6" pipe",2\n2,"b" ,3\n3,"c ""d"" e",4\n4,plain "x" y,5\n5,"two\n""lines""",6\n6,""odd,7\n'
+    for chunk_bytes in (1, 1 << 20):
+        chunks = run(data, (Column("id", INTEGER), Column("t", TEXT), Column("x", INTEGER)), chunk_bytes)
+        assert rejects(chunks) == [(1, 2, None, "stray_quote"), (6, 8, None, "stray_quote")]
+        assert [row[1] for row in rows(chunks)] == ["b ", 'c "d" e', 'plain "x" y', 'two\n"lines"']
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'[{"a": 1}]',
+        b'{"a": 1}\n{"a": 2}\n',
+        b'<?xml version="1.0"?>\n<a/>',
+        b"<!DOCTYPE html>\n<p>a,b",
+        b"%PDF-1.7\n1,2",
+    ],
+)
+def test_what_begins_like_a_document_is_refused_unless_the_delimiter_is_given(data: bytes) -> None:
+    assert code(data) == "not_delimited_text"
+    assert run(data, delimiter=",")
