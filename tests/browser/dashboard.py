@@ -10,7 +10,7 @@ from tests.running import Service
 if TYPE_CHECKING:
     from playwright.async_api import Locator, Page
 
-DEADLINE_MS = 30_000
+DEADLINE_MS = 90_000
 """For what an import takes on a loaded machine; most of it comes at once."""
 
 VIEWS = ("import", "monitor", "data", "files", "schedules", "flows", "health", "system", "new")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.browser.conftest import Axe, Shoot
 from tests.browser.dashboard import DEADLINE_MS, card, drop, go, sign_in
 from tests.running import Service
@@ -33,6 +35,7 @@ async def is_said(page: Page, text: str) -> None:
     await page.get_by_text(text).first.wait_for(timeout=DEADLINE_MS)
 
 
+@pytest.mark.timeout(900)
 async def test_a_million_rows_from_the_drop_to_the_undo(
     page: Page, service: Service, shoot: Shoot, axe: Axe, tmp_path: Path
 ) -> None:

@@ -67,6 +67,7 @@ async def places(service: Service) -> dict[str, str]:
     }
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_every_view_is_accessible(page: Page, service: Service, shoot: Shoot, axe: Axe, scheme: Any) -> None:
     await page.emulate_media(color_scheme=scheme)
@@ -88,6 +89,7 @@ async def test_every_view_is_accessible(page: Page, service: Service, shoot: Sho
     assert found == {}
 
 
+@pytest.mark.timeout(900)
 async def test_every_view_fits_a_narrow_screen(page: Page, service: Service, shoot: Shoot) -> None:
     await page.set_viewport_size({"width": MOST_WIDE, "height": 740})
     wide = {}
