@@ -9,7 +9,7 @@ import sqlite3
 import zipfile
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.apkg.fields import clozes, media, plain, uncovered
@@ -112,6 +112,7 @@ def test_names_of_media_are_file_names_or_nothing():
     assert [(medium.name, medium.member) for medium in found] == [("ok.png", "5"), ("caf\u00e9.png", None)]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_damaged_package_is_an_error_and_no_crash(data):
     path = CORPUS / "anki" / "anki26-mixed-legacy-2-latest.apkg"
@@ -159,6 +160,7 @@ def test_clozes_nest_and_share():
     assert uncovered("a {{c1::b {{c2::c}}::h}} d") == "a b c d"
 
 
+@settings(deadline=None)
 @given(st.text("{}c1:2, x", max_size=60))
 def test_any_text_may_look_like_clozes(text):
     assert all(cloze.numbers for cloze in clozes(text))
@@ -183,6 +185,7 @@ TEXT = st.text(st.characters(exclude_categories=["C"]), max_size=20)
 CARDS = st.fixed_dictionaries({"front": TEXT, "back": TEXT, "deck": st.sampled_from(["Default", "A::B"])})
 
 
+@settings(deadline=None)
 @given(st.lists(CARDS, max_size=8))
 def test_a_package_written_here_reads_back_as_it_was(cards):
     writer, notes, packed = Writer(1_700_000_000), Notes("cards"), io.BytesIO()

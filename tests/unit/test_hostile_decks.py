@@ -160,3 +160,11 @@ def test_time_that_passes_between_two_rows_is_not_the_statements(monkeypatch):
         found._db.set_progress_handler(lambda: collections.time.monotonic() > found._give_up_at, 1)
         now[0] += 10 * collections.STATEMENT_S
     assert next(rows, None) is None
+
+
+def test_a_collection_whose_packing_is_broken_is_told():
+    data = bytearray(packed({"collection.anki2": database(deck({}, ["x" * 5000])).serialize()}, zipfile.ZIP_DEFLATED))
+    at = data.index(b"collection.anki2") + len("collection.anki2")
+    for size in (40, 400, len(data) // 2):
+        broken = bytes(data[: at + size]) + bytes(byte ^ 0x5A for byte in data[at + size : at + size + 60])
+        assert refusal(broken + bytes(data[at + size + 60 :])) == "file_damaged"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.domain.errors import InputError
@@ -65,6 +65,7 @@ WORDS = st.text(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(WORDS, WORDS), min_size=2, max_size=9), st.sampled_from(["\n", "\n\n", ";"]))
 def test_cards_with_tabs_come_back_as_they_went(pairs, row):
     text = row.join("\t".join(pair) for pair in pairs)
@@ -72,6 +73,7 @@ def test_cards_with_tabs_come_back_as_they_went(pairs, row):
     assert cards(text) == pairs
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_is_cards_or_a_question(text):
     try:

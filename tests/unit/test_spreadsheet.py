@@ -7,7 +7,7 @@ import io
 from datetime import date, datetime, time, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.domain.errors import InputError
@@ -200,6 +200,7 @@ def test_a_header_is_found_below_titles(rows, place):
     assert header_at(rows) == place
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_damaged_workbook_is_an_error_and_no_crash(data):
     path = CORPUS / "xlsx" / "temperature.xlsx"

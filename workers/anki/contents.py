@@ -7,14 +7,10 @@ import mimetypes
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from zipfile import BadZipFile
-from zlib import error as ZlibError
-
-from zstandard import ZstdError
 
 from service.domain.errors import InputError
 from service.domain.processor import Enclosed
-from workers.anki.package import PIECE_BYTES, Medium, Package
+from workers.anki.package import PIECE_BYTES, UNREADABLE, Medium, Package
 from workers.unpacking import FREE_BYTES, RATIO_LIMIT
 
 MEDIUM_BYTES = 1024 * 1024 * 1024
@@ -78,7 +74,7 @@ class Contents:
                 self._count(len(piece))
                 if size > MEDIUM_BYTES:
                     return Looked(name, fault=f"{name} is larger than {MEDIUM_BYTES // 1024 // 1024} MiB.")
-        except (BadZipFile, ZstdError, ZlibError, OSError, EOFError, ValueError, NotImplementedError) as error:
+        except UNREADABLE as error:
             return Looked(name, fault=f"{name} in the package is damaged: {error}.")
         return Looked(name, size, digest.hexdigest(), mimetypes.guess_type(name)[0])
 

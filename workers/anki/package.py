@@ -10,8 +10,11 @@ import json
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from lzma import LZMAError
+from struct import error as StructError
 from typing import IO, BinaryIO
 from zipfile import BadZipFile, ZipFile, ZipInfo
+from zlib import error as ZlibError
 
 from zstandard import ZstdDecompressor, ZstdError
 
@@ -25,6 +28,9 @@ INDEX_BYTES = 64 * 1024 * 1024
 MEMBERS = 200_000
 WINDOW_BYTES = 8 * 1024 * 1024
 PIECE_BYTES = 256 * 1024
+
+UNREADABLE = (*(BadZipFile, ZstdError, LZMAError, ZlibError, StructError, OSError, EOFError, ValueError, RuntimeError),)
+"""What a damaged member may raise."""
 
 _NAMES = {1: "collection.anki2", 2: "collection.anki21", 3: "collection.anki21b"}
 
@@ -43,7 +49,7 @@ class Package:
     def __init__(self, source: BinaryIO) -> None:
         try:
             self._zip = ZipFile(source)
-        except (BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        except UNREADABLE as error:
             raise _damaged("It is no zip archive", error) from error
         members = self._zip.infolist()
         if len(members) > MEMBERS:
@@ -125,7 +131,7 @@ class Package:
                             suggestion="Export fewer decks at a time.",
                         )
                     parts.append(part)
-        except (BadZipFile, OSError, EOFError, ZstdError, ValueError, NotImplementedError) as error:
+        except UNREADABLE as error:
             raise _damaged(f"{name} in it cannot be read", error) from error
         return b"".join(parts)
 
