@@ -1,8 +1,9 @@
-"""A TCP relay before the service that cuts its connections, and holds back or refuses event streams."""
+"""A TCP relay before the service that cuts its connections, stops uploads, and holds back or refuses event streams."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,13 +32,27 @@ class Link:
 
 @dataclass
 class Relay:
-    """Passes bytes on. `streams` says what becomes of requests for event streams; `streamed` counts them."""
+    """Passes bytes on, from the browser no more than `most_bytes` until `go_on`.
+
+    `streams` says what becomes of requests for event streams; `streamed` counts them.
+    """
 
     behind: str
     streams: Streams = "pass"
     streamed: int = 0
     url: str = ""
     links: set[Link] = field(default_factory=set)
+    most_bytes: float = math.inf
+    passed_bytes: int = 0
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    _going: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def go_on(self, most_bytes: float = math.inf) -> None:
+        """Let so many bytes pass in all, and say `stopped` when they have."""
+        self.most_bytes = most_bytes
+        self.stopped.clear()
+        going, self._going = self._going, asyncio.Event()
+        going.set()
 
     def cut(self, *, streams_only: bool = False) -> int:
         """Cut every connection, or those with a stream; how many."""
@@ -92,6 +107,10 @@ class Relay:
                     raise ConnectionResetError
             elif asked[:5] in (b"GET /", b"POST ", b"HEAD ", b"PATCH", b"DELET"):
                 link.carries_stream = False
+            while self.passed_bytes > self.most_bytes:
+                self.stopped.set()
+                await self._going.wait()
+            self.passed_bytes += len(asked)
             link.server.write(asked)
             await link.server.drain()
         raise ConnectionResetError
