@@ -33,7 +33,7 @@ async def test_workbooks_that_are_bombs_are_ended_by_name(start_service: StartSe
     assert len(far) < 2_000
     assert len(many) < 500_000
     for name, data, codes in (
-        ("far", far, ("too_much_memory",)),
+        ("far", far, ("too_large",)),
         ("many", many, ("too_much_cpu", "too_much_memory")),
     ):
         job = await imported(service.client, data, name, processor="spreadsheet", name="bomb.xlsx")

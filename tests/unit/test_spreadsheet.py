@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import zipfile
 from datetime import date, datetime, time, timedelta
 
 import pytest
@@ -141,6 +142,19 @@ def test_a_sheet_of_libreoffice_has_dates_and_hidden_rows():
         {"name": "Bob", "day": date(2024, 2, 29)},
     ]
     assert [row["name"] for row in rows_of(read(ods(rows), hidden="skip"))] == ["Ann"]
+
+
+@pytest.mark.parametrize("place", ["XFD1048576", "A99999999999999999999"])
+def test_a_cell_far_out_is_refused_before_memory_is_asked_for(place):
+    with zipfile.ZipFile(io.BytesIO(xlsx({"s": [["a"], [1.0]]}))) as plain:
+        members = {name: plain.read(name) for name in plain.namelist()}
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content.replace(b'r="A2"', f'r="{place}"'.encode()))
+    with pytest.raises(InputError) as refused:
+        read(packed.getvalue())
+    assert refused.value.code == "too_large"
 
 
 def test_marks_are_told_where_they_are_in_a_stream():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import BinaryIO
 from zipfile import BadZipFile, ZipFile
@@ -39,14 +39,17 @@ def opened(source: BinaryIO) -> CalamineWorkbook:
         raise damaged(error) from error
 
 
-def sheets_of(book: CalamineWorkbook, wanted: str | None) -> list[CalamineSheet]:
-    """The sheet of this name or number, all that have rows for `*`, else the first that has some. Raises InputError."""
+def sheets_of(book: CalamineWorkbook, wanted: str | None, check: Callable[[str], None]) -> list[CalamineSheet]:
+    """The sheet of this name or number, all that have rows for `*`, else the first that has some. Raises InputError.
+
+    `check` is asked about each before it is read.
+    """
     sheets = [meta.name for meta in book.sheets_metadata if meta.typ is SheetTypeEnum.WorkSheet] or book.sheet_names
     if wanted is not None:
         if wanted in sheets:
-            return [_sheet(book, wanted)]
+            return [_sheet(book, wanted, check)]
         if wanted.isdecimal() and 1 <= int(wanted) <= len(sheets):
-            return [_sheet(book, sheets[int(wanted) - 1])]
+            return [_sheet(book, sheets[int(wanted) - 1], check)]
     if wanted not in (None, "*"):
         raise InputError(
             "unknown_sheet",
@@ -55,7 +58,7 @@ def sheets_of(book: CalamineWorkbook, wanted: str | None) -> list[CalamineSheet]
         )
     found = []
     for name in sheets:
-        sheet = _sheet(book, name)
+        sheet = _sheet(book, name, check)
         if sheet.height and sheet.width:
             found.append(sheet)
             if wanted is None:
@@ -118,7 +121,8 @@ def _duration(value: timedelta) -> str:
     return f"{sign}{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def _sheet(book: CalamineWorkbook, name: str) -> CalamineSheet:
+def _sheet(book: CalamineWorkbook, name: str, check: Callable[[str], None]) -> CalamineSheet:
+    check(name)
     try:
         return book.get_sheet_by_name(name)
     except (CalamineError, OSError, ValueError) as error:

@@ -24,6 +24,8 @@ HEAD_BYTES = 8 * 1024 * 1024
 TAG_BYTES = 4096
 """No tag that is looked for is longer; so much of a piece is looked at again with the next."""
 MOST_ROWS = 1_048_576
+MOST_CELLS = 30_000_000
+SMALL_BYTES = 8 * 1024 * 1024
 
 _NAME, _ENDS = rb"<(?:[A-Za-z_][\w.-]*:)?", rb"(?=[\s/>])"
 _SHEET = re.compile(_NAME + rb"sheet" + _ENDS + rb"([^<>]*)>")
@@ -34,6 +36,7 @@ _ROW_OR_ERROR = re.compile(
 _VALUE = re.compile(
     rb"\s*(?:" + _NAME + rb"f" + _ENDS + rb"[^<>]*>(?:[^<]*</(?:[\w.-]+:)?f>)?)?\s*" + _NAME + rb"v[^<>]*>([^<]*)<"
 )
+_CELL = re.compile(_NAME + rb"c" + _ENDS + rb"[^<>]*?\sr=[\"']([A-Za-z]{1,20})([0-9]{1,30})[\"']")
 _ODS_TAG = re.compile(rb"<table:table(?:" + _ENDS + rb"(?P<table>[^<>]*)|-row" + _ENDS + rb"(?P<row>[^<>]*))>")
 _ATTRIBUTE = re.compile(r"([\w:.-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
 _PLACE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
@@ -62,6 +65,32 @@ def marks_of(source: BinaryIO, sheet: str) -> Marks | None:
             return _of_xml(_pieces(archive, member))
     except (BadZipFile, ZlibError, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise damaged(error) from error
+
+
+def check_extent(source: BinaryIO, sheet: str) -> None:
+    """Raise InputError if a small sheet has a cell so far out that the table up to there would take all memory.
+
+    Only a sheet with little in it is looked at: one with much takes what it takes, and the child's limit ends it.
+    """
+    source.seek(0)
+    if source.read(4) != b"PK\x03\x04":
+        return
+    rows = columns = 0
+    try:
+        with ZipFile(source) as archive:
+            member = _member(archive, sheet)
+            if member is None or member not in archive.namelist() or archive.getinfo(member).file_size > SMALL_BYTES:
+                return
+            for found in _matches(_CELL, _pieces(archive, member)):
+                columns, rows = max(columns, _column(found[1].decode().upper()) + 1), max(rows, int(found[2]))
+    except (BadZipFile, ZlibError, OSError, EOFError, ValueError, RuntimeError) as error:
+        raise damaged(error) from error
+    if rows * columns > MOST_CELLS:
+        raise InputError(
+            "too_large",
+            f"Sheet {sheet!r} has cells far out: {rows:,} rows of {columns:,} columns are too many.",
+            suggestion="Clear what stands far from the table, and save the workbook anew.",
+        )
 
 
 def _of_xml(pieces: Iterator[bytes]) -> Marks:

@@ -17,7 +17,7 @@ from workers.evidence import Evidence
 from workers.grid import Grid, Line
 from workers.mapping import Names
 from workers.sheets.book import Value, header_at, opened, sheets_of, text_of
-from workers.sheets.marks import Marks, marks_of
+from workers.sheets.marks import Marks, check_extent, marks_of
 
 HEAD_ROWS = 100
 """A header is looked for among so many rows."""
@@ -50,7 +50,7 @@ class Table:
 def read(work: Work, options: RowOptions, wanted: Wanted) -> Iterator[Chunk]:
     """The rows behind the work's cursor. Raises InputError for what is no workbook, or has no such sheet."""
     book = opened(work.source)
-    sheets = sheets_of(book, wanted.sheet)
+    sheets = sheets_of(book, wanted.sheet, lambda name: check_extent(work.source, name))
     tables = [_table(sheet, wanted, _marks(work, sheet.name, wanted)) for sheet in sheets]
     if wanted.sheet == "*":
         tables = [table for table in tables if table.rows]
