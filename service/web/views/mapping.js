@@ -31,7 +31,8 @@ export class Mapping {
     const drop = all.filter(([, choice]) => !choice.isKept).map(([source]) => source)
     const kept = all.filter(([, choice]) => choice.isKept)
     const rename = Object.fromEntries(kept.filter(([, choice]) => choice.name).map(([source, choice]) => [source, choice.name]))
-    const types = Object.fromEntries(kept.filter(([, choice]) => choice.type).map(([source, choice]) => [source, choice.type]))
+    const found = new Map(this.#columns.map(column => [keyOf(column), column.name]))
+    const types = Object.fromEntries(kept.filter(([, choice]) => choice.type).map(([source, choice]) => [choice.name ?? found.get(source) ?? source, choice.type])) // by the dataset's names
     return { ...(drop.length && { drop }), ...(Object.keys(rename).length && { rename }), ...(Object.keys(types).length && { types }) }
   }
 

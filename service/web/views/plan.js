@@ -97,12 +97,13 @@ export class Plan {
     try {
       await this.#needed(scope, asking.signal)
       const first = !this.found
-      const asked = { processor: this.processor.value && this.found ? this.processor.value : undefined, dataset: this.#target(), options: this.found ? this.options() : {}, scope, signal: asking.signal }
+      const asked = { processor: this.processor.value && this.found ? this.processor.value : undefined, dataset: this.found ? this.#target() : undefined, options: this.found ? this.options() : {}, scope, signal: asking.signal }
       const found = await millrace.preview(this.upload?.id ?? this.file, /** @type {any} */ (asked))
       if (asking.signal.aborted) return
       this.found = found
-      if (first && this.#suggest()) return this.#look(false)
+      const hasToFit = first && this.#suggest()
       this.#show(isAnew)
+      if (hasToFit) await this.#look(false) // of a dataset whose columns are others, the mapping is there to mend that
     } catch (problem) {
       if (asking.signal.aborted) return
       this.#become('trouble')
