@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from service.api.headers import SecurityHeaders, cross_origin
 from service.api.intake import DrainRefused
 from service.api.limits import Buckets
+from service.api.metering import Meters
 from service.api.problems import HANDLERS
 from service.api.routes import ROUTES
 from service.api.streams import Streams
@@ -23,5 +24,6 @@ def create_app(deps: Deps, streams: Streams) -> Starlette:
     )
     app.state.deps = deps
     app.state.streams = streams
+    app.state.meters = Meters()
     app.state.failed_log_ins = Buckets()
     return app

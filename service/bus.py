@@ -41,6 +41,15 @@ class Bus:
         """Tell idle workers that a ticket for a queue comes."""
         await self._publish(TICKETS, queue)
 
+    async def is_up(self) -> bool:
+        """Whether Redis answers."""
+        try:
+            async with asyncio.timeout(0.5):
+                await self._redis.ping()
+        except AWAY:
+            return False
+        return True
+
     async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
         """Call `heard` with every message on `channel`, for ever; reconnects with back-off."""
         pause_s = 0.1

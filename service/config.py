@@ -91,6 +91,10 @@ class Settings(BaseSettings):
         604800, ge=0, description="How long what a job has changed or replaced is kept, so that it can be undone."
     )
 
+    keep_stats_s: float = Field(
+        34560000, ge=0, description="How long statistics are kept by the hour; older ones are added up into one sum."
+    )
+
     worker_slots: int = Field(2, ge=1, description="Jobs that one worker process runs at the same time, per queue.")
     io_slots: int = Field(200, ge=1, description="The same for queue `io`, whose jobs only wait for others.")
     ageing_s: float = Field(600, gt=0, description="A waiting job becomes one priority more urgent each time.")
@@ -119,6 +123,7 @@ class Settings(BaseSettings):
     oembed_url: str = Field("https://www.youtube.com/oembed", description="Where YouTube's oEmbed is.")
     youtube_rate: float = Field(3, gt=0, description="Requests a second that a worker sends to YouTube.")
     youtube_daily_units: int = Field(10_000, ge=0, description="Quota of the key, for a day in California.")
+    metrics_key: str = Field("", repr=False, description="What /metrics wants to be shown as a Bearer; empty: nothing.")
 
     api_connections: int = Field(10, ge=2, description="PostgreSQL connections of one API process.")
     query_s: float = Field(10, gt=0, description="Longest time that finding one page of rows may take.")

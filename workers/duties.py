@@ -14,6 +14,7 @@ from workers.maintenance import (
     expire_sessions,
     expire_undo,
     expire_uploads,
+    fold_stats,
     lock_again,
     mark_lost,
     ring_again,
@@ -70,6 +71,11 @@ async def expire_images(tools: Tools) -> int:
     return await expire_undo.run_once(tools.database, keep_undo_s=tools.settings.keep_undo_s)
 
 
+async def fold(tools: Tools) -> int:
+    """Add up old statistics, and forget workers that are gone."""
+    return await fold_stats.run_once(tools.database, keep_s=tools.settings.keep_stats_s)
+
+
 async def end_sessions(tools: Tools) -> int:
     """Forget sessions that have ended."""
     return await expire_sessions.run_once(tools.database, idle_s=tools.settings.session_idle_s)
@@ -87,6 +93,7 @@ DUTIES: tuple[tuple[float, Callable[[Tools], Awaitable[int]]], ...] = (
     (60, expire),
     (60, expire_images),
     (600, end_sessions),
+    (600, fold),
     (600, sweep),
     (600, find_lost),
     (600, lock),

@@ -9,16 +9,19 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import structlog
 
+from service import __version__
 from service.domain.errors import Transient
 from service.domain.job import Control
-from service.store import claims
+from service.store import claims, workers
 from service.store.claims import Claim, Held
 from service.store.database import UNREACHABLE
 from workers import helping
 from workers.duties import SPREAD, clocks_of
+from workers.load import Meter, host_load
 from workers.maintenance import promote, rescue, run_schedules
 from workers.runner import Run
 from workers.tools import Tools, worker_name
@@ -32,6 +35,9 @@ MOST_AT_ONCE = 100
 
 MOST_AVOIDED = 1000
 """Jobs remembered as ones that this worker cannot help with."""
+
+TOLD_S = 5
+"""How often a worker tells how busy it is."""
 
 LET_GO_S = 8
 """How long jobs may take to stop at shutdown: one chunk dropped, one short transaction."""
@@ -56,15 +62,19 @@ class Engine:
         self._asked = asyncio.Event()
         self._freed = freed
         self.name = worker_name()
+        self._meter = Meter()
 
     def free_slots(self, queue: str) -> int:
         """How many more jobs of a queue it would take right now.
 
         One whose end is being written takes no slot, so that the next is claimed meanwhile; unless they pile up.
         """
-        settings = self._tools.settings
-        slots = settings.io_slots if queue == "io" else settings.worker_slots
+        slots = self._slots(queue)
         return slots - self._busy[queue] - max(0, self._settling[queue] - slots)
+
+    def _slots(self, queue: str) -> int:
+        settings = self._tools.settings
+        return settings.io_slots if queue == "io" else settings.worker_slots
 
     def wake(self, *queues: str) -> None:
         """Look for work now, in these queues or in all."""
@@ -82,10 +92,12 @@ class Engine:
                 clocks.create_task(every(0, self._beat_when_asked))
                 clocks.create_task(every(0, self._promote_when_freed))
                 clocks.create_task(every(settings.sweep_s, self._run_schedules))
+                clocks.create_task(every(TOLD_S, self._tell))
                 for period_s, duty in clocks_of(self._tools):
                     clocks.create_task(every(period_s, duty, spread=SPREAD))
         finally:
             await self._let_go()
+            await self._leave()
 
     async def _fill_when_woken(self) -> None:
         await self._woken.wait()
@@ -143,6 +155,18 @@ class Engine:
         await self._asked.wait()
         self._asked.clear()
         await self._beat()
+
+    async def _tell(self) -> None:
+        """How busy this worker is, for those who watch."""
+        cpu, rss_bytes = await asyncio.to_thread(self._meter.read)
+        queues = {queue: {"slots": self._slots(queue), "used": self._busy[queue]} for queue in self._queues}
+        async with self._tools.database.connection() as db:
+            await workers.seen(db, self.name, __version__, workers.Load(queues, cpu, rss_bytes, host_load()))
+
+    async def _leave(self) -> None:
+        with suppress(Transient, *UNREACHABLE):
+            async with asyncio.timeout(1), self._tools.database.connection() as db:
+                await workers.gone(db, self.name)
 
     async def _promote_when_freed(self) -> None:
         await self._freed.wait()

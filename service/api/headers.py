@@ -26,8 +26,7 @@ FILE = (b"content-security-policy", b"sandbox; default-src 'none'; frame-ancesto
 """For what a user has sent and gets back: should a browser show it after all, nothing in it runs."""
 
 OURS = (b"cross-origin-resource-policy", b"same-origin")
-EVERYBODYS = ((b"cross-origin-resource-policy", b"cross-origin"), (b"access-control-allow-origin", b"*"))
-"""For modules that pages of other origins import; they hold nothing that is secret."""
+"""Unless an answer says otherwise, as the modules do that pages of other origins import."""
 
 EXPOSED = (
     "Location", "Job-Location", "Retry-After", "Link", "ETag", "Content-Disposition", "Content-Range", "Accept-Ranges",
@@ -58,7 +57,7 @@ def cross_origin(settings: Settings) -> list[Middleware]:
 
 
 class SecurityHeaders:
-    """ASGI middleware that adds them, and what the scope has to tell in `told`."""
+    """ASGI middleware that adds them, and what the scope has to tell in `told`; it counts the answers, too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -66,9 +65,11 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
+                scope["app"].state.meters.requests[scope["method"], message["status"]] += 1
                 own = message["headers"]
-                policy = FILE if any(name == b"content-disposition" for name, _ in own) else PAGE
-                sharing = EVERYBODYS if scope["path"].startswith("/client/") else (OURS,)
+                names = {name for name, _ in own}
+                policy = FILE if b"content-disposition" in names else PAGE
+                sharing = () if OURS[0] in names else (OURS,)
                 message["headers"] = [*own, *COMMON, policy, *sharing, *scope.get("told", ())]
             await send(message)
 

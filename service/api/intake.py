@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.metering import Meters
 from service.api.params import whole
 from service.config import Settings
 from service.domain.errors import InputError
@@ -54,6 +55,7 @@ def name_of(request: Request) -> str | None:
 
 async def _timed(request: Request, idle_s: float, min_rate: int) -> AsyncIterator[bytes]:
     pieces, waited_s, size = aiter(request.stream()), 0.0, 0
+    meters: Meters = request.app.state.meters
     while True:
         since = time.monotonic()
         try:
@@ -65,6 +67,7 @@ async def _timed(request: Request, idle_s: float, min_rate: int) -> AsyncIterato
             raise _dropped(f"Nothing arrived for {idle_s:g} seconds, so the upload was dropped.") from None
         waited_s += time.monotonic() - since  # for the client alone, not for our disk
         size += len(piece)
+        meters.upload_bytes += len(piece)
         if waited_s > GRACE_S and size < min_rate * waited_s:
             raise _dropped(f"Less than {min_rate} bytes a second arrived, so the upload was dropped.")
         yield piece

@@ -21,6 +21,7 @@ from service.api import (
     health,
     jobs,
     keys,
+    metrics,
     openapi,
     previews,
     processors,
@@ -33,6 +34,7 @@ from service.api import (
     undo,
     uploads,
     versions,
+    workers,
 )
 from service.api.auth import Authenticate
 from service.api.client_files import ClientFiles
@@ -108,6 +110,7 @@ V1: list[BaseRoute] = [
     Route("/previews", previews.create, methods=["POST"]),
     Route("/processors", processors.index),
     Route("/stats", stats.show),
+    Route("/workers", workers.index),
 ]
 
 
@@ -120,6 +123,7 @@ ROUTES: list[BaseRoute] = [
     Mount("/v1", routes=V1, middleware=[Middleware(Authenticate)]),
     Route("/livez", health.live),
     Route("/readyz", health.ready),
+    Route("/metrics", metrics.show),
     Route("/openapi.json", openapi.document),
     Route("/", page),
     Mount("/client", ClientFiles(directory=WEB / "client")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -17,7 +17,7 @@ from service.api.params import choice_of, moment_of
 from service.deps import Deps
 from service.domain.errors import InputError
 from service.domain.job import FINAL, State
-from service.domain.stats import Live, Point, ProcessorStats, Span, of_processor
+from service.domain.stats import Live, Point, ProcessorStats, Span, histogram, of_processor
 from service.store import stats
 
 Json = dict[str, Any]
@@ -34,14 +34,16 @@ DEFAULT_POINTS: Mapping[Span, int] = {Span.HOUR: 24, Span.DAY: 30, Span.WEEK: 26
 
 
 async def show(request: Request) -> JSONResponse:
-    """GET /v1/stats?from=&to=&by=hour|day|week: jobs that live now, and a series of those that ended."""
+    """GET /v1/stats?from=&to=&by=hour|day|week&processor=: jobs that live now, and a series of those that ended."""
     deps: Deps = request.app.state.deps
     by = Span(choice_of(request, "by", *Span))
     start, end = _window(request, by)
+    processor = request.query_params.get("processor")
     async with deps.database.transaction(caller_of(request).account_id) as db:
-        now = await stats.live(db)
-        points = await stats.series(db, start, end, by)
-        classes = await stats.classes(db, start, end, by)
+        now = sorted(await stats.live(db), key=attrgetter("queue"))
+        points = await stats.series(db, start, end, by, processor)
+        classes = await stats.classes(db, start, end, by, processor)
+        failures = await stats.failures(db, start, end, by, processor)
     processors = [of_processor(name, list(alike)) for name, alike in groupby(classes, attrgetter("processor"))]
     return JSONResponse(
         {
@@ -49,8 +51,11 @@ async def show(request: Request) -> JSONResponse:
             "to": end.isoformat(),
             "by": by,
             "now": _now(now),
+            "queues": [_queue(name, list(alike)) for name, alike in groupby(now, attrgetter("queue"))],
             "series": [_point(p) for p in points],
             "processors": [_processor(p) for p in processors],
+            "durations": [{"up_to_s": bound, "jobs": jobs} for bound, jobs in histogram(classes)],
+            "failures": [asdict(f) for f in failures],
         }
     )
 
@@ -72,12 +77,14 @@ def _window(request: Request, by: Span) -> tuple[datetime, datetime]:
     )
 
 
-def _now(live: Mapping[State, Live]) -> Json:
-    none = Live(0, 0.0)
-    waiting = live.get(State.QUEUED)
-    return {state: live.get(state, none).jobs for state in State if state not in FINAL} | {
-        "oldest_wait_s": waiting and round(waiting.oldest_s, 3)
-    }
+def _now(live: Sequence[Live]) -> Json:
+    counts = {state: sum(each.jobs for each in live if each.state is state) for state in State if state not in FINAL}
+    waits = [each.oldest_s for each in live if each.state is State.QUEUED]
+    return counts | {"oldest_wait_s": round(max(waits), 3) if waits else None}
+
+
+def _queue(name: str, live: Sequence[Live]) -> Json:
+    return {"queue": name} | _now(live)
 
 
 def _point(p: Point) -> Json:

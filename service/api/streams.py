@@ -51,6 +51,11 @@ class Streams:
         self._readers: set[asyncio.Task[None]] = set()
         self._closing = False
 
+    @property
+    def clients(self) -> int:
+        """How many follow something."""
+        return sum(feed.followers for feeds in (self._jobs, self._accounts) for feed in feeds.values())
+
     async def run(self) -> None:
         """Hear from Redis which jobs changed, for ever."""
         await self._bus.listen(CHANGES, self._heard)

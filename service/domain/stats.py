@@ -26,8 +26,10 @@ class Span(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """Jobs that are in one state now, and for how long the oldest could have run."""
+    """Jobs of one queue that are in one state now, and for how long the oldest could have run."""
 
+    queue: str
+    state: State
     jobs: int
     oldest_s: float
 
@@ -62,6 +64,31 @@ class RunClass:
     bytes: int
     run_ms: int
     wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """How many jobs of a processor failed for one reason."""
+
+    processor: str
+    code: str
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Ended jobs of all accounts of one processor and state whose run times are alike."""
+
+    processor: str
+    state: str
+    run_class: int
+    jobs: int
+    inserted: int
+    updated: int
+    skipped: int
+    rejected: int
+    bytes: int
+    run_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +128,20 @@ def of_processor(processor: str, classes: Sequence[RunClass]) -> ProcessorStats:
     )
 
 
+def bound_s(run_class: int) -> float:
+    """The longest run time that is in a class."""
+    return SHORTEST_S * 2.0**run_class
+
+
+def histogram(classes: Iterable[RunClass]) -> list[tuple[float, int]]:
+    """Completed jobs by their run time: the upper bounds of classes, without a gap, and how many are in each."""
+    counts: dict[int, int] = {}
+    for c in classes:
+        if c.state == State.COMPLETED and c.run_class != NEVER_RAN:
+            counts[c.run_class] = counts.get(c.run_class, 0) + c.jobs
+    return [(bound_s(n), counts.get(n, 0)) for n in range(min(counts), max(counts) + 1)] if counts else []
+
+
 def quantile_s(classes: Iterable[RunClass], share: float) -> float | None:
     """The run time that `share` of the jobs do not pass, as if they lay evenly in their class; None without any job.
 
@@ -110,7 +151,7 @@ def quantile_s(classes: Iterable[RunClass], share: float) -> float | None:
     wanted = share * _jobs(ran)
     for c in ran:
         if wanted <= c.jobs:
-            high = SHORTEST_S * 2.0**c.run_class
+            high = bound_s(c.run_class)
             low = high / 2 if c.run_class else 0.0
             return low + (high - low) * wanted / c.jobs
         wanted -= c.jobs

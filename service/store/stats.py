@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import asyncpg
+
 from service.domain.job import State
-from service.domain.stats import Live, Point, RunClass, Span
+from service.domain.stats import Ended, Failures, Live, Point, RunClass, Span
 from service.store.database import Connection
 from service.store.queries import load
 
@@ -18,16 +20,44 @@ async def roll_up(db: Connection, limit: int) -> int:
     return taken
 
 
-async def live(db: Connection) -> dict[State, Live]:
-    """The account's jobs that have not ended, by state."""
-    return {State(row["state"]): Live(row["jobs"], row["oldest_s"]) for row in await db.fetch(_SQL["live"])}
+async def fold(db: Connection, keep_s: float) -> int:
+    """Add up hours that are older than that into one sum; how many rows of sums that touched."""
+    return int((await db.execute(_SQL["fold"], keep_s)).split()[-1])
 
 
-async def series(db: Connection, start: datetime, end: datetime, by: Span) -> list[Point]:
+async def live(db: Connection) -> list[Live]:
+    """The account's jobs that have not ended, by queue and state."""
+    return [_live(row) for row in await db.fetch(_SQL["live"])]
+
+
+async def series(db: Connection, start: datetime, end: datetime, by: Span, processor: str | None = None) -> list[Point]:
     """What ended in each hour, day or week (from Monday) in UTC, without gaps; the first is the one `start` is in."""
-    return [Point(**row) for row in await db.fetch(_SQL["series"], start, end, by)]
+    return [Point(**row) for row in await db.fetch(_SQL["series"], start, end, by, processor)]
 
 
-async def classes(db: Connection, start: datetime, end: datetime, by: Span) -> list[RunClass]:
+async def classes(
+    db: Connection, start: datetime, end: datetime, by: Span, processor: str | None = None
+) -> list[RunClass]:
     """The same jobs by processor, state and class of run time, in that order."""
-    return [RunClass(**row) for row in await db.fetch(_SQL["classes"], start, end, by)]
+    return [RunClass(**row) for row in await db.fetch(_SQL["classes"], start, end, by, processor)]
+
+
+async def failures(
+    db: Connection, start: datetime, end: datetime, by: Span, processor: str | None = None
+) -> list[Failures]:
+    """Why jobs failed in that time, most frequent first; the first hundred."""
+    return [Failures(**row) for row in await db.fetch(_SQL["failures"], start, end, by, processor)]
+
+
+async def all_live(db: Connection) -> list[Live]:
+    """The jobs of all accounts that have not ended, by queue and state."""
+    return [_live(row) for row in await db.fetch(_SQL["all_live"])]
+
+
+async def all_ended(db: Connection) -> list[Ended]:
+    """Ended jobs of all accounts, by processor, state and class of run time, in that order."""
+    return [Ended(**row) for row in await db.fetch(_SQL["all_ended"])]
+
+
+def _live(row: asyncpg.Record) -> Live:
+    return Live(row["queue"], State(row["state"]), row["jobs"], row["oldest_s"])

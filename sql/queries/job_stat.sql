@@ -39,10 +39,57 @@ select count(*)
 from taken;
 
 -- name: live
-select state, count(*) as jobs, greatest(0, extract(epoch from now() - min(run_at)))::double precision as oldest_s
+select
+  queue, state, count(*) as jobs, greatest(0, extract(epoch from now() - min(run_at)))::double precision as oldest_s
 from job
 where finished_at is null
-group by state;
+group by queue, state;
+
+-- name: failures
+select processor, coalesce(problem->>'code', 'unknown') as code, count(*) as jobs
+from job
+where state = 'failed'
+  and finished_at >= date_trunc($3, $1::timestamptz, 'UTC') and finished_at < $2
+  and ($4::text is null or processor = $4)
+  and queue <> 'preview'
+group by 1, 2
+order by jobs desc, processor, code
+limit 100;
+
+-- name: fold
+with old as (
+  delete from job_stat
+  where hour < now() - make_interval(secs => $1) and hour > '-infinity'
+  returning *
+)
+insert into job_stat (
+  account_id, hour, processor, state, outcome, run_class,
+  jobs, read, inserted, updated, skipped, rejected, bytes, run_ms, wait_ms
+)
+select
+  account_id, '-infinity', processor, state, outcome, run_class,  -- sums that only grow, for those who collect them
+  sum(jobs), sum(read), sum(inserted), sum(updated), sum(skipped), sum(rejected), sum(bytes), sum(run_ms), sum(wait_ms)
+from old
+group by account_id, processor, state, outcome, run_class
+order by account_id, processor, state, outcome, run_class
+on conflict (account_id, hour, processor, state, outcome, run_class) do update
+set jobs = job_stat.jobs + excluded.jobs,
+    read = job_stat.read + excluded.read,
+    inserted = job_stat.inserted + excluded.inserted,
+    updated = job_stat.updated + excluded.updated,
+    skipped = job_stat.skipped + excluded.skipped,
+    rejected = job_stat.rejected + excluded.rejected,
+    bytes = job_stat.bytes + excluded.bytes,
+    run_ms = job_stat.run_ms + excluded.run_ms,
+    wait_ms = job_stat.wait_ms + excluded.wait_ms;
+
+-- name: all_live
+select queue, state, jobs, oldest_s
+from live_jobs();
+
+-- name: all_ended
+select processor, state, run_class, jobs, inserted, updated, skipped, rejected, bytes, run_ms
+from ended_jobs();
 
 -- name: series
 with ended as (
@@ -61,6 +108,7 @@ with ended as (
     sum(wait_ms) as wait_ms
   from job_stat
   where hour >= date_trunc($3, $1::timestamptz, 'UTC') and hour < $2
+    and ($4::text is null or processor = $4)
   group by 1
 )
 select
@@ -92,6 +140,7 @@ select
   sum(wait_ms)::bigint as wait_ms
 from job_stat
 where hour >= date_trunc($3, $1::timestamptz, 'UTC') and hour < $2
+  and ($4::text is null or processor = $4)
 group by processor, state, run_class
 having sum(jobs) > 0
 order by processor, run_class;

@@ -19,7 +19,7 @@ OWNED = (
     "kept_table", "file_header",
     "upload_usage", "upload_rule", "session",
 )  # fmt: skip
-WITHOUT_ACCOUNT = {"migration", "job_transition", "account", "storage", "running_limit", "turn_clock"}
+WITHOUT_ACCOUNT = {"migration", "job_transition", "account", "storage", "running_limit", "turn_clock", "worker"}
 READABLE = ("account", "upload", "dataset", "job", "lease", "attempt", "event", "reject", "file_header")
 
 
