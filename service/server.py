@@ -12,6 +12,8 @@ from starlette.applications import Starlette
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+SEND_BUFFER_BYTES = 64 * 1024
+
 
 class CannotStart(Exception):
     """One sentence that says what is in the way and what to do."""
@@ -20,13 +22,48 @@ class CannotStart(Exception):
 class Interim(HttpToolsProtocol):
     """HTTP/1.1 by uvicorn, with interim answers (1xx), for which ASGI has no message yet.
 
-    The scope's extension `millrace.interim` is `send(status, reason, headers) -> whether it was sent`.
+    The scope's extension `millrace.interim` is `send(status, reason, headers) -> whether it was sent`, and
+    `millrace.wire` gives the connection itself.
     """
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         extensions = cycle.scope.setdefault("extensions", {})
         extensions["millrace.interim"] = partial(_send_interim, cycle)  # type: ignore[assignment]
+        extensions["millrace.wire"] = partial(Wire, cycle)  # type: ignore[assignment]
         super()._start_asgi_task(cycle, app)
+
+
+class Wire:
+    """The connection under a response, for streams that write the same to thousands; see `api/audience`.
+
+    The scope's extension `millrace.wire` makes it. What is written must be whole chunks of a body that has begun.
+    """
+
+    __slots__ = ("_cycle", "write")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self.write = cycle.transport.write
+        with contextlib.suppress(OSError, ValueError):  # it may be closed by now
+            cycle.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    @property
+    def is_clogged(self) -> bool:
+        """Whether more waits to be sent than is good."""
+        return self._cycle.flow.write_paused
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client has left."""
+        return self._cycle.disconnected or self._cycle.transport.is_closing()
+
+    def wake(self) -> None:
+        """Let the response's `receive` return."""
+        self._cycle.message_event.set()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._cycle.transport.abort()
 
 
 class Server(uvicorn.Server):

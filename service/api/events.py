@@ -12,36 +12,29 @@ When the service stops, each stream says `reconnect` and ends. Whoever accepts J
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from service.api import event_pages, views
 from service.api.auth import caller_of
 from service.api.event_pages import MAX_SNAPSHOT, told, whose
 from service.api.params import uuid_of, whole
+from service.api.sse import EventStream, message, pause
 from service.api.streams import Streams
 from service.deps import Deps
 from service.domain.errors import InputError
-from service.domain.event import TERMINAL, EventType, Position
-from service.domain.flow import Flow, FlowState
-from service.domain.job import FINAL, Job
+from service.domain.event import TERMINAL, Event, EventType, Position
+from service.domain.flow import FlowState
+from service.domain.job import FINAL
 from service.store import events, flows, jobs
-from service.store.accounts import Caller
-
-PING_S = 10
-SEND_TIMEOUT_S = 20
-LINE_END = "\n"
-
-Messages = AsyncIterator[ServerSentEvent | bytes]
 
 
-async def stream(request: Request) -> Response:
+async def stream(request: Request) -> ASGIApp:
     """GET /v1/jobs/{id}/events."""
     deps: Deps = request.app.state.deps
     after = _number(request)
@@ -51,10 +44,13 @@ async def stream(request: Request) -> Response:
         return await event_pages.of_job(request, deps.database, job.account_id, job.id, after or 0)
     if _is_all_told(after, job.event_seq, has_ended=job.state in FINAL):
         return Response(status_code=204)
-    return _response(_of_job(request.app.state.streams, job, after or 0))
+    streams: Streams = request.app.state.streams
+    first = message("snapshot", views.job(job), retry=_retry_ms())
+    ends = _ends_job(job.event_seq)
+    return EventStream(streams.of_job(job), first, after or 0, _job_form, is_last=ends, goodbye=_reconnect)
 
 
-async def stream_all(request: Request) -> Response:
+async def stream_all(request: Request) -> ASGIApp:
     """GET /v1/events?type=: of all jobs of the account."""
     deps: Deps = request.app.state.deps
     caller, after, types = caller_of(request), _position(request), _types(request)
@@ -66,45 +62,43 @@ async def stream_all(request: Request) -> Response:
         live = [] if after or is_paged else await jobs.unfinished(db, caller.account_id, limit=MAX_SNAPSHOT)
     if is_paged:
         return await event_pages.of_account(request, deps.database, caller, after, types)
-    snapshot = None if after else {"jobs": [views.job(job) for job in live], "last_event_id": str(newest)}
-    return _response(_of_account(request.app.state.streams, caller, newest, after or newest, snapshot, types))
+    first = pause(_retry_ms())
+    if not after:
+        snapshot = {"jobs": [views.job(job) for job in live], "last_event_id": str(newest)}
+        first = message("snapshot", snapshot, id=str(newest), retry=_retry_ms())
+    streams: Streams = request.app.state.streams
+    feed = streams.of_account(caller.account_id, newest)
+    return EventStream(feed, first, after or newest, AccountForm(types), goodbye=_reconnect)
 
 
-async def _of_job(streams: Streams, job: Job, after: int) -> Messages:
-    yield _message("snapshot", views.job(job), retry=_retry_ms())
-    async for batch in streams.follow(job, after):
-        for event in batch:
-            yield _message(event.type, told(event), id=str(event.seq))
-        # A retried job goes on behind an earlier end, so only the newest event can be the last.
-        if batch[-1].type in TERMINAL and batch[-1].seq >= job.event_seq:
-            return
-    yield _reconnect()
+def _job_form(batch: Sequence[Event]) -> bytes:
+    return b"".join(message(event.type, told(event), id=str(event.seq)) for event in batch)
 
 
-async def _of_account(
-    streams: Streams,
-    caller: Caller,
-    newest: Position,
-    after: Position,
-    snapshot: dict[str, Any] | None,
-    types: frozenset[EventType],
-) -> Messages:
-    if snapshot is None:
-        yield ServerSentEvent(retry=_retry_ms(), sep=LINE_END)
-    else:
-        yield _message("snapshot", snapshot, id=str(newest), retry=_retry_ms())
-    async for batch in streams.follow_account(caller.account_id, newest, after):
-        chosen = [
-            _message(event.type, whose(event) | told(event), id=str(event.position)).encode()
+@dataclass(frozen=True, slots=True)
+class AccountForm:
+    """Events of an account, of some types only."""
+
+    types: frozenset[EventType]
+
+    def __call__(self, batch: Sequence[Event]) -> bytes:
+        return b"".join(
+            message(event.type, whose(event) | told(event), id=str(event.position))
             for event in batch
-            if event.type in types
-        ]
-        if chosen:
-            yield b"".join(chosen)  # one write a batch: there may be thousands of events a second
-    yield _reconnect()
+            if event.type in self.types
+        )
 
 
-async def stream_flow(request: Request) -> Response:
+def _ends_job(newest: int) -> Callable[[Event], bool]:
+    # A retried job goes on behind an earlier end, so only the newest event can be the last.
+    return lambda event: event.type in TERMINAL and event.seq >= newest
+
+
+def _ends_flow(newest: int) -> Callable[[Event], bool]:
+    return lambda event: event.type is not EventType.FLOW_RESUMED and event.seq >= newest
+
+
+async def stream_flow(request: Request) -> ASGIApp:
     """GET /v1/flows/{id}/events: when the flow has ended, and was taken up again."""
     deps: Deps = request.app.state.deps
     after = _number(request)
@@ -113,17 +107,10 @@ async def stream_flow(request: Request) -> Response:
         shown = views.flow(flow) | views.steps(await flows.steps(db, flow.id))
     if _is_all_told(after, flow.event_seq, has_ended=flow.state is not FlowState.RUNNING):
         return Response(status_code=204)
-    return _response(_of_flow(request.app.state.streams, flow, shown, after or 0))
-
-
-async def _of_flow(streams: Streams, flow: Flow, shown: views.Json, after: int) -> Messages:
-    yield _message("snapshot", shown, retry=_retry_ms())
-    async for batch in streams.follow_flow(flow, after):
-        for event in batch:
-            yield _message(event.type, told(event), id=str(event.seq))
-        if batch[-1].type is not EventType.FLOW_RESUMED and batch[-1].seq >= flow.event_seq:
-            return
-    yield _reconnect()
+    streams: Streams = request.app.state.streams
+    first = message("snapshot", shown, retry=_retry_ms())
+    ends = _ends_flow(flow.event_seq)
+    return EventStream(streams.of_flow(flow), first, after or 0, _job_form, is_last=ends, goodbye=_reconnect)
 
 
 def _is_all_told(after: int | None, newest: int, *, has_ended: bool) -> bool:
@@ -135,16 +122,8 @@ def _is_all_told(after: int | None, newest: int, *, has_ended: bool) -> bool:
     return after >= newest and has_ended
 
 
-def _response(messages: Messages) -> Response:
-    return EventSourceResponse(messages, ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep=LINE_END)
-
-
-def _message(event: str, data: dict[str, Any], *, id: str | None = None, retry: int | None = None) -> ServerSentEvent:
-    return ServerSentEvent(json.dumps(data), event=event, id=id, retry=retry, sep=LINE_END)
-
-
-def _reconnect() -> ServerSentEvent:
-    return _message("reconnect", {"reason": "the service stops"}, retry=_retry_ms())
+def _reconnect() -> bytes:
+    return message("reconnect", {"reason": "the service stops"}, retry=_retry_ms())
 
 
 def _retry_ms() -> int:

@@ -10,13 +10,16 @@ import asyncio
 import time
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from itertools import cycle
+from typing import Generic, TypeAlias
 from uuid import UUID
 
 import structlog
 
+from service.api.audience import PING_S, TICKS, Audience, Listener, Place
 from service.bus import CHANGES, Bus
 from service.domain.errors import Transient
 from service.domain.event import Event, Position
@@ -35,7 +38,6 @@ GATHER_S = 0.02
 HELD_S = 0.02
 """Pause before the next look at events that must wait for an older transaction; each further one is twice as long."""
 
-Place = TypeVar("Place", int, Position)
 Batches: TypeAlias = AsyncGenerator[Sequence[Event], None]
 
 
@@ -49,64 +51,59 @@ class Streams:
         self._jobs: dict[UUID, Feed[int]] = {}
         self._accounts: dict[UUID, Feed[Position]] = {}
         self._readers: set[asyncio.Task[None]] = set()
-        self._closing = False
 
     @property
     def clients(self) -> int:
         """How many follow something."""
-        return sum(feed.followers for feeds in (self._jobs, self._accounts) for feed in feeds.values())
+        return sum(feed.followers for feed in self._feeds())
 
     async def run(self) -> None:
-        """Hear from Redis which jobs changed, for ever."""
-        await self._bus.listen(CHANGES, self._heard)
+        """Hear from Redis which jobs changed, and ping, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._bus.listen(CHANGES, self._heard))
+            group.create_task(self._ping())
 
     def close(self) -> None:
         """End every stream; clients reconnect, to another process if there is one."""
-        self._closing = True
-        for job in self._jobs.values():
-            job.announce()
-        for account in self._accounts.values():
-            account.announce()
+        for feed in self._feeds():
+            feed.close()
 
-    def follow(self, job: Job, after: int) -> Batches:
-        """Batches of a job's events behind number `after`, each event once and in order, until `close`."""
+    def of_job(self, job: Job) -> AbstractAsyncContextManager[Feed[int]]:
+        """The feed of a job's events."""
 
-        async def fetch(db: Connection, seq: int) -> tuple[Sequence[Event], bool]:
-            return await events.after(db, job.id, seq, limit=PAGE), False
-
-        source = Source(job.id, job.account_id, lambda event: event.seq, fetch)
-        return self._follow(self._jobs, source, job.event_seq, after)
-
-    def follow_flow(self, flow: Flow, after: int) -> Batches:
-        """The same for the events of a flow."""
+        job_id = job.id  # all that stays of it here, once for each client
 
         async def fetch(db: Connection, seq: int) -> tuple[Sequence[Event], bool]:
-            return await flows.events_after(db, flow.id, seq, limit=PAGE), False
+            return await events.after(db, job_id, seq, limit=PAGE), False
 
-        source = Source(flow.id, flow.account_id, lambda event: event.seq, fetch)
-        return self._follow(self._jobs, source, flow.event_seq, after)
+        return self._feed(self._jobs, Source(job_id, job.account_id, _number, fetch), job.event_seq)
 
-    def follow_account(self, account_id: UUID, newest: Position, after: Position) -> Batches:
-        """Batches of an account's events behind `after`, each event once and in order, until `close`.
+    def of_flow(self, flow: Flow) -> AbstractAsyncContextManager[Feed[int]]:
+        """The feed of a flow's events."""
 
-        `newest` is the account's newest position as the caller has just read it.
-        """
+        flow_id = flow.id
+
+        async def fetch(db: Connection, seq: int) -> tuple[Sequence[Event], bool]:
+            return await flows.events_after(db, flow_id, seq, limit=PAGE), False
+
+        return self._feed(self._jobs, Source(flow_id, flow.account_id, _number, fetch), flow.event_seq)
+
+    def of_account(self, account_id: UUID, newest: Position) -> AbstractAsyncContextManager[Feed[Position]]:
+        """The feed of an account's events. `newest` is its newest position as the caller has just read it."""
 
         async def fetch(db: Connection, position: Position) -> tuple[Sequence[Event], bool]:
             return await events.after_in_account(db, account_id, position, limit=PAGE)
 
-        source = Source(account_id, account_id, lambda event: event.position, fetch)
-        return self._follow(self._accounts, source, newest, after)
+        return self._feed(self._accounts, Source(account_id, account_id, _position, fetch), newest)
 
-    async def _follow(
-        self, feeds: dict[UUID, Feed[Place]], source: Source[Place], newest: Place, after: Place
-    ) -> Batches:
-        async with self._feed(feeds, source, newest) as feed:
-            while not self._closing:
+    async def follow(self, job: Job, after: int) -> Batches:
+        """Batches of a job's events behind number `after`, each event once and in order, until `close`."""
+        async with self.of_job(job) as feed:
+            while not feed.is_closing:
                 news = feed.news  # taken before the look, so that nothing falls in between
                 batch = await feed.behind(after)
                 if batch:
-                    after = source.place(batch[-1])
+                    after = batch[-1].seq
                     yield batch
                 else:
                     await news.wait()
@@ -118,7 +115,7 @@ class Streams:
         feed = feeds.get(source.id)
         if feed is None:
             feed = feeds[source.id] = Feed(self._database, source, newest)
-            reader = asyncio.create_task(feed.read(self._poll_s))
+            reader = asyncio.create_task(feed.read(self._poll_s), context=Context())  # it outlives who began it
             self._readers.add(reader)
             reader.add_done_callback(self._readers.discard)
         feed.followers += 1
@@ -129,6 +126,15 @@ class Streams:
             if feed.followers == 0:
                 feeds.pop(source.id, None)
                 feed.wake()  # its reader ends in order: cancelled in a read it would take a connection with it
+
+    def _feeds(self) -> list[Feed[int] | Feed[Position]]:
+        return [*self._jobs.values(), *self._accounts.values()]
+
+    async def _ping(self) -> None:
+        for tick in cycle(range(TICKS)):
+            await asyncio.sleep(PING_S / TICKS)
+            for feed in self._feeds():
+                feed.audience.ping(tick)
 
     def _heard(self, message: str) -> None:
         if not (self._jobs or self._accounts):  # nobody follows anything: not worth reading
@@ -160,6 +166,8 @@ class Feed(Generic[Place]):
     def __init__(self, database: Database, source: Source[Place], newest: Place) -> None:
         self.followers = 0
         self.news = asyncio.Event()
+        self.is_closing = False
+        self.audience: Audience[Place] = Audience(source.place)
         self._database = database
         self._source: Source[Place] = source
         self._position: Place = newest
@@ -171,10 +179,27 @@ class Feed(Generic[Place]):
         """Look for new events soon."""
         self._woken.set()
 
+    def close(self) -> None:
+        """Let everybody go."""
+        self.is_closing = True
+        self.announce()
+        self.audience.release()
+
     def announce(self) -> None:
-        """Let the followers look."""
+        """Let those look who wait for news."""
         self.news.set()
         self.news = asyncio.Event()
+
+    def place(self, event: Event) -> Place:
+        """Where an event is in this feed."""
+        return self._source.place(event)
+
+    def join(self, listener: Listener[Place]) -> bool:
+        """Let it hear what comes from now on; refused while it lacks something."""
+        if listener.place < self._position or self.is_closing:
+            return False
+        self.audience.add(listener)
+        return True
 
     async def behind(self, place: Place) -> Sequence[Event]:
         """The next events behind `place`: from memory where they are there, else from the database."""
@@ -208,6 +233,7 @@ class Feed(Generic[Place]):
             if batch:
                 self._keep(batch)
                 self.announce()
+                await self.audience.tell(batch)
             if len(batch) < PAGE:
                 return is_held
 
@@ -221,3 +247,11 @@ class Feed(Generic[Place]):
     async def _fetch(self, place: Place) -> tuple[Sequence[Event], bool]:
         async with self._database.transaction(self._source.account_id) as db:
             return await self._source.fetch(db, place)
+
+
+def _number(event: Event) -> int:
+    return event.seq
+
+
+def _position(event: Event) -> Position:
+    return event.position

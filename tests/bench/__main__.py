@@ -1,6 +1,6 @@
 """`make bench`: the whole service beside `psql \\copy`, alternating in one run on one server. Asserts nothing.
 
-python -m tests.bench [imports] [kinds] [loaders] [memory] [pickup] [claim] [control] [idle]
+python -m tests.bench [imports] [kinds] [loaders] [memory] [pickup] [claim] [control] [idle] [streams]
 python -m tests.bench dirty                beside other readers, which this installs into build/bench-readers
 python -m tests.bench queues [PEER…]       beside other job queues, which this installs into build/bench-peers
 python -m tests.bench formats [documents] [sheets] [decks]   readers by themselves, beside others
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.bench import dirty, formats, generate, queue, queues, readers, uploads
+from tests.bench import dirty, formats, generate, queue, queues, readers, streams, uploads
 from tests.bench import imports as files
 from tests.bench.measuring import Usage, watched
 
@@ -258,6 +258,7 @@ PARTS = {
     "claim": queue.claim,
     "control": control,
     "idle": queue.idle,
+    "streams": streams.streams,
     "dirty": score,
 }
 

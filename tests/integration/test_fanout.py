@@ -1,0 +1,166 @@
+"""Many clients of one stream: told at once and alike, over one subscription; one that does not read holds up nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from service.bus import CHANGES
+from tests import sse
+from tests.running import Json, Service, eventually
+
+HEAVY = {"text": "x" * 9_000}
+LATER = "2099-01-01T00:00:00Z"
+
+
+async def flood(client: httpx.AsyncClient, jobs: int) -> list[str]:
+    """Submit jobs whose events are long; their ids."""
+    ids: list[str] = []
+    while len(ids) < jobs:
+        bodies = [{"processor": "echo", "metadata": HEAVY, "run_at": LATER} for _ in range(min(100, jobs - len(ids)))]
+        answer = await client.post("/v1/jobs", json=bodies)
+        assert answer.status_code == 202, answer.text
+        ids += [job["id"] for job in answer.json()["jobs"]]
+    return ids
+
+
+@asynccontextmanager
+async def narrow(service: Service, key: str, path: str) -> AsyncIterator[socket.socket]:
+    """A client that has room for little, and reads only when the test does."""
+    host, port = service.url.removeprefix("http://").split(":")
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.sock_connect(client, (host, int(port)))
+        await loop.sock_sendall(
+            client, f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
+        )
+        assert (await loop.sock_recv(client, 12)).endswith(b"200")
+        yield client
+    finally:
+        client.close()
+
+
+async def read_until(client: socket.socket, mark: bytes) -> bytes:
+    """All that comes up to the mark."""
+    seen = bytearray()
+    while mark not in seen:
+        data = await asyncio.get_running_loop().sock_recv(client, 65536)
+        assert data, "the stream ended"
+        seen += data
+    return bytes(seen)
+
+
+async def clients_of(service: Service) -> float:
+    """How many streams are open."""
+    text = (await service.client.get("/metrics")).text
+    return float(next(line.split()[-1] for line in text.splitlines() if line.startswith("millrace_stream_clients ")))
+
+
+async def test_clients_of_one_job_are_told_the_same_and_each_in_its_form(service: Service) -> None:
+    job: Json = (await service.client.post("/v1/jobs", json={"processor": "echo", "run_at": LATER})).json()
+    events = f"/v1/jobs/{job['id']}/events"
+    async with AsyncExitStack() as stack:
+        followers = [(await stack.enter_async_context(sse.connected(service, events)))[1] for _ in range(40)]
+        followers += [(await stack.enter_async_context(sse.connected(service, events, 2)))[1] for _ in range(0)]
+        all_of = (await stack.enter_async_context(sse.connected(service, "/v1/events")))[1]
+        some = (await stack.enter_async_context(sse.connected(service, "/v1/events?type=job.cancelled")))[1]
+        await eventually(lambda: _are_open(service, 42))
+        for priority in (6, 7, 8):
+            assert (await service.client.patch(f"/v1/jobs/{job['id']}", json={"priority": priority})).is_success
+        assert (await service.client.post(f"/v1/jobs/{job['id']}/cancel")).is_success
+        told = await asyncio.gather(*(_texts(reader) for reader in followers))
+        assert len({text for text, _ in told}) == 1
+        assert [number for number, _ in json.loads(told[0][0])] == [1, 2, 3, 4, 5]
+        types = [m.event async for m in _until(all_of, "job.cancelled")]
+        assert types == ["snapshot", "job.prioritized", "job.prioritized", "job.prioritized", "job.cancelled"]
+        assert [m.event async for m in _until(some, "job.cancelled")] == ["snapshot", "job.cancelled"]
+    await eventually(lambda: _are_open(service, 0))
+
+
+async def _are_open(service: Service, number: int) -> bool:
+    return await clients_of(service) == number
+
+
+async def _texts(reader: asyncio.StreamReader) -> tuple[str, int]:
+    """A job's stream to its end, as comparable text."""
+    found = [(m.number, m.text) async for m in sse.messages(reader) if m.event != "snapshot"]
+    return json.dumps(found), len(found)
+
+
+async def _until(reader: asyncio.StreamReader, event: str) -> AsyncIterator[sse.Message]:
+    async for message in sse.messages(reader):
+        yield message
+        if message.event == event:
+            return
+
+
+async def test_there_is_one_subscription_however_many_clients(service: Service) -> None:
+    jobs = [
+        (await service.client.post("/v1/jobs", json={"processor": "echo", "run_at": LATER})).json() for _ in range(5)
+    ]
+    async with AsyncExitStack() as stack, Redis.from_url(service.settings["MILLRACE_REDIS_URL"]) as redis:
+        before = await redis.pubsub_numsub(CHANGES)
+        for job in jobs * 6:
+            await stack.enter_async_context(sse.connected(service, f"/v1/jobs/{job['id']}/events"))
+        await eventually(lambda: _are_open(service, 30))
+        assert await redis.pubsub_numsub(CHANGES) == before
+    await eventually(lambda: _are_open(service, 0))
+
+
+async def test_a_client_that_reads_late_gets_every_event_once(service: Service) -> None:
+    async with await service.account("late") as client:
+        key = client.headers["Authorization"].split()[1]
+        async with narrow(service, key, "/v1/events") as reader:
+            await read_until(reader, b"snapshot")
+            ids = await flood(client, 200)  # 1.8 MB: far more than its socket and ours hold
+            async with sse.connected(service, "/v1/events", "0-0", key) as (_, brisk):
+                seen = [m.data["job_id"] async for m in _first(brisk, len(ids))]
+            assert sorted(seen) == sorted(ids)
+            last = (await client.post("/v1/jobs", json={"processor": "echo", "run_at": LATER})).json()["id"]
+            text = (await read_until(reader, last.encode())).decode(errors="replace")
+            told = [part.split('"', 1)[0] for part in _unchunked(text).split('"job_id": "')[1:]]
+            assert told == [*seen, last]
+
+
+async def _first(reader: asyncio.StreamReader, number: int) -> AsyncIterator[sse.Message]:
+    async for message in sse.messages(reader):
+        if message.event != "job.created":
+            continue
+        yield message
+        number -= 1
+        if number == 0:
+            return
+
+
+def _unchunked(text: str) -> str:
+    """Without the sizes of chunks, which may stand in the middle of nothing but between messages."""
+    return text.replace("\r\n", "")
+
+
+@pytest.mark.slow
+async def test_a_client_that_does_not_read_is_cut_off_and_others_are_not(service: Service) -> None:
+    async with await service.account("stalled") as client:
+        key = client.headers["Authorization"].split()[1]
+        async with (
+            narrow(service, key, "/v1/events") as reader,
+            sse.connected(service, "/v1/events", None, key) as (_, brisk),
+        ):
+            await read_until(reader, b"snapshot")
+            ids = await flood(client, 100)
+            assert len([m async for m in _first(brisk, len(ids))]) == len(ids)
+            assert await clients_of(service) == 2
+            began = asyncio.get_running_loop().time()
+            await service.process.has_logged("stream.stalled", 60)  # by clocks of its own: 15 s behind a ping
+            await eventually(lambda: _are_open(service, 1))
+            assert asyncio.get_running_loop().time() - began < 60
+            assert b": ping" in await asyncio.wait_for(brisk.readuntil(b": ping"), 60)
