@@ -9,6 +9,8 @@ account NAME [viewer|operator [LABEL]]
                 make an account if there is none of that name, and print a new key for it
 keys ACCOUNT    list its keys
 revoke KEY-ID   let a key open nothing any more
+audit verify [ACCOUNT]
+                say whether the audit is as it was written
 limit queue|processor|account NAME [NUMBER]
                 let at most NUMBER of its jobs run at a time on all workers together; without NUMBER, any number
 weight ACCOUNT NUMBER
@@ -159,7 +161,7 @@ def main(arguments: list[str]) -> None:
                 lifecycle.run(serve(settings, command))
             case _:
                 asyncio.run(admin.run(settings, command, words))
-    except (EmbeddedError, CannotStart, NotConfigured, admin.Usage, NotFound) as error:
+    except (EmbeddedError, CannotStart, NotConfigured, admin.Usage, admin.Broken, NotFound) as error:
         sys.exit(str(error))
     except (OSError, asyncpg.PostgresError) as error:
         sys.exit(f"Cannot start: {error}. Check MILLRACE_DATABASE_URL and MILLRACE_REDIS_URL.")

@@ -9,12 +9,16 @@ from uuid import UUID
 from service import lifecycle
 from service.config import Settings
 from service.domain.access import Role
-from service.store import accounts, limits, migrations
+from service.store import accounts, audit, limits, migrations
 from service.store.database import WORKER_ROLE, Connection, open_database
 
 
 class Usage(Exception):
     """The words of a command do not fit; says how they should be."""
+
+
+class Broken(Exception):
+    """The audit is not as it was written."""
 
 
 async def account(settings: Settings, name: str, role: str = Role.OPERATOR, label: str = "") -> None:
@@ -69,10 +73,25 @@ async def quota(settings: Settings, name: str, kind: str, most: str = "") -> Non
         await limits.quota(db, name, kind, int(most) if most else None)
 
 
+async def verify(settings: Settings, what: str, name: str | None = None) -> None:
+    """Compute the chains of the audit anew. Raises Broken."""
+    if what != "verify":
+        raise Usage("audit verify [ACCOUNT]")
+    async with _owner(settings) as db:
+        verdicts = await audit.verify(db, name)
+    for verdict in verdicts:
+        end = verdict.hash.hex() if verdict.hash else "none"
+        found = "holds" if verdict.broken_at is None else f"is broken at entry {verdict.broken_at}"
+        print(f"{verdict.account}: the chain of {verdict.entries} {found}; {verdict.loose} not in it yet; head {end}")
+    if any(verdict.broken_at is not None for verdict in verdicts):
+        raise Broken("Entries were changed or removed.")
+
+
 COMMANDS: Mapping[str, tuple[Callable[..., Awaitable[None]], tuple[int, ...]]] = {
     "account": (account, (1, 2, 3)),
     "keys": (keys, (1,)),
     "revoke": (revoke, (1,)),
+    "audit": (verify, (1, 2)),
     "limit": (limit, (2, 3)),
     "weight": (weight, (2,)),
     "quota": (quota, (2, 3)),

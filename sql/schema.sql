@@ -8,6 +8,40 @@ CREATE SCHEMA millrace;
 
 ALTER SCHEMA millrace OWNER TO millrace_worker;
 
+CREATE TABLE millrace.audit (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    no bigint,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    key_id uuid,
+    session_id uuid,
+    request_id text NOT NULL,
+    action text NOT NULL,
+    targets uuid[] NOT NULL,
+    outcome text NOT NULL,
+    hash bytea,
+    CONSTRAINT audit_action_check CHECK ((length(action) <= 600)),
+    CONSTRAINT audit_check CHECK (((no IS NULL) = (hash IS NULL)))
+)
+WITH (fillfactor='80');
+
+ALTER TABLE millrace.audit OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.audit_hash(before bytea, entry millrace.audit, in_chain bigint) RETURNS bytea
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+  select sha256(before || convert_to(
+    jsonb_build_array(
+      entry.id, entry.account_id, in_chain, (extract(epoch from entry.at) * 1000000)::bigint, entry.key_id,
+      entry.session_id, entry.request_id, entry.action, to_jsonb(entry.targets), entry.outcome
+    )::text,
+    'UTF8'
+  ))
+$$;
+
+ALTER FUNCTION millrace.audit_hash(before bytea, entry millrace.audit, in_chain bigint) OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.authenticate(key_hash bytea) RETURNS TABLE(account_id uuid, key_id uuid, role text, max_requests integer)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'millrace', 'pg_temp'
@@ -38,19 +72,59 @@ $$;
 
 ALTER FUNCTION millrace.authenticate_session(session_hash bytea, idle_s double precision) OWNER TO millrace_worker;
 
-CREATE FUNCTION millrace.check_event_job() RETURNS trigger
+CREATE FUNCTION millrace.chain_audit(most integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+declare
+  entry audit;
+  head audit_head;
+  chained integer := 0;
+begin
+  for entry in select * from audit where no is null order by account_id, id limit most loop
+    if head.account_id is distinct from entry.account_id then
+      select * into head from audit_head where account_id = entry.account_id;
+      if not found then
+        head := row(entry.account_id, 0, ''::bytea);
+      end if;
+    end if;
+    head.no := head.no + 1;
+    head.hash := audit_hash(head.hash, entry, head.no);
+    update audit set no = head.no, hash = head.hash where id = entry.id;
+    insert into audit_head (account_id, no, hash)
+    values (head.account_id, head.no, head.hash)
+    on conflict (account_id) do update set no = excluded.no, hash = excluded.hash;
+    chained := chained + 1;
+  end loop;
+  return chained;
+end
+$$;
+
+ALTER FUNCTION millrace.chain_audit(most integer) OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.check_event_jobs() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_temp'
     AS $$
 begin
-  if not exists (select from job where id = new.job_id and account_id = new.account_id) then
+  if exists (
+    select
+    from told
+    left join lateral (
+      select true as is_there
+      from job
+      where job.id = told.job_id and job.account_id = told.account_id
+      limit 1  -- so that each is looked for by its key, and no plan reads all jobs
+    ) as own on true
+    where own.is_there is null
+  ) then
     raise exception 'an event of a job that is not of its account' using errcode = 'foreign_key_violation';
   end if;
   return null;
 end
 $$;
 
-ALTER FUNCTION millrace.check_event_job() OWNER TO millrace_worker;
+ALTER FUNCTION millrace.check_event_jobs() OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.check_job_transition() RETURNS trigger
     LANGUAGE plpgsql
@@ -225,28 +299,28 @@ begin
     set state = 'running',
         epoch = epoch + 1,
         event_seq = event_seq + 1,
-        event_tx = greatest(event_tx, this_event_tx()),
         phase = 'starting',
         rate = null,
         started_at = coalesce(started_at, now())
     from free
     where job.id = free.id
-    returning  -- not all columns: each is copied four times
-      job.id, job.account_id, job.epoch, job.attempt, job.max_attempts, job.processor, job.upload_id, job.dataset_id,
-      job.input, job.options, job.cursor, job.read, job.control, job.first_wait_s, job.longest_wait_s, job.deadline_s,
-      job.flow_id, job.queue, job.corrects_id, job.event_seq, job.event_tx, free.turn
+    returning job.*, free.turn
   ),
   leased as (
-    insert into lease (job_id, account_id, epoch, worker, expires_at, queue, processor, number, read_before)
-    select id, account_id, epoch, by_worker, now() + make_interval(secs => lease_s), queue, processor, attempt, read
+    insert into lease (job_id, account_id, epoch, worker, expires_at, queue, processor)
+    select id, account_id, epoch, by_worker, now() + make_interval(secs => lease_s), queue, processor
     from claimed
     on conflict (job_id) do update
-    set epoch = excluded.epoch, worker = excluded.worker, expires_at = excluded.expires_at,
-      number = excluded.number, started_at = now(), read_before = excluded.read_before
+    set epoch = excluded.epoch, worker = excluded.worker, expires_at = excluded.expires_at
+  ),
+  tried as (
+    insert into attempt (job_id, account_id, epoch, number, worker, read_before)
+    select id, account_id, epoch, attempt, by_worker, read
+    from claimed
   ),
   told as (
-    insert into event (job_id, account_id, seq, type, data, tx)
-    select id, account_id, event_seq, 'job.started', jsonb_build_object('attempt', attempt, 'epoch', epoch), event_tx
+    insert into event (job_id, account_id, seq, type, data)
+    select id, account_id, event_seq, 'job.started', jsonb_build_object('attempt', attempt, 'epoch', epoch)
     from claimed
   )
   select
@@ -475,6 +549,20 @@ $$;
 
 ALTER FUNCTION millrace.judge_flow() OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.keep_audit() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+begin
+  if tg_op = 'UPDATE' and old.no is null and audit_hash('', old, 0) = audit_hash('', new, 0) then
+    return new;
+  end if;
+  raise exception 'the audit is only ever added to' using errcode = 'insufficient_privilege';
+end
+$$;
+
+ALTER FUNCTION millrace.keep_audit() OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.keep_due_at() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -513,17 +601,6 @@ end
 $$;
 
 ALTER FUNCTION millrace.keep_event_order() OWNER TO millrace_worker;
-
-CREATE FUNCTION millrace.keep_event_tx() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-begin
-  new.event_tx := greatest(old.event_tx, millrace.this_event_tx());
-  return new;
-end
-$$;
-
-ALTER FUNCTION millrace.keep_event_tx() OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.lacks_needs(waiting_id uuid) RETURNS boolean
     LANGUAGE sql STABLE
@@ -581,8 +658,13 @@ CREATE FUNCTION millrace.place_event() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
-  -- This sees what was committed before the job's row was locked, which is what could stand later.
-  new.tx := greatest(millrace.this_event_tx(), (select event_tx from millrace.job where id = new.job_id));
+  new.tx := pg_current_xact_id()::text::bigint + millrace.event_shift();
+  -- The event before can only have a higher one if a transaction that is newer than this one has ended by now; this
+  -- is a fresh snapshot, taken after the wait for the job's row.
+  if new.seq > 1
+    and pg_snapshot_xmax(pg_current_snapshot())::text::bigint > pg_current_xact_id()::text::bigint + 1 then
+    new.tx := greatest(new.tx, (select tx from millrace.event where job_id = new.job_id and seq = new.seq - 1));
+  end if;
   return new;
 end
 $$;
@@ -698,12 +780,6 @@ $$;
 
 ALTER FUNCTION millrace.stop_writing() OWNER TO millrace_worker;
 
-CREATE FUNCTION millrace.this_event_tx() RETURNS bigint
-    LANGUAGE sql
-    RETURN (((pg_current_xact_id())::text)::bigint + millrace.event_shift());
-
-ALTER FUNCTION millrace.this_event_tx() OWNER TO millrace_worker;
-
 CREATE FUNCTION millrace.upload_jobs(asked uuid) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -812,6 +888,14 @@ CREATE TABLE millrace.attempt (
 );
 
 ALTER TABLE millrace.attempt OWNER TO millrace_worker;
+
+CREATE TABLE millrace.audit_head (
+    account_id uuid NOT NULL,
+    no bigint NOT NULL,
+    hash bytea NOT NULL
+);
+
+ALTER TABLE millrace.audit_head OWNER TO millrace_worker;
 
 CREATE TABLE millrace.dataset (
     id uuid NOT NULL,
@@ -965,7 +1049,6 @@ CREATE TABLE millrace.job (
     undo_expired_at timestamp with time zone,
     corrects_id uuid,
     widened jsonb DEFAULT '[]'::jsonb NOT NULL,
-    event_tx bigint DEFAULT millrace.this_event_tx() NOT NULL,
     CONSTRAINT every_row_is_accounted_for CHECK ((read = (((inserted + updated) + skipped) + rejected))),
     CONSTRAINT failures_say_why CHECK (((state <> 'failed'::text) OR (problem IS NOT NULL))),
     CONSTRAINT final_states_have_an_end CHECK (((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
@@ -1084,10 +1167,7 @@ CREATE TABLE millrace.lease (
     worker text NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     queue text DEFAULT ''::text NOT NULL,
-    processor text DEFAULT ''::text NOT NULL,
-    number integer DEFAULT 1 NOT NULL,
-    started_at timestamp with time zone DEFAULT now() NOT NULL,
-    read_before bigint DEFAULT 0 NOT NULL
+    processor text DEFAULT ''::text NOT NULL
 )
 WITH (fillfactor='50');
 
@@ -1280,6 +1360,12 @@ ALTER TABLE ONLY millrace.attachment
 ALTER TABLE ONLY millrace.attempt
     ADD CONSTRAINT attempt_pkey PRIMARY KEY (job_id, epoch);
 
+ALTER TABLE ONLY millrace.audit_head
+    ADD CONSTRAINT audit_head_pkey PRIMARY KEY (account_id);
+
+ALTER TABLE ONLY millrace.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY millrace.dataset
     ADD CONSTRAINT dataset_id_account_id_key UNIQUE (id, account_id);
 
@@ -1310,11 +1396,11 @@ ALTER TABLE ONLY millrace.flow
 ALTER TABLE ONLY millrace.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (account_id, key);
 
-ALTER TABLE ONLY millrace.job
-    ADD CONSTRAINT job_account_id_id_key UNIQUE (account_id, id);
-
 ALTER TABLE ONLY millrace.job_end
     ADD CONSTRAINT job_end_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY millrace.job
+    ADD CONSTRAINT job_id_account_id_key UNIQUE (id, account_id);
 
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_pkey PRIMARY KEY (id);
@@ -1401,6 +1487,12 @@ CREATE INDEX attachment_job ON millrace.attachment USING btree (job_id);
 
 CREATE INDEX attachment_upload ON millrace.attachment USING btree (upload_id);
 
+CREATE INDEX audit_account ON millrace.audit USING btree (account_id, id DESC);
+
+CREATE UNIQUE INDEX audit_chain ON millrace.audit USING btree (account_id, no) WHERE (no IS NOT NULL);
+
+CREATE INDEX audit_loose ON millrace.audit USING btree (account_id, id) WHERE (no IS NULL);
+
 CREATE UNIQUE INDEX dataset_name ON millrace.dataset USING btree (account_id, name) WHERE (removed_at IS NULL);
 
 CREATE INDEX dependency_needs ON millrace.dependency USING btree (needs_id);
@@ -1410,6 +1502,8 @@ CREATE INDEX event_account ON millrace.event USING btree (account_id, tx, no);
 CREATE INDEX flow_account ON millrace.flow USING btree (account_id, id DESC);
 
 CREATE INDEX flow_event_account ON millrace.flow_event USING btree (account_id, tx, no);
+
+CREATE INDEX job_account ON millrace.job USING btree (account_id, id DESC);
 
 CREATE INDEX job_corrects ON millrace.job USING btree (corrects_id) WHERE (corrects_id IS NOT NULL);
 
@@ -1463,17 +1557,17 @@ CREATE INDEX upload_sealed ON millrace.upload USING btree (id) WHERE (seal IS NO
 
 CREATE INDEX upload_unfinished ON millrace.upload USING btree (expires_at) WHERE ((state = 'receiving'::text) AND (expired_at IS NULL));
 
-CREATE TRIGGER event_of_job AFTER INSERT ON millrace.event FOR EACH ROW WHEN (((CURRENT_USER <> 'millrace_worker'::name) OR (new.type <> ALL (ARRAY['job.started'::text, 'job.completed'::text])))) EXECUTE FUNCTION millrace.check_event_job();
+CREATE TRIGGER audit_kept BEFORE DELETE OR UPDATE ON millrace.audit FOR EACH ROW EXECUTE FUNCTION millrace.keep_audit();
 
-CREATE TRIGGER event_place BEFORE INSERT ON millrace.event FOR EACH ROW WHEN ((new.tx IS NULL)) EXECUTE FUNCTION millrace.place_event();
+CREATE TRIGGER event_of_job AFTER INSERT ON millrace.event REFERENCING NEW TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION millrace.check_event_jobs();
+
+CREATE TRIGGER event_place BEFORE INSERT ON millrace.event FOR EACH ROW EXECUTE FUNCTION millrace.place_event();
 
 CREATE TRIGGER job_due_at BEFORE INSERT ON millrace.job FOR EACH ROW EXECUTE FUNCTION millrace.keep_due_at();
 
 CREATE TRIGGER job_end AFTER UPDATE ON millrace.job REFERENCING OLD TABLE AS was_so NEW TABLE AS now_so FOR EACH STATEMENT EXECUTE FUNCTION millrace.note_job_ends();
 
 CREATE TRIGGER job_ended AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_needed AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.count_dependents();
-
-CREATE TRIGGER job_event_tx BEFORE UPDATE ON millrace.job FOR EACH ROW WHEN (((new.event_seq <> old.event_seq) AND (new.event_tx = old.event_tx))) EXECUTE FUNCTION millrace.keep_event_tx();
 
 CREATE TRIGGER job_gone AFTER DELETE ON millrace.job REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION millrace.forget_jobs();
 
@@ -1594,6 +1688,10 @@ ALTER TABLE millrace.attachment ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.attempt ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE millrace.audit ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE millrace.audit_head ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE millrace.dataset ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.dependency ENABLE ROW LEVEL SECURITY;
@@ -1629,6 +1727,10 @@ CREATE POLICY own_account ON millrace.api_key TO millrace_api USING ((account_id
 CREATE POLICY own_account ON millrace.attachment TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_account ON millrace.attempt TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_account ON millrace.audit TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_account ON millrace.audit_head TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
 CREATE POLICY own_account ON millrace.dataset TO millrace_api USING ((account_id = (NULLIF(current_setting('millrace.account'::text, true), ''::text))::uuid));
 
@@ -1698,11 +1800,17 @@ GRANT USAGE ON SCHEMA datasets TO millrace_api;
 
 GRANT USAGE ON SCHEMA millrace TO millrace_api;
 
+GRANT SELECT,INSERT ON TABLE millrace.audit TO millrace_api;
+
+REVOKE ALL ON FUNCTION millrace.audit_hash(before bytea, entry millrace.audit, in_chain bigint) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION millrace.authenticate(key_hash bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.authenticate(key_hash bytea) TO millrace_api;
 
 REVOKE ALL ON FUNCTION millrace.authenticate_session(session_hash bytea, idle_s double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.authenticate_session(session_hash bytea, idle_s double precision) TO millrace_api;
+
+REVOKE ALL ON FUNCTION millrace.chain_audit(most integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION millrace.check_upload_complete() FROM PUBLIC;
 
@@ -1718,6 +1826,8 @@ REVOKE ALL ON FUNCTION millrace.full_limits(waiting_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.full_limits(waiting_id uuid) TO millrace_api;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE millrace.upload TO millrace_api;
+
+REVOKE ALL ON FUNCTION millrace.keep_audit() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION millrace.keep_event_order() FROM PUBLIC;
 
@@ -1755,6 +1865,8 @@ GRANT SELECT(role) ON TABLE millrace.api_key TO millrace_api;
 GRANT SELECT,DELETE ON TABLE millrace.attachment TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.attempt TO millrace_api;
+
+GRANT SELECT ON TABLE millrace.audit_head TO millrace_api;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE millrace.dataset TO millrace_api;
 

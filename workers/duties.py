@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial, update_wrapper
 
 from workers.maintenance import (
+    chain_audit,
     drop_tables,
     expire_sessions,
     expire_undo,
@@ -76,6 +77,11 @@ async def fold(tools: Tools) -> int:
     return await fold_stats.run_once(tools.database, keep_s=tools.settings.keep_stats_s)
 
 
+async def chain(tools: Tools) -> int:
+    """Chain what the audit has got."""
+    return await chain_audit.run_once(tools.database)
+
+
 async def end_sessions(tools: Tools) -> int:
     """Forget sessions that have ended."""
     return await expire_sessions.run_once(tools.database, idle_s=tools.settings.session_idle_s)
@@ -87,6 +93,7 @@ async def lock(tools: Tools) -> int:
 
 
 DUTIES: tuple[tuple[float, Callable[[Tools], Awaitable[int]]], ...] = (
+    (2, chain),
     (5, ring),
     (10, count),
     (10, drop),

@@ -7,8 +7,9 @@ from uuid import UUID
 from service.deps import Deps
 from service.domain.access import Role
 from service.domain.errors import AccessError
-from service.store import accounts, sessions
+from service.store import accounts, acting, sessions
 from service.store.accounts import Caller, Key
+from service.store.acting import Act
 
 
 async def log_in(deps: Deps, key: str, request_id: str) -> tuple[Caller, str]:
@@ -22,10 +23,12 @@ async def log_in(deps: Deps, key: str, request_id: str) -> tuple[Caller, str]:
             suggestion="`python -m service account NAME` makes a new one.",
         )
     secret = sessions.fresh_secret()
-    async with deps.database.transaction(caller.account_id) as db:
-        session_id = await sessions.open_session(db, caller, secret, deps.settings.session_s)
-        caller = Caller(caller.account_id, caller.key_id, caller.role, session_id, request_id)
-    return caller, secret
+    act = Act(caller.account_id, caller.key_id, None, request_id, "POST /v1/session")
+    with acting.acting(act):
+        async with deps.database.transaction(caller.account_id) as db:
+            session_id = await sessions.open_session(db, caller, secret, deps.settings.session_s)
+            acting.about(session_id)
+    return Caller(caller.account_id, caller.key_id, caller.role, session_id, request_id), secret
 
 
 async def log_out(deps: Deps, caller: Caller) -> None:
@@ -40,6 +43,7 @@ async def make_key(deps: Deps, caller: Caller, name: str, role: Role) -> tuple[K
     secret = accounts.fresh_key()
     async with deps.database.transaction(caller.account_id) as db:
         key = await accounts.add_key(db, caller.account_id, name, role, secret)
+        acting.about(key.id)
     return key, secret
 
 

@@ -26,7 +26,7 @@ from service.domain.processor import Processor
 from service.domain.recognition import AUTO
 from service.domain.upload import Protocol, Upload, label, suffix_of
 from service.files.port import Received
-from service.store import arrivals, rules, uploads
+from service.store import acting, arrivals, rules, uploads
 from service.store.accounts import Caller
 from service.store.arrivals import NewUpload
 from service.store.database import Connection
@@ -70,6 +70,7 @@ async def begin(deps: Deps, caller: Caller, arrival: Arrival, *, keep_s: float, 
         processor = _processor(deps, wanted)
         admission.check_size(arrival.size_bytes, admission.max_bytes(deps, processor))
         admission.check_type(deps, name, None, processor)
+        acting.about(upload_id)
         new = NewUpload(
             id=upload_id,
             account_id=caller.account_id,

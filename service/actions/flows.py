@@ -17,7 +17,7 @@ from service.domain.flow import Flow, ancestors, in_order
 from service.domain.ids import new_id
 from service.domain.job import FINAL, Job, State
 from service.domain.processor import Processor
-from service.store import datasets, dependencies, flows, jobs, uploads
+from service.store import acting, datasets, dependencies, flows, jobs, uploads
 from service.store.accounts import Caller
 from service.store.database import Connection
 from service.store.jobs import NewJob
@@ -67,6 +67,7 @@ async def submit(deps: Deps, caller: Caller, request: FlowRequest, idempotency_k
     try:
         async with deps.database.transaction(caller.account_id) as db:
             await flows.add(db, flow_id, caller.account_id, request.name, request.metadata)
+            acting.about(flow_id)
             written = await _write(db, caller, flow_id, planned)
             if idempotency_key is not None:
                 await _remember(db, caller, idempotency_key, request, planned[0].job_id)

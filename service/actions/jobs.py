@@ -19,7 +19,7 @@ from service.domain.ids import new_id
 from service.domain.job import Job, RunIf, State
 from service.domain.processor import Processor
 from service.domain.upload import Upload
-from service.store import datasets, dependencies, jobs, uploads
+from service.store import acting, datasets, dependencies, jobs, uploads
 from service.store.accounts import Caller
 from service.store.database import Connection
 
@@ -143,6 +143,7 @@ async def submit_all(deps: Deps, caller: Caller, asked: Sequence[tuple[UUID | No
     async with deps.database.transaction(caller.account_id) as db:
         alone = [p.job(new_id(), caller.account_id) for _, p in checked if p.stands_alone]
         written_alone = iter(await jobs.submit_many(db, alone))
+        acting.about(*(job.id for job in alone))
         queued = [
             next(written_alone) if prepared.stands_alone else await _write_one(db, caller, prepared, upload_id)
             for upload_id, prepared in checked
@@ -241,6 +242,7 @@ async def write(
     waits_for = await _need(db, asked) if asked.after else 0
     job = prepared.job(job_id, caller.account_id, stored=stored, dataset_id=dataset_id)
     live_id = await jobs.submit(db, replace(job, waits_for=waits_for))
+    acting.about(live_id)
     if live_id == job_id and asked.after:
         await dependencies.add(db, caller.account_id, [(job_id, needs_id) for needs_id in asked.after])
     if key is not None:

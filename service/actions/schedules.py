@@ -27,7 +27,7 @@ from service.domain.schedule import (
     checked_zone,
     first_slot,
 )
-from service.store import jobs, schedules, uploads
+from service.store import acting, jobs, schedules, uploads
 from service.store.accounts import Caller
 from service.store.database import Connection
 
@@ -73,6 +73,7 @@ async def create(deps: Deps, caller: Caller, request: ScheduleRequest) -> Schedu
         schedule = await _timed(fresh, now)
         await _check_there(db, schedule)
         await schedules.add(db, schedule)
+        acting.about(schedule.id)
     return schedule
 
 

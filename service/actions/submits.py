@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import Context
 from uuid import UUID
 
 from service.domain.job import Job
-from service.store import jobs
+from service.store import acting, jobs
+from service.store.acting import Act
 from service.store.database import UNSTORABLE, Database
 from service.store.jobs import NewJob
 
 MOST = 200
 
-Request = tuple[NewJob, asyncio.Future[Job]]
+Request = tuple[NewJob, Act | None, asyncio.Future[Job]]
 
 
 class Submits:
@@ -27,9 +29,12 @@ class Submits:
     async def submit(self, job: NewJob) -> Job:
         """Write the job; when this returns it is durable. Raises Transient, or DataError for what cannot be stored."""
         written: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
-        self._requests.setdefault(job.account_id, []).append((job, written))
+        self._requests.setdefault(job.account_id, []).append((job, acting.now(), written))
         if job.account_id not in self._writers:
-            self._writers[job.account_id] = asyncio.create_task(self._write_all(job.account_id))
+            self._writers[job.account_id] = asyncio.create_task(
+                self._write_all(job.account_id),
+                context=Context(),  # what many acts ask for is none's own
+            )
         return await written
 
     async def _write_all(self, account_id: UUID) -> None:
@@ -43,7 +48,9 @@ class Submits:
     async def _write(self, account_id: UUID, batch: Sequence[Request]) -> None:
         try:
             async with self._database.transaction(account_id) as db:
-                written = await jobs.submit_many(db, [job for job, _ in batch])
+                written = await jobs.submit_many(db, [job for job, _, _ in batch])
+                acts = ((act, job.id) for job, act, _ in batch)
+                await acting.record_all(db, [(act, made) for act, made in acts if act is not None])
         except UNSTORABLE as error:
             if len(batch) == 1:
                 _fail(batch, error)
@@ -53,12 +60,12 @@ class Submits:
         except Exception as error:
             _fail(batch, error)
         else:
-            for (_, asked), job in zip(batch, written, strict=True):
+            for (_, _, asked), job in zip(batch, written, strict=True):
                 if not asked.done():
                     asked.set_result(job)
 
 
 def _fail(batch: Sequence[Request], error: Exception) -> None:
-    for _, asked in batch:
+    for _, _, asked in batch:
         if not asked.done():
             asked.set_exception(error)

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from contextvars import Context
 from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakSet, WeakValueDictionary
@@ -112,7 +113,7 @@ class Transfers:
         """The current request for this upload writes under this number: look out for a higher one."""
         self._writers[upload_id] = writer
         if self._watch is None or self._watch.done():
-            self._watch = asyncio.create_task(self._look_out())
+            self._watch = asyncio.create_task(self._look_out(), context=Context())
 
     async def finish(self, upload_id: UUID, work: Callable[[], Awaitable[T]]) -> T:
         """Do `work`, once for all who ask for it meanwhile, and to its end even if they go away."""

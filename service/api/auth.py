@@ -22,8 +22,9 @@ from service.deps import Deps
 from service.domain.access import Role
 from service.domain.errors import AccessError, QuotaError
 from service.domain.ids import new_id
-from service.store import accounts, sessions
+from service.store import accounts, acting, audit, sessions
 from service.store.accounts import Caller
+from service.store.acting import Act
 from service.store.database import Connection
 
 REMEMBERED_S = 5.0
@@ -65,10 +66,14 @@ class Authenticate:
             method != "OPTIONS" and (method, path) not in OPEN
         ):  # OPTIONS says what is spoken here, and nothing of anybody
             request = Request(scope)
-            scope["caller"] = caller = await self._caller(request)
+            caller = scope["caller"] = await self._caller(request)
             self._count(request, caller)
-            if _acts(method, path) and (method, path) not in FOR_VIEWERS:
-                check_may_act(caller)
+            if _acts(method, path):
+                act = Act(caller.account_id, caller.key_id, caller.session_id, caller.request_id, f"{method} {path}")
+                await _check(request, caller, act)
+                with acting.acting(act):
+                    await self._app(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
     async def _caller(self, request: Request) -> Caller:
@@ -77,8 +82,6 @@ class Authenticate:
             caller = await self._remembered(deps, header, _by_key)
         elif secret := request.cookies.get(COOKIE):
             caller = await self._remembered(deps, secret, _by_session)
-            if request.method not in SAFE:
-                check_is_ours(request, secret)
             request.scope["forget"] = lambda: self._known.pop(secret, None)
         else:
             raise _unauthenticated()
@@ -164,6 +167,20 @@ def check_origin(request: Request) -> None:
             "A page of another origin cannot act with the session of this one.",
             suggestion="Such a page needs a key of its own, sent as 'Authorization: Bearer <key>'.",
         )
+
+
+async def _check(request: Request, caller: Caller, act: Act) -> None:
+    """Raises AccessError for what may not be done; the audit of the account tells of it."""
+    try:
+        if caller.session_id is not None and request.method not in SAFE:
+            check_is_ours(request, request.cookies[COOKIE])
+        if (request.method, request.url.path) not in FOR_VIEWERS:
+            check_may_act(caller)
+    except AccessError as refused:
+        deps: Deps = request.app.state.deps
+        async with deps.database.transaction(caller.account_id) as db:
+            await audit.refuse(db, act, refused.code)
+        raise
 
 
 def _acts(method: str, path: str) -> bool:

@@ -33,6 +33,7 @@ QUERY_PARAMETERS = {
     "/v1/datasets/{name}/files": ("limit", "cursor"),
     "/v1/datasets/{name}/export": ("format", "where", "job", "columns", "formulas"),
     "/v1/datasets/{name}/diff": ("with", "keys", "limit", "cursor"),
+    "/v1/audit": ("key", "about", "from", "to", "limit", "cursor"),
     "/v1/stats": ("from", "to", "by", "processor"),
 }
 BODIES = {

@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from service.api import (
     attachments,
+    audit,
     control,
     datasets,
     downloads,
@@ -45,6 +46,7 @@ V1: list[BaseRoute] = [
     Route("/session", sessions.create, methods=["POST"]),
     Route("/session", sessions.show),
     Route("/session", sessions.delete, methods=["DELETE"]),
+    Route("/audit", audit.index),
     Route("/keys", keys.create, methods=["POST"]),
     Route("/keys", keys.index),
     Route("/keys/{id}", keys.delete, methods=["DELETE"]),

@@ -14,7 +14,7 @@ from service.api.auth import caller_of
 from service.api.params import json_of, uuid_of
 from service.deps import Deps
 from service.domain.ids import new_id
-from service.store import rules
+from service.store import acting, rules
 
 FileType = Annotated[
     str,
@@ -44,6 +44,7 @@ async def create(request: Request) -> JSONResponse:
     rule_id = new_id()
     check_upload(prepare(deps.catalog, asked).processor, rule_id)
     async with deps.database.transaction(caller.account_id) as db:
+        acting.about(rule_id)
         rule = await rules.add(db, caller.account_id, rule_id, **body.model_dump())
     return JSONResponse(views.rule(rule), 201, headers={"Location": f"/v1/rules/{rule.id}"})
 

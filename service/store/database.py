@@ -12,6 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from service.domain.errors import Transient
+from service.store import acting
 
 Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
@@ -71,7 +72,7 @@ class Database:
     async def transaction(
         self, account_id: UUID | None = None, *, isolation: Isolation = "read_committed"
     ) -> AsyncIterator[Connection]:
-        """A transaction; the API names the account whose rows it may see and write."""
+        """A transaction; the API names the account whose rows it may see and write; its act, if any, is recorded."""
         async with self.connection() as db:
             transaction = db.transaction(isolation=isolation)
             await transaction.start()
@@ -79,6 +80,8 @@ class Database:
                 if account_id is not None:
                     await db.execute("select set_config('millrace.account', $1, true)", str(account_id))
                 yield db
+                if account_id is not None and (act := acting.now()) is not None:
+                    await acting.record(db, act)
             except Exception:
                 if not db.is_closed():
                     await transaction.rollback()

@@ -17,7 +17,7 @@ OWNED = (
     "api_key", "upload", "dataset", "job", "lease", "attempt", "event", "reject",
     "schedule", "schedule_slot", "job_end", "job_stat", "flow", "flow_event", "dependency", "note",
     "kept_table", "file_header",
-    "upload_usage", "upload_rule", "session",
+    "upload_usage", "upload_rule", "session", "audit", "audit_head",
 )  # fmt: skip
 WITHOUT_ACCOUNT = {"migration", "job_transition", "account", "storage", "running_limit", "turn_clock", "worker"}
 READABLE = ("account", "upload", "dataset", "job", "lease", "attempt", "event", "reject", "file_header")
