@@ -102,29 +102,19 @@ $$;
 
 ALTER FUNCTION millrace.chain_audit(most integer) OWNER TO millrace_worker;
 
-CREATE FUNCTION millrace.check_event_jobs() RETURNS trigger
+CREATE FUNCTION millrace.check_event_job() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'millrace', 'pg_temp'
     AS $$
 begin
-  if exists (
-    select
-    from told
-    left join lateral (
-      select true as is_there
-      from job
-      where job.id = told.job_id and job.account_id = told.account_id
-      limit 1  -- so that each is looked for by its key, and no plan reads all jobs
-    ) as own on true
-    where own.is_there is null
-  ) then
+  if not exists (select from job where id = new.job_id and account_id = new.account_id) then
     raise exception 'an event of a job that is not of its account' using errcode = 'foreign_key_violation';
   end if;
   return null;
 end
 $$;
 
-ALTER FUNCTION millrace.check_event_jobs() OWNER TO millrace_worker;
+ALTER FUNCTION millrace.check_event_job() OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.check_job_transition() RETURNS trigger
     LANGUAGE plpgsql
@@ -299,28 +289,28 @@ begin
     set state = 'running',
         epoch = epoch + 1,
         event_seq = event_seq + 1,
+        event_tx = greatest(event_tx, this_event_tx()),
         phase = 'starting',
         rate = null,
         started_at = coalesce(started_at, now())
     from free
     where job.id = free.id
-    returning job.*, free.turn
+    returning  -- not all columns: each is copied four times
+      job.id, job.account_id, job.epoch, job.attempt, job.max_attempts, job.processor, job.upload_id, job.dataset_id,
+      job.input, job.options, job.cursor, job.read, job.control, job.first_wait_s, job.longest_wait_s, job.deadline_s,
+      job.flow_id, job.queue, job.corrects_id, job.event_seq, job.event_tx, free.turn
   ),
   leased as (
-    insert into lease (job_id, account_id, epoch, worker, expires_at, queue, processor)
-    select id, account_id, epoch, by_worker, now() + make_interval(secs => lease_s), queue, processor
+    insert into lease (job_id, account_id, epoch, worker, expires_at, queue, processor, number, read_before)
+    select id, account_id, epoch, by_worker, now() + make_interval(secs => lease_s), queue, processor, attempt, read
     from claimed
     on conflict (job_id) do update
-    set epoch = excluded.epoch, worker = excluded.worker, expires_at = excluded.expires_at
-  ),
-  tried as (
-    insert into attempt (job_id, account_id, epoch, number, worker, read_before)
-    select id, account_id, epoch, attempt, by_worker, read
-    from claimed
+    set epoch = excluded.epoch, worker = excluded.worker, expires_at = excluded.expires_at,
+      number = excluded.number, started_at = now(), read_before = excluded.read_before
   ),
   told as (
-    insert into event (job_id, account_id, seq, type, data)
-    select id, account_id, event_seq, 'job.started', jsonb_build_object('attempt', attempt, 'epoch', epoch)
+    insert into event (job_id, account_id, seq, type, data, tx)
+    select id, account_id, event_seq, 'job.started', jsonb_build_object('attempt', attempt, 'epoch', epoch), event_tx
     from claimed
   )
   select
@@ -407,6 +397,21 @@ end
 $$;
 
 ALTER FUNCTION millrace.count_upload() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.ended_jobs() RETURNS TABLE(processor text, state text, run_class smallint, jobs bigint, inserted bigint, updated bigint, skipped bigint, rejected bigint, bytes bigint, run_ms bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+  select
+    processor, state, run_class, sum(jobs)::bigint,
+    sum(inserted)::bigint, sum(updated)::bigint, sum(skipped)::bigint, sum(rejected)::bigint,
+    sum(bytes)::bigint, sum(run_ms)::bigint
+  from job_stat
+  group by processor, state, run_class
+  order by processor, state, run_class
+$$;
+
+ALTER FUNCTION millrace.ended_jobs() OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.event_shift() RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -602,6 +607,17 @@ $$;
 
 ALTER FUNCTION millrace.keep_event_order() OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.keep_event_tx() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  new.event_tx := greatest(old.event_tx, millrace.this_event_tx());
+  return new;
+end
+$$;
+
+ALTER FUNCTION millrace.keep_event_tx() OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.lacks_needs(waiting_id uuid) RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO 'millrace', 'pg_temp'
@@ -616,6 +632,18 @@ CREATE FUNCTION millrace.lacks_needs(waiting_id uuid) RETURNS boolean
 $$;
 
 ALTER FUNCTION millrace.lacks_needs(waiting_id uuid) OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.live_jobs() RETURNS TABLE(queue text, state text, jobs bigint, oldest_s double precision)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'millrace', 'pg_temp'
+    AS $$
+  select queue, state, count(*), greatest(0, extract(epoch from now() - min(run_at)))::double precision
+  from job
+  where finished_at is null
+  group by queue, state
+$$;
+
+ALTER FUNCTION millrace.live_jobs() OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.note_job_ends() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -658,13 +686,8 @@ CREATE FUNCTION millrace.place_event() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
-  new.tx := pg_current_xact_id()::text::bigint + millrace.event_shift();
-  -- The event before can only have a higher one if a transaction that is newer than this one has ended by now; this
-  -- is a fresh snapshot, taken after the wait for the job's row.
-  if new.seq > 1
-    and pg_snapshot_xmax(pg_current_snapshot())::text::bigint > pg_current_xact_id()::text::bigint + 1 then
-    new.tx := greatest(new.tx, (select tx from millrace.event where job_id = new.job_id and seq = new.seq - 1));
-  end if;
+  -- This sees what was committed before the job's row was locked, which is what could stand later.
+  new.tx := greatest(millrace.this_event_tx(), (select event_tx from millrace.job where id = new.job_id));
   return new;
 end
 $$;
@@ -779,6 +802,12 @@ end
 $$;
 
 ALTER FUNCTION millrace.stop_writing() OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.this_event_tx() RETURNS bigint
+    LANGUAGE sql
+    RETURN (((pg_current_xact_id())::text)::bigint + millrace.event_shift());
+
+ALTER FUNCTION millrace.this_event_tx() OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.upload_jobs(asked uuid) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -1049,6 +1078,7 @@ CREATE TABLE millrace.job (
     undo_expired_at timestamp with time zone,
     corrects_id uuid,
     widened jsonb DEFAULT '[]'::jsonb NOT NULL,
+    event_tx bigint DEFAULT millrace.this_event_tx() NOT NULL,
     CONSTRAINT every_row_is_accounted_for CHECK ((read = (((inserted + updated) + skipped) + rejected))),
     CONSTRAINT failures_say_why CHECK (((state <> 'failed'::text) OR (problem IS NOT NULL))),
     CONSTRAINT final_states_have_an_end CHECK (((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
@@ -1167,7 +1197,10 @@ CREATE TABLE millrace.lease (
     worker text NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     queue text DEFAULT ''::text NOT NULL,
-    processor text DEFAULT ''::text NOT NULL
+    processor text DEFAULT ''::text NOT NULL,
+    number integer DEFAULT 1 NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    read_before bigint DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='50');
 
@@ -1335,6 +1368,22 @@ CREATE TABLE millrace.video_wish (
 
 ALTER TABLE millrace.video_wish OWNER TO millrace_worker;
 
+CREATE TABLE millrace.worker (
+    name text NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    version text NOT NULL,
+    queues jsonb NOT NULL,
+    cpu double precision NOT NULL,
+    rss_bytes bigint NOT NULL,
+    load double precision[] NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL
+)
+WITH (fillfactor='50');
+
+ALTER TABLE millrace.worker OWNER TO millrace_worker;
+
 CREATE TABLE millrace.youtube_quota (
     day date NOT NULL,
     units integer NOT NULL
@@ -1396,11 +1445,11 @@ ALTER TABLE ONLY millrace.flow
 ALTER TABLE ONLY millrace.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (account_id, key);
 
+ALTER TABLE ONLY millrace.job
+    ADD CONSTRAINT job_account_id_id_key UNIQUE (account_id, id);
+
 ALTER TABLE ONLY millrace.job_end
     ADD CONSTRAINT job_end_pkey PRIMARY KEY (id);
-
-ALTER TABLE ONLY millrace.job
-    ADD CONSTRAINT job_id_account_id_key UNIQUE (id, account_id);
 
 ALTER TABLE ONLY millrace.job
     ADD CONSTRAINT job_pkey PRIMARY KEY (id);
@@ -1480,6 +1529,9 @@ ALTER TABLE ONLY millrace.video
 ALTER TABLE ONLY millrace.video_wish
     ADD CONSTRAINT video_wish_pkey PRIMARY KEY (job_id, video_id);
 
+ALTER TABLE ONLY millrace.worker
+    ADD CONSTRAINT worker_pkey PRIMARY KEY (name);
+
 ALTER TABLE ONLY millrace.youtube_quota
     ADD CONSTRAINT youtube_quota_pkey PRIMARY KEY (day);
 
@@ -1503,8 +1555,6 @@ CREATE INDEX flow_account ON millrace.flow USING btree (account_id, id DESC);
 
 CREATE INDEX flow_event_account ON millrace.flow_event USING btree (account_id, tx, no);
 
-CREATE INDEX job_account ON millrace.job USING btree (account_id, id DESC);
-
 CREATE INDEX job_corrects ON millrace.job USING btree (corrects_id) WHERE (corrects_id IS NOT NULL);
 
 CREATE INDEX job_dataset ON millrace.job USING btree (dataset_id) WHERE (dataset_id IS NOT NULL);
@@ -1512,6 +1562,8 @@ CREATE INDEX job_dataset ON millrace.job USING btree (dataset_id) WHERE (dataset
 CREATE UNIQUE INDEX job_dedupe ON millrace.job USING btree (account_id, dedupe_key) WHERE ((dedupe_key IS NOT NULL) AND (state <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])));
 
 CREATE INDEX job_due ON millrace.job USING btree (run_at) WHERE ((state = ANY (ARRAY['pending'::text, 'retrying'::text])) AND (waits_for = 0));
+
+CREATE INDEX job_failed ON millrace.job USING btree (account_id, finished_at) WHERE (state = 'failed'::text);
 
 CREATE INDEX job_flow ON millrace.job USING btree (flow_id) WHERE (flow_id IS NOT NULL);
 
@@ -1559,15 +1611,17 @@ CREATE INDEX upload_unfinished ON millrace.upload USING btree (expires_at) WHERE
 
 CREATE TRIGGER audit_kept BEFORE DELETE OR UPDATE ON millrace.audit FOR EACH ROW EXECUTE FUNCTION millrace.keep_audit();
 
-CREATE TRIGGER event_of_job AFTER INSERT ON millrace.event REFERENCING NEW TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION millrace.check_event_jobs();
+CREATE TRIGGER event_of_job AFTER INSERT ON millrace.event FOR EACH ROW WHEN (((CURRENT_USER <> 'millrace_worker'::name) OR (new.type <> ALL (ARRAY['job.started'::text, 'job.completed'::text])))) EXECUTE FUNCTION millrace.check_event_job();
 
-CREATE TRIGGER event_place BEFORE INSERT ON millrace.event FOR EACH ROW EXECUTE FUNCTION millrace.place_event();
+CREATE TRIGGER event_place BEFORE INSERT ON millrace.event FOR EACH ROW WHEN ((new.tx IS NULL)) EXECUTE FUNCTION millrace.place_event();
 
 CREATE TRIGGER job_due_at BEFORE INSERT ON millrace.job FOR EACH ROW EXECUTE FUNCTION millrace.keep_due_at();
 
 CREATE TRIGGER job_end AFTER UPDATE ON millrace.job REFERENCING OLD TABLE AS was_so NEW TABLE AS now_so FOR EACH STATEMENT EXECUTE FUNCTION millrace.note_job_ends();
 
 CREATE TRIGGER job_ended AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_needed AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.count_dependents();
+
+CREATE TRIGGER job_event_tx BEFORE UPDATE ON millrace.job FOR EACH ROW WHEN (((new.event_seq <> old.event_seq) AND (new.event_tx = old.event_tx))) EXECUTE FUNCTION millrace.keep_event_tx();
 
 CREATE TRIGGER job_gone AFTER DELETE ON millrace.job REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION millrace.forget_jobs();
 
@@ -1698,6 +1752,8 @@ ALTER TABLE millrace.dependency ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.event ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY everybodys ON millrace.worker FOR SELECT TO millrace_api USING (true);
+
 ALTER TABLE millrace.file_header ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.flow ENABLE ROW LEVEL SECURITY;
@@ -1794,6 +1850,8 @@ ALTER TABLE millrace.video ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE millrace.video_wish ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE millrace.worker ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE millrace.youtube_quota ENABLE ROW LEVEL SECURITY;
 
 GRANT USAGE ON SCHEMA datasets TO millrace_api;
@@ -1820,6 +1878,9 @@ REVOKE ALL ON FUNCTION millrace.claim_jobs(in_queue text, by_worker text, lease_
 
 REVOKE ALL ON FUNCTION millrace.count_upload() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION millrace.ended_jobs() FROM PUBLIC;
+GRANT ALL ON FUNCTION millrace.ended_jobs() TO millrace_api;
+
 REVOKE ALL ON FUNCTION millrace.forget_jobs() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION millrace.full_limits(waiting_id uuid) FROM PUBLIC;
@@ -1830,6 +1891,9 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE millrace.upload TO millrace_api;
 REVOKE ALL ON FUNCTION millrace.keep_audit() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION millrace.keep_event_order() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION millrace.live_jobs() FROM PUBLIC;
+GRANT ALL ON FUNCTION millrace.live_jobs() TO millrace_api;
 
 REVOKE ALL ON FUNCTION millrace.note_job_ends() FROM PUBLIC;
 
@@ -1917,3 +1981,5 @@ GRANT SELECT(expires_at) ON TABLE millrace.session TO millrace_api;
 GRANT SELECT,INSERT,DELETE ON TABLE millrace.upload_rule TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.upload_usage TO millrace_api;
+
+GRANT SELECT ON TABLE millrace.worker TO millrace_api;
