@@ -83,14 +83,14 @@ async def test_a_million_rows_from_the_drop_to_the_undo(
     await is_said(page, "No row is refused")
 
     await go(page, "data/orders_of_a_year")
-    await page.get_by_label("Column").select_option("amount")
-    await page.get_by_label("Condition").first.select_option("=")
+    await page.get_by_label("Column", exact=True).select_option("amount")
+    await page.get_by_label("Condition", exact=True).select_option("=")
     await page.get_by_label("Value").fill("13")
     await page.get_by_role("button", name="Add").click()
     await is_said(page, "of those that match")
-    await page.get_by_role("button", name="id").click()
+    await page.get_by_role("button", name="id", exact=True).click()
     await page.locator('th[aria-sort="ascending"]').wait_for()
-    await page.get_by_role("button", name="id").click()
+    await page.get_by_role("button", name="id", exact=True).click()
     await page.locator('th[aria-sort="descending"]').wait_for()
     await shoot(page, "story-rows")
     async with page.expect_download() as download:
@@ -102,8 +102,9 @@ async def test_a_million_rows_from_the_drop_to_the_undo(
     assert len(rows) - 1 == sum(1 for n in range(1, ROWS + 1) if n not in BAD and n * 7 % 5000 == 13) + 1
 
     await go(page, f"jobs/{job}")
-    await page.get_by_role("button", name="Undo").first.click()
-    await page.get_by_role("dialog").get_by_role("button", name="Undo").click()
+    await page.locator("millrace-job summary", has_text="More").click()
+    await page.locator("millrace-job").get_by_role("button", name="Undo").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Undo", exact=True).click()
     await undone(service, "orders_of_a_year")
     await go(page, "data/orders_of_a_year")
     await is_said(page, "No rows yet")
