@@ -14,6 +14,7 @@ from service.store.queries import load
 from service.store.tables import qualified
 
 _SQL = load("video")
+_OVER = load("video", "templates")
 
 FRESH_S = 30 * 86_400.0
 """What is known is asked anew after so long."""
@@ -42,7 +43,7 @@ class Statistics:
 
 async def wish(db: Connection, job_id: UUID, table: str) -> None:
     """Note every video of a watch history for this job; once is enough."""
-    await db.execute(_SQL["wish"].format(table=qualified(table)), job_id, FRESH_S)
+    await db.execute(_OVER["wish"].format(table=qualified(table)), job_id, FRESH_S)
 
 
 async def left(db: Connection, job_id: UUID) -> int:
@@ -84,6 +85,6 @@ async def use_up(db: Connection, day: date, most: int) -> None:
 
 async def statistics(db: Connection, table: str, tz: str) -> Statistics:
     """What the history in this table adds up to."""
-    row = await db.fetchrow(_SQL["statistics"].format(table=qualified(table)), tz)
+    row = await db.fetchrow(_OVER["statistics"].format(table=qualified(table)), tz)
     assert row is not None
     return Statistics(**row)

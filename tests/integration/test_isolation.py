@@ -19,7 +19,10 @@ OWNED = (
     "kept_table", "file_header",
     "upload_usage", "upload_rule", "session", "audit", "audit_head",
 )  # fmt: skip
-WITHOUT_ACCOUNT = {"migration", "job_transition", "account", "storage", "running_limit", "turn_clock", "worker"}
+OF_ALL = {"video", "video_wish", "youtube_quota"}  # what is known of public videos, shown to no API
+WITHOUT_ACCOUNT = {
+    "migration", "job_transition", "account", "storage", "running_limit", "turn_clock", "worker",
+} | OF_ALL  # fmt: skip
 READABLE = ("account", "upload", "dataset", "job", "lease", "attempt", "event", "reject", "file_header")
 
 
