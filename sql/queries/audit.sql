@@ -48,7 +48,12 @@ checked as (
     account_id,
     max(no) as last_no,
     (array_agg(hash order by no desc))[1] as last_hash,
-    min(no) filter (where no <> no_before + 1 or hash <> audit_hash(hash_before, entry, no)) as broken_at
+    min(
+      case
+        when no <> no_before + 1 then no_before + 1  -- the one that is not there
+        when hash <> audit_hash(hash_before, entry, no) then no
+      end
+    ) as broken_at
   from chained
   group by account_id
 ),

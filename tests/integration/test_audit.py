@@ -148,7 +148,7 @@ async def test_the_chain_holds_and_shows_each_change(api: Service) -> None:
     command = await start("service audit", ["-m", "service", "audit", "verify"], api.settings, log)
     assert await command.ended() == 1
     ALIVE.remove(command)
-    assert "chained: the chain of 4 is broken at entry 2" in command.output
+    assert "chained: the chain of 5 is broken at entry 2" in command.output
 
 
 async def test_nobody_changes_an_entry_by_accident(api: Service) -> None:
