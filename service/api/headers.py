@@ -25,8 +25,9 @@ PAGE = (
 FILE = (b"content-security-policy", b"sandbox; default-src 'none'; frame-ancestors 'none'")
 """For what a user has sent and gets back: should a browser show it after all, nothing in it runs."""
 
-OURS = (b"cross-origin-resource-policy", b"same-origin")
-"""Unless an answer says otherwise, as the modules do that pages of other origins import."""
+OURS = ((b"cross-origin-resource-policy", b"same-origin"),)
+EVERYBODYS = ((b"cross-origin-resource-policy", b"cross-origin"), (b"access-control-allow-origin", b"*"))
+"""For modules that pages of other origins import; they hold nothing that is secret."""
 
 EXPOSED = (
     "Location", "Job-Location", "Retry-After", "Link", "ETag", "Content-Disposition", "Content-Range", "Accept-Ranges",
@@ -69,7 +70,7 @@ class SecurityHeaders:
                 own = message["headers"]
                 names = {name for name, _ in own}
                 policy = FILE if b"content-disposition" in names else PAGE
-                sharing = () if OURS[0] in names else (OURS,)
+                sharing = EVERYBODYS if scope["path"].startswith("/client/") else OURS
                 message["headers"] = [*own, *COMMON, policy, *sharing, *scope.get("told", ())]
             await send(message)
 

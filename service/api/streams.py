@@ -51,6 +51,7 @@ class Streams:
         self._jobs: dict[UUID, Feed[int]] = {}
         self._accounts: dict[UUID, Feed[Position]] = {}
         self._readers: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     @property
     def clients(self) -> int:
@@ -65,6 +66,7 @@ class Streams:
 
     def close(self) -> None:
         """End every stream; clients reconnect, to another process if there is one."""
+        self._closing = True
         for feed in self._feeds():
             feed.close()
 
@@ -115,6 +117,7 @@ class Streams:
         feed = feeds.get(source.id)
         if feed is None:
             feed = feeds[source.id] = Feed(self._database, source, newest)
+            feed.is_closing = self._closing  # who comes so late is let go at once
             reader = asyncio.create_task(feed.read(self._poll_s), context=Context())  # it outlives who began it
             self._readers.add(reader)
             reader.add_done_callback(self._readers.discard)

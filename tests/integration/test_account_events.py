@@ -7,7 +7,7 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
@@ -309,11 +309,15 @@ async def test_100_followers_of_an_account_read_each_event_once_from_the_databas
         seen: list[list[int]] = [[] for _ in range(100)]
 
         async def watch(numbers: list[int]) -> None:
-            async with aclosing(streams.follow_account(account_id, newest, newest)) as batches:
-                async for batch in batches:
+            after = newest
+            async with streams.of_account(account_id, newest) as feed:
+                while not numbers or numbers[-1] < 1001:
+                    news = feed.news
+                    batch = await feed.behind(after)
                     numbers += [event.seq for event in batch]
-                    if numbers[-1] == 1001:
-                        return
+                    after = batch[-1].position if batch else after
+                    if not batch:
+                        await news.wait()
 
         began = time.monotonic()
         watching = [asyncio.create_task(watch(numbers)) for numbers in seen]
