@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import uvicorn
+from httptools import HttpRequestParser
 from starlette.applications import Starlette
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from service.bodies import LEAST_BYTES, Body
 
 SEND_BUFFER_BYTES = 64 * 1024
 
@@ -19,12 +23,45 @@ class CannotStart(Exception):
     """One sentence that says what is in the way and what to do."""
 
 
-class Interim(HttpToolsProtocol):
-    """HTTP/1.1 by uvicorn, with interim answers (1xx), for which ASGI has no message yet.
+class Connection(HttpToolsProtocol):
+    """HTTP/1.1 by uvicorn; long bodies are read by `Body`, and interim answers (1xx), which ASGI lacks, can be sent.
 
     The scope's extension `millrace.interim` is `send(status, reason, headers) -> whether it was sent`, and
     `millrace.wire` gives the connection itself.
     """
+
+    def data_received(self, data: bytes) -> None:
+        """More of a request. When this is its head, nobody has asked for its body yet."""
+        before = self.cycle
+        super().data_received(data)
+        cycle = self.cycle
+        if cycle is before or not cycle.more_body or self.pipeline or self.transport.is_closing():
+            return
+        length = _length_of(cycle)
+        if length - len(cycle.body) >= LEAST_BYTES:
+            body = Body(cycle, self, length)
+            cycle.receive = body.receive  # type: ignore[method-assign]
+            self._read_by(body)
+
+    def body_ended(self) -> None:
+        """A `Body` has all of it."""
+        self._read_by(self)
+        self.parser = HttpRequestParser(self)  # the former one still waits for the body
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self.on_message_complete()
+
+    def pause_reading(self) -> None:
+        """Let the client wait."""
+        self.flow.pause_reading()
+
+    def resume_reading(self) -> None:
+        """The opposite."""
+        self.flow.resume_reading()
+
+    def _read_by(self, protocol: asyncio.BaseProtocol) -> None:
+        self.flow.pause_reading()  # uvloop heeds how a protocol wants its bytes only when reading begins
+        self.transport.set_protocol(protocol)
+        self.flow.resume_reading()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         extensions = cycle.scope.setdefault("extensions", {})
@@ -72,7 +109,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: Starlette, on_ready: Callable[[], None]) -> None:
         config = uvicorn.Config(
             app,
-            http=Interim,
+            http=Connection,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -101,6 +138,13 @@ def _send_interim(cycle: RequestResponseCycle, status: int, reason: str, headers
     lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     cycle.transport.write("\r\n".join(lines).encode("latin-1"))
     return True
+
+
+def _length_of(cycle: RequestResponseCycle) -> int:
+    """How long the body is by the head of its request, which the parser has checked; 0 if that is not told."""
+    lengths = [value for name, value in cycle.scope["headers"] if name == b"content-length"]
+    is_coded = any(name in (b"transfer-encoding", b"upgrade") for name, _ in cycle.scope["headers"])
+    return int(lengths[0]) if len(lengths) == 1 and not is_coded else 0
 
 
 def bind(host: str, port: int) -> socket.socket:

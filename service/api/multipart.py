@@ -97,7 +97,7 @@ async def _events(content: AsyncIterable[bytes], boundary: bytes) -> AsyncIterat
     try:
         parser = _parser(boundary, found)
         async for piece in content:
-            parser.write(piece)
+            parser.write(bytes(piece))  # it hands out slices, of bytes only if it got such
             while found:
                 yield found.popleft()
         parser.finalize()

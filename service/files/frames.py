@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 from array import array
 from collections.abc import Sequence
 from enum import IntEnum
@@ -76,7 +77,10 @@ class Frames:
             raise damaged() from None
 
     def row(self, first: int, content: Bytes) -> tuple[Sequence[Bytes], list[int]]:
-        """Full frames from number `first` on as they are stored, to be written one behind the other; their lengths."""
+        """Full frames from number `first` on as they are stored, to be written one behind the other; their lengths.
+
+        They are to be used before the thread calls this again.
+        """
         view = memoryview(content)
         count = len(view) // FRAME_BYTES
         if self.packed:
@@ -84,17 +88,13 @@ class Frames:
                 self.stored(first + n, Kind.FULL, view[n * FRAME_BYTES : (n + 1) * FRAME_BYTES]) for n in range(count)
             ]
             return pieces, [len(piece) for piece in pieces]
-        out, nonces = bytearray(count * SLOT_BYTES), os.urandom(count * NONCE_BYTES)
-        into = memoryview(out)
+        out, nonces = _scratch(count * SLOT_BYTES), os.urandom(count * NONCE_BYTES)
+        encrypt, bound = self._cipher.encrypt_into, self._bound
         for n in range(count):
             at, nonce = n * SLOT_BYTES, nonces[n * NONCE_BYTES : (n + 1) * NONCE_BYTES]
+            frame = view[n * FRAME_BYTES : (n + 1) * FRAME_BYTES]
             out[at : at + NONCE_BYTES] = nonce
-            self._cipher.encrypt_into(
-                nonce,
-                view[n * FRAME_BYTES : (n + 1) * FRAME_BYTES],
-                self._bound(first + n, Kind.FULL, 0),
-                into[at + NONCE_BYTES : at + SLOT_BYTES],
-            )
+            encrypt(nonce, frame, bound(first + n, Kind.FULL, 0), out[at + NONCE_BYTES : at + SLOT_BYTES])
         return [out], [SLOT_BYTES] * count
 
     def stored(self, index: int, kind: Kind, content: Bytes) -> bytes:
@@ -125,6 +125,17 @@ class Frames:
 
     def _bound(self, index: int, kind: Kind, extra: int) -> bytes:
         return _BOUND.pack(_VERSION, self.upload_id.bytes, index, kind, self.packed, extra)
+
+
+_threads = threading.local()
+
+
+def _scratch(size: int) -> memoryview:
+    """Memory of this thread, taken once: new pages for every block cost as much as a third of the sealing."""
+    found: bytearray | None = getattr(_threads, "scratch", None)
+    if found is None or len(found) < size:
+        found = _threads.scratch = bytearray(size)
+    return memoryview(found)[:size]
 
 
 class Places(Protocol):

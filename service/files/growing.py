@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from service.domain.errors import TooLarge
 from service.files.frames import FRAME_BYTES
@@ -16,7 +16,7 @@ from service.files.threads import Threads
 
 T = TypeVar("T")
 
-WRITE_BYTES = 512 * 1024
+WRITE_BYTES = 448 * 1024
 """Received pieces are gathered to this size before threads take them. When the process dies, twice this may be lost."""
 
 SYNC_BYTES = 32 * 1024 * 1024
@@ -36,7 +36,7 @@ class Growth:
         self._durable = durable
         self._threads = threads
         self._block = bytearray()
-        self._work: list[asyncio.Future[int | None]] = []
+        self._work: list[asyncio.Future[Any]] = []
         self._sync: asyncio.Future[int | None] | None = None
         self._written = self._asked = part.full
         self._told = part.size
@@ -46,17 +46,24 @@ class Growth:
 
         Raises TooLarge, OSError, and what the body or `durable` raises.
         """
+        self._threads.bodies += 1
         try:
             async for piece in body:
                 room = self._max_bytes - self.size
-                self._block += piece[:room] if len(piece) > room else piece
+                if isinstance(piece, bytearray) and not self._block and len(piece) <= room:
+                    self._block = piece  # whoever gives one out has done with it
+                else:
+                    self._block += piece[:room] if len(piece) > room else piece
                 self.size += min(len(piece), room)
                 if len(piece) > room:
                     raise too_large(self._max_bytes)
                 if len(self._block) >= WRITE_BYTES:
                     await self._hand_over()
+                    if isinstance(piece, bytearray):
+                        await self._done()  # meanwhile `Body` reads the next one: both together are what may be lost
                     await self._keep_up()
         finally:
+            self._threads.bodies -= 1
             while self._block:
                 await self._hand_over()
             await self._done()
@@ -75,9 +82,16 @@ class Growth:
             end = len(block) - self.size % FRAME_BYTES
             self._block += memoryview(block)[end:]
             del block[end:]
-        self._work = [self._threads.run(self._part.add, block)]  # while the next block arrives
+        # While the next block arrives. Two threads for one file only while there is no other: changing costs time too.
+        if self.digest is None or self._threads.bodies > 1:
+            self._work = [self._threads.run(self._add, block)]
+        else:
+            self._work = [self._threads.run(self._part.add, block), self._threads.run(self.digest.update, block)]
+
+    def _add(self, block: bytearray) -> None:
+        self._part.add(block)
         if self.digest is not None:
-            self._work.append(self._threads.run(self.digest.update, block))
+            self.digest.update(block)
 
     async def _done(self) -> None:
         """Wait until what was handed over is written, and take note of how far that is."""

@@ -12,10 +12,11 @@ T = TypeVar("T")
 
 
 class Threads:
-    """So many threads."""
+    """So many threads, and how many bodies they are taking in."""
 
     def __init__(self, count: int) -> None:
         self.pool = ThreadPoolExecutor(count, thread_name_prefix="files")
+        self.bodies = 0
 
     def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
         """Call a function in a thread."""
