@@ -1,4 +1,4 @@
-"""Server-Sent Events: messages, and the response that carries a feed of them."""
+"""Server-Sent Events: messages, by sse-starlette, and the response that carries a feed of them, which is our own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Generic
 
 import structlog
+from sse_starlette import ServerSentEvent
 from starlette.types import Message, Receive, Scope, Send
 
 from service.api.audience import PING, Form, Listener, Place, Wire
@@ -30,15 +31,13 @@ log = structlog.get_logger()
 
 
 def message(event: str, data: Mapping[str, Any], *, id: str | None = None, retry: int | None = None) -> bytes:
-    """One message. JSON has no line ends, so its data is one line."""
-    lines = [f"id: {id}\n"] * (id is not None)
-    lines += [f"event: {event}\ndata: {json.dumps(data)}\n"]
-    return ("".join(lines) + (pause(retry).decode() if retry is not None else "\n")).encode()
+    """One message. Its data is JSON."""
+    return ServerSentEvent(json.dumps(data), event=event, id=id, retry=retry, sep="\n").encode()
 
 
 def pause(retry: int) -> bytes:
     """How many milliseconds a client is to wait before it connects anew."""
-    return f"retry: {retry}\n\n".encode()
+    return ServerSentEvent(retry=retry, sep="\n").encode()
 
 
 class Gone(Exception):
