@@ -45,9 +45,9 @@ async def queue_more(service: Service, job_id: str, count: int) -> None:
 
 async def test_two_workers_racing_for_a_thousand_jobs_run_each_once(start_service: StartService) -> None:
     service = await start_service("api", io_slots=4)
+    await service.worker()
+    await service.worker()
     (await service.client.post("/v1/jobs", json=[{"processor": "echo"}] * RACED)).raise_for_status()
-    await service.worker()
-    await service.worker()
     db = await asyncpg.connect(service.database_url)
     try:
 

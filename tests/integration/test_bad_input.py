@@ -52,7 +52,7 @@ def checked(answer: httpx.Response, status: int, code: str) -> Json:
 REFUSALS: dict[str, tuple[str, str, dict[str, Any], int, str]] = {
     "an empty file": ("POST", IMPORT, {"content": b""}, 422, "file_empty"),
     "an empty upload": ("POST", "/v1/uploads", {"content": b""}, 422, "file_empty"),
-    "no processor": ("POST", "/v1/imports?dataset=x", {"content": FILE}, 422, "missing_parameter"),
+    "no processor": ("POST", "/v1/imports?dataset=x", {"content": b"a few words\n"}, 422, "unrecognised_format"),
     "no dataset": ("POST", "/v1/imports?processor=csv", {"content": FILE}, 422, "missing_parameter"),
     "an unknown processor": ("POST", "/v1/imports?processor=no&dataset=x", {"content": FILE}, 422, "unknown_processor"),
     "an unknown option": ("POST", IMPORT + "&colour=red", {"content": FILE}, 422, "invalid_options"),
