@@ -6,18 +6,16 @@ answers with the file on standard output, row group by row group, in flat memory
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, suppress
-from pathlib import Path
+from contextlib import aclosing
 from typing import TYPE_CHECKING, BinaryIO
 
 from service.domain.dataset import LINEAGE, columns_from_json, columns_to_json
 from service.domain.errors import Transient
 from service.domain.processor import Column, ColumnType, Piece
+from service.piped import piped
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,64 +23,26 @@ if TYPE_CHECKING:
 GROUP_BYTES = 8 * 1024 * 1024
 """A row group is written once its columns take this much in memory."""
 BLOCK_BYTES = 4 * 1024 * 1024
-READ_BYTES = 256 * 1024
 PRECISION = 38
-
-_CODE = str(Path(__file__).resolve().parent.parent)
 
 
 async def written(text: AsyncGenerator[Piece, None], columns: Sequence[Column]) -> AsyncGenerator[Piece, None]:
     """Rows that come as CSV, as a Parquet file in pieces. Raises what `text` raises, Transient if the child dies."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "service.parquet",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={"PATH": os.defpath, "PYTHONPATH": _CODE, "LANG": "C.UTF-8", "ARROW_DEFAULT_MEMORY_POOL": "system"},
-        start_new_session=True,
-    )
-    assert child.stdout is not None
-    counted = [0]
-    feeding = asyncio.create_task(_feed(child, text, columns, counted))
-    try:
-        while content := await child.stdout.read(READ_BYTES):
-            rows, counted[0] = counted[0], 0
-            yield Piece(content, rows)
-        await feeding
-        if await child.wait() != 0:
-            raise Transient("busy", "The Parquet file could not be written.", suggestion="Try it again.")
-        if counted[0]:
-            yield Piece(b"", counted[0])
-    finally:
-        feeding.cancel()
-        _end(child)
-        await asyncio.wait([feeding])
-        await child.wait()
+    given = _behind_columns(columns, text)
+    async with aclosing(piped("service.parquet", given, _failure, ARROW_DEFAULT_MEMORY_POOL="system")) as pieces:
+        async for piece in pieces:
+            yield piece
 
 
-async def _feed(
-    child: asyncio.subprocess.Process, text: AsyncGenerator[Piece, None], columns: Sequence[Column], counted: list[int]
-) -> None:
-    assert child.stdin is not None
-    try:
-        child.stdin.write(json.dumps(columns_to_json(columns)).encode() + b"\n")
-        async with aclosing(text):
-            async for piece in text:
-                counted[0] += piece.rows
-                child.stdin.write(piece.content)
-                await child.stdin.drain()
-        child.stdin.close()
-    except (BrokenPipeError, ConnectionResetError):
-        return  # its exit code tells
-    except BaseException:
-        _end(child)  # half is never shown as whole
-        raise
+async def _behind_columns(columns: Sequence[Column], text: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
+    yield Piece(json.dumps(columns_to_json(columns)).encode() + b"\n")
+    async with aclosing(text):
+        async for piece in text:
+            yield piece
 
 
-def _end(child: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        child.kill()
+def _failure(_code: int, _told: bytes) -> Exception:
+    return Transient("busy", "The Parquet file could not be written.", suggestion="Try it again.")
 
 
 def main() -> None:
