@@ -17,6 +17,7 @@ from service.store import claims
 from service.store.database import Connection
 from workers.__main__ import main
 from workers.committer import Committer
+from workers.enclosures import Taken
 from workers.frames import Frame
 from workers.landing import Landing
 from workers.pieces import Payload
@@ -24,7 +25,8 @@ from workers.pieces import Payload
 FENCE = "where id = $1 and epoch = $2 and state = 'running'"
 FROZEN_CHUNK = 3
 
-Commit = Callable[[Committer, Landing, Frame, Payload, asyncio.Task[None] | None], Awaitable[None]]
+Before = asyncio.Task[None] | None
+Commit = Callable[[Committer, Landing, Frame, Payload, Before, list[Taken]], Awaitable[None]]
 
 
 async def every_lease_is_ours(
@@ -40,13 +42,13 @@ def freezing(commit: Commit) -> Commit:
     chunks = count(1)
 
     async def commit_or_freeze(
-        self: Committer, landing: Landing, frame: Frame, payload: Payload, before: asyncio.Task[None] | None
+        self: Committer, landing: Landing, frame: Frame, payload: Payload, before: Before, files: list[Taken]
     ) -> None:
         if self._claim.epoch == 1 and next(chunks) == FROZEN_CHUNK:
             if before is not None:
                 await asyncio.wait([before])
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # os.kill may let this thread go on a little
-        await commit(self, landing, frame, payload, before)
+        await commit(self, landing, frame, payload, before, files)
 
     return commit_or_freeze
 
