@@ -19,7 +19,7 @@ from workers.registry import discover
 from workers.sandbox import Sandboxes
 from workers.settler import Settler
 from workers.tickets import read_tickets
-from workers.tools import Tools
+from workers.tools import Tools, worker_name
 
 CONNECTIONS_A_CHILD = 2
 """One chunk is copied while the one before it is committed."""
@@ -40,7 +40,7 @@ async def work(settings: Settings) -> None:
             + settings.worker_slots  # previews that match rows by key
             + SPARE_CONNECTIONS
             + len(DUTIES),
-            name="millrace worker",
+            name=worker_name(),
         ) as database,
         open_redis(settings.redis_url) as redis,
         Sandboxes(settings) as sandboxes,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -199,9 +200,24 @@ async def extend_leases(db: Connection, held: Sequence[Held], lease_s: float) ->
     return {(row["job_id"], row["epoch"]): _control(row) for row in rows}
 
 
-async def rescue(db: Connection, max_deaths: int, problem: Mapping[str, str]) -> list[Changed]:
-    """Take jobs from workers whose lease ran out; one that lost `max_deaths` workers in a row fails with `problem`."""
-    return [(row["job_id"], row["account_id"]) for row in await db.fetch(_SQL["rescue"], max_deaths, problem)]
+async def rescue(
+    db: Connection, max_deaths: int, problem: Mapping[str, str]
+) -> tuple[list[Changed], list[tuple[str, datetime]]]:
+    """Take jobs from workers whose lease ran out; one that lost `max_deaths` workers in a row fails with `problem`.
+
+    Returns the jobs, and the workers with the times at which they lost one.
+    """
+    rows = await db.fetch(_SQL["rescue"], max_deaths, problem)
+    return [(row["job_id"], row["account_id"]) for row in rows], [(row["worker"], row["expires_at"]) for row in rows]
+
+
+async def end_transactions(db: Connection, lost: Sequence[tuple[str, datetime]]) -> int:
+    """End what these workers had begun before they lost a lease, and not ended; returns the number of connections.
+
+    A worker that was frozen while it copied rows keeps its locks otherwise, from whoever goes on with its job too.
+    """
+    await db.execute("set local role none")  # only who logged in may end what the same one has begun
+    return int(await db.fetchval(_SQL["end_transactions"], *zip(*lost, strict=True)))
 
 
 async def promote(db: Connection, problem: Mapping[str, str]) -> tuple[list[Changed], bool]:

@@ -33,6 +33,7 @@ UNREACHABLE = (
     asyncpg.CannotConnectNowError,
     asyncpg.OperatorInterventionError,  # 57P0x: the server is being stopped or restarted
     asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,  # the server has said goodbye between two statements of a transaction
 )
 """What a database that is away, stopping or starting raises."""
 

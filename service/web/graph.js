@@ -85,12 +85,12 @@ function edge(places, isDone) {
 function node(step, [x, y]) {
   const percent = step.state === 'completed' ? 100 : step.progress?.percent ?? 0
   const state = step.state === 'running' && step.progress?.percent !== null ? `running · ${Math.floor(percent)} %` : step.state
-  return s('a', { href: `#/jobs/${step.job_id}`, 'aria-label': `${step.key}: ${step.processor}, ${state}` },
+  return s('a', { href: `#/jobs/${step.job_id}`, 'aria-label': `${step.key} ${step.processor} · ${state}` },
     s('g', { class: 'node', 'data-state': step.state, transform: `translate(${x} ${y})` },
       s('title', {}, `${step.key}: ${step.processor}${step.required ? '' : ', not required'}`),
       s('rect', { class: 'box', width: WIDTH, height: HEIGHT, rx: 9, 'stroke-dasharray': step.required ? undefined : '4 3' }),
       step.state === 'running' && s('rect', { class: 'fillbar', x: 2, y: HEIGHT - 7, width: ((WIDTH - 4) * percent) / 100, height: 5, rx: 2.5 }),
-      s('circle', { cx: 17, cy: 23, r: 4.5 }), s('text', { x: 30, y: 27 }, clipped(step.key)), s('text', { class: 'sub', x: 30, y: 44 }, `${clipped(step.processor, 12)} · ${state}`)))
+      s('circle', { cx: 17, cy: 23, r: 4.5 }), s('text', { x: 30, y: 27 }, clipped(step.key)), ' ', s('text', { class: 'sub', x: 30, y: 44 }, `${clipped(step.processor, 12)} · ${state}`)))
 }
 
 /** @param {string} text */

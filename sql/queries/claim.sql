@@ -174,6 +174,16 @@ told as (
 select id, epoch, is_needed or flow_id is not null as is_awaited
 from moved;
 
+-- name: end_transactions
+select count(pg_terminate_backend(activity.pid))
+from pg_stat_activity activity
+where activity.datname = current_database() and activity.usename = session_user
+  and exists (
+    select from unnest($1::text[], $2::timestamptz[]) as lost (worker, expired_at)
+    where activity.application_name = left(lost.worker, 63)  -- longer names are cut
+      and activity.xact_start < lost.expired_at
+  );
+
 -- name: rescue
 with lost as (
   select job.id, job.epoch
@@ -206,14 +216,18 @@ ended as (
   insert into attempt (job_id, account_id, epoch, number, worker, started_at, ended_at, result, read_before)
   select job_id, account_id, epoch, number, worker, started_at, now(), 'job.lost', read_before
   from released
+),
+told as (
+  insert into event (job_id, account_id, seq, type, data)
+  select id, account_id, event_seq, case state when 'queued' then 'job.requeued' else 'job.failed' end,
+    jsonb_strip_nulls(jsonb_build_object(
+      'state', state, 'outcome', outcome, 'problem', problem, 'reason', 'worker_lost', 'deaths', deaths
+    ))
+  from moved
 )
-insert into event (job_id, account_id, seq, type, data)
-select id, account_id, event_seq, case state when 'queued' then 'job.requeued' else 'job.failed' end,
-  jsonb_strip_nulls(jsonb_build_object(
-    'state', state, 'outcome', outcome, 'problem', problem, 'reason', 'worker_lost', 'deaths', deaths
-  ))
+select moved.id as job_id, moved.account_id, released.worker, released.expires_at
 from moved
-returning job_id, account_id;
+join released on released.job_id = moved.id;
 
 -- name: promote
 with due as (

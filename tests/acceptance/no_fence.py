@@ -38,15 +38,15 @@ async def every_lease_is_ours(
 
 
 def freezing(commit: Commit) -> Commit:
-    """Stop the process between two transactions, where no timeout of the server can take its connection."""
+    """Stop the process between two transactions; in one, it would be ended before the process wakes up."""
     chunks = count(1)
 
     async def commit_or_freeze(
         self: Committer, landing: Landing, frame: Frame, payload: Payload, before: Before, files: list[Taken]
     ) -> None:
+        if before is not None:
+            await asyncio.wait([before])  # one transaction at a time
         if self._claim.epoch == 1 and next(chunks) == FROZEN_CHUNK:
-            if before is not None:
-                await asyncio.wait([before])
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # os.kill may let this thread go on a little
         await commit(self, landing, frame, payload, before, files)
 

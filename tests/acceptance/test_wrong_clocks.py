@@ -63,7 +63,7 @@ async def has_been_held(service: Service, job: Json, seconds: float) -> bool:
     try:
         return bool(
             await db.fetchval(
-                "select max(started_at) < now() - make_interval(secs => $2) from millrace.attempt where job_id = $1",
+                "select started_at < now() - make_interval(secs => $2) from millrace.lease where job_id = $1",
                 job["id"],
                 seconds,
             )

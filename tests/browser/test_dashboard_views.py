@@ -48,8 +48,8 @@ async def flow_of(service: Service, upload_id: str) -> Json:
 
 async def places(service: Service) -> dict[str, str]:
     """Something in every view; the views by the names of their pictures."""
-    job = await imported(service, MIXED, "people")
-    await imported(service, PEOPLE, "people_2")
+    job = await imported(service, MIXED, "people", mode="replace")  # each id once, however often we come here
+    await imported(service, PEOPLE, "people_2", mode="replace")
     await service.client.post("/v1/imports", params={"processor": "csv", "dataset": "people"}, content=b"\0\0")
     flow = await flow_of(service, job["upload_id"])
     night = {"processor": "export", "input": {"dataset": "people"}}
@@ -171,9 +171,9 @@ async def test_a_flow_is_a_picture_whose_steps_lead_to_their_jobs(page: Page, se
     job = await imported(service, PEOPLE, "flown")
     flow = await flow_of(service, job["upload_id"])
     await sign_in(page, service, f"flows/{flow['id']}")
-    await page.get_by_role("link", name="end: echo, completed").wait_for()
+    await page.get_by_role("link", name="end echo · completed").wait_for()
     assert await page.locator(".graph path.edge").count() == 4
-    await page.get_by_role("link", name="load: csv, completed").click()
+    await page.get_by_role("link", name="load csv · completed").click()
     await page.get_by_role("link", name="See flowing").wait_for()
 
 

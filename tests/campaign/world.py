@@ -5,6 +5,7 @@ Methods are named and answer as those of `Model`. Time passes by changing `expir
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +16,7 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+from starlette.applications import Starlette
 
 from service.actions.submits import Submits
 from service.actions.transfers import Transfers
@@ -26,6 +28,7 @@ from service.deps import Deps
 from service.dispatch import Dispatch, open_redis
 from service.domain.job import State
 from service.files.opening import open_files
+from service.server import Server, bind, url_of
 from service.store import accounts, datasets
 from service.store.database import API_ROLE, WORKER_ROLE, Connection, open_database
 from tests.campaign.model import BATCH_ARGUMENTS, Asked, Hand, Model
@@ -184,7 +187,7 @@ class World:
 
 @asynccontextmanager
 async def world(database_url: str, redis_url: str, folder: Path) -> AsyncIterator[World]:
-    """A service without a socket, with two accounts that have an upload and a dataset each, and a worker's tools."""
+    """A service in this process, with two accounts that have an upload and a dataset each, and a worker's tools."""
     settings = Settings(database_url=database_url, redis_url=redis_url, data_dir=folder)
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(open_database(database_url, role=API_ROLE, connections=4, name="api"))
@@ -194,7 +197,7 @@ async def world(database_url: str, redis_url: str, folder: Path) -> AsyncIterato
         stack.callback(files.close)
         bus = Bus(redis)
         deps = Deps(settings, api, files, bus, Dispatch(redis, bus), Submits(api), Transfers(api), discover())
-        app = create_app(deps, Streams(api, bus, settings.stream_poll_s))
+        url = await stack.enter_async_context(_served(create_app(deps, Streams(api, bus, settings.stream_poll_s))))
         admin = await asyncpg.connect(database_url)
         stack.push_async_callback(admin.close)
         clients, uploads = {}, {}
@@ -203,11 +206,7 @@ async def world(database_url: str, redis_url: str, folder: Path) -> AsyncIterato
                 account_id = await accounts.ensure(db, name, f"mr_{name}")
                 await _shaped(db, account_id)
             clients[name] = await stack.enter_async_context(
-                httpx.AsyncClient(
-                    transport=httpx.ASGITransport(app),
-                    base_url="http://campaign",
-                    headers={"Authorization": f"Bearer mr_{name}"},
-                )
+                httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer mr_{name}"})
             )
             uploads[name] = (await clients[name].post("/v1/uploads", content=b"id\n1\n")).json()["id"]
         tools = Tools(
@@ -221,6 +220,18 @@ async def world(database_url: str, redis_url: str, folder: Path) -> AsyncIterato
             processors=deps.catalog,
         )
         yield World(tools, Worker(tools), admin, clients, uploads)
+
+
+@asynccontextmanager
+async def _served(app: Starlette) -> AsyncIterator[str]:
+    ready = asyncio.Event()
+    with bind("127.0.0.1", 0) as bound:
+        server = Server(app, ready.set)
+        serving = asyncio.create_task(server.serve([bound]))
+        await ready.wait()
+        yield url_of(bound)
+        server.should_exit = True
+        await serving
 
 
 async def _shaped(db: Connection, account_id: UUID) -> None:

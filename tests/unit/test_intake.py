@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.types import Message
 
 from service.api import intake
+from service.api.metering import Meters
 from service.config import Settings
 from service.domain.errors import InputError
 
@@ -20,7 +22,9 @@ def request_of(*pieces: bytes, pause_s: float) -> Request:
         await asyncio.sleep(pause_s)
         return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
 
-    return Request({"type": "http", "method": "POST", "headers": [], "query_string": b""}, receive)
+    app = Starlette()
+    app.state.meters = Meters()
+    return Request({"type": "http", "method": "POST", "headers": [], "query_string": b"", "app": app}, receive)
 
 
 async def read(request: Request, **settings: float) -> bytes:

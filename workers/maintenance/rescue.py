@@ -1,4 +1,7 @@
-"""Takes jobs from workers whose lease ran out: back to the queue, or to quarantine after too many deaths in a row."""
+"""Takes jobs from workers whose lease ran out: back to the queue, or to quarantine after too many deaths in a row.
+
+What such a worker has begun in the database and not ended is ended for it.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,12 @@ POISON = problem(
 async def run_once(database: Database, bus: Bus) -> int:
     """Rescue what is lost now; returns the number of jobs."""
     async with database.transaction() as db:
-        rescued = await claims.rescue(db, MAX_DEATHS, POISON)
+        rescued, lost = await claims.rescue(db, MAX_DEATHS, POISON)
     for job_id, _ in rescued:
         log.warning("job.rescued", job_id=str(job_id))
     await bus.notify(*rescued)
+    if lost:
+        async with database.transaction() as db:
+            ended = await claims.end_transactions(db, lost)
+        log.info("worker.disconnected", workers=sorted({worker for worker, _ in lost}), connections=ended)
     return len(rescued)
