@@ -20,12 +20,13 @@ from service.domain.errors import InputError
 from service.domain.processor import Chunk, Column, ColumnType, Cursor, Fault, Work
 from service.domain.row_options import RowOptions
 from workers import formats, numbering
+from workers.arrow_csv import fields
 from workers.casting import cast
 from workers.dialect import Dialect
 from workers.heading import start_of_text
 from workers.mapping import Names
 from workers.numbering import PIECE_LINES, Part, Place, readable, rejected
-from workers.parsing import fields, strings
+from workers.parsing import strings
 from workers.planning import Sampled, plan
 from workers.reading import Text, opened
 from workers.records import Block, blocks, line_count, pieces, records

@@ -13,15 +13,16 @@ import pyarrow.compute as pc
 
 from service.domain.errors import InputError
 from service.domain.processor import Column, ColumnType
+from workers.arrow_csv import fields
 from workers.columns import column_names, infer
-from workers.detection import SAMPLE_BYTES, bare, cells_of, usual_width
 from workers.dialect import Dialect
 from workers.evidence import Evidence
 from workers.numbering import Place
-from workers.parsing import fields, strings
+from workers.parsing import strings
 from workers.reading import Text
 from workers.recognition import recognise
 from workers.records import Block, Records, Source, blocks, line_count, records
+from workers.trials import SAMPLE_BYTES, bare, cells_of, usual_width
 
 FILE_COLUMNS = 16_384
 """As wide as a file may be, if only some of its columns are kept."""

@@ -14,7 +14,7 @@ from service.domain.errors import InputError
 from service.domain.processor import Column, ColumnType, Work
 from service.domain.row_options import RowOptions
 from workers import reading
-from workers.detection import STAND_INS, dialect_of, sample_of
+from workers.detection import STAND_INS, dialect_of
 from workers.dialect import Dialect, Ragged
 from workers.evidence import Evidence
 from workers.formats import Format
@@ -28,6 +28,7 @@ from workers.recognition import NO_WISHES, Wishes, recognise_all
 from workers.records import blocks, boundary, pieces
 from workers.shaping import Shape
 from workers.sources import reading_of
+from workers.trials import sample_of
 
 INFER_BYTES = 2 * 1024 * 1024
 """How much of a file without given columns is looked at for their types, before its first row is stored."""

@@ -6,23 +6,24 @@ Both ways accept the same cells and give the same values; a property test holds 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 
-from service.domain.processor import Column, ColumnType, Fault, Reject
-from workers.casting import FALSE_WORDS, TRUE_WORDS, Mask, cast, is_within
+from service.domain.processor import Column, ColumnType, Reject
+from workers.arrow_csv import read
+from workers.casting import Mask, cast, is_within
 from workers.columns import arrow_type
 from workers.dialect import Dialect
+from workers.faults import Faults
 from workers.formats import PLAIN, Format
-from workers.numbering import Part, readable, rejected
-from workers.records import Records, has_escapes, records, strays
-from workers.rewriting import fitting, plain
-from workers.shaping import Reading, Shape, Shaped
+from workers.numbering import Part
+from workers.quoting import strays
+from workers.records import Records, records
+from workers.rewriting import fitting
+from workers.shaping import Reading, Shape
 from workers.widening import Watch
 
 REJECT_BYTES = 1024 * 1024
@@ -44,11 +45,6 @@ _NATIVE = frozenset(
 _INTEGERS = frozenset({ColumnType.INTEGER, ColumnType.BIGINT})
 _AS_TEXT = Format(everywhere=True)
 """The plain way, but cast here and not by Arrow."""
-_STRAY_QUOTE = (
-    "stray_quote",
-    "A quote closes a field, and more of the field stands behind it.",
-    "Double the quotes that belong to the text, or name another quote, or none, with the option quote.",
-)
 _ZERO, _X, _LOWER = ord("0"), ord("x"), 0x20
 _CACHED = 128 * 1024
 
@@ -60,7 +56,7 @@ def typed(data: bytes, dialect: Dialect, shape: Shape) -> Part | None:
     if b"\0" in data or (whole and _has_hexadecimal(data)) or len(strays(data, dialect)):
         return None
     try:
-        arrays = _read(data, dialect, [_native(*reading) for reading in readings])
+        arrays = read(data, dialect, [_native(*reading) for reading in readings])
     except pa.ArrowInvalid as error:
         if (again := _again(data, dialect, readings, str(error))) is None:
             return None
@@ -88,7 +84,7 @@ def _again(
     else:
         return None
     try:
-        return _read(data, dialect, [_native(*reading) for reading in readings]), readings
+        return read(data, dialect, [_native(*reading) for reading in readings]), readings
     except pa.ArrowInvalid:
         return None
 
@@ -103,7 +99,7 @@ def strings(
     found = records(data, dialect)
     even, fit = fitting(data, found, dialect, width)
     count = int(even.sum())
-    raw = _read(fit, dialect, [pa.binary()] * width) if count else [pa.array([], pa.binary())] * width
+    raw = read(fit, dialect, [pa.binary()] * width) if count else [pa.array([], pa.binary())] * width
     if len(raw[0]) != count:
         raise RuntimeError(f"pyarrow found {len(raw[0])} rows where {count} records are")
     undecodable = np.zeros(count, bool)
@@ -134,7 +130,7 @@ def masked(
     good[even] = accepted
     named = {name: array.filter(pa.array(accepted)) for name, array in shaped.arrays.items()}
     before = np.concatenate(([0], np.cumsum(good)))
-    faults = _Faults(data, dialect, found, shape.width, shaped, texts, undecodable, stray, at, first_row, first_line)
+    faults = Faults(data, dialect, found, shape.width, shaped, texts, undecodable, stray, at, first_row, first_line)
     start, size, rejects = 0, 0, list[Reject]()
     for index in np.flatnonzero(~good).tolist():
         reject = faults.reject(index)
@@ -145,58 +141,6 @@ def masked(
             start, size, rejects = index + 1, 0, []
     if start < len(found):
         yield _part(found, start, len(found), named, before, rejects)
-
-
-def fields(record: bytes, dialect: Dialect) -> list[str]:
-    """The fields of one record. Raises UnicodeDecodeError."""
-    return [cell.decode() for cell in _cut(record, dialect)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Faults:
-    """What is needed to say what is wrong with record `index`; `at` is its place among those of the right width."""
-
-    data: bytes
-    dialect: Dialect
-    found: Records
-    width: int
-    shaped: Shaped
-    texts: list[pa.Array]
-    undecodable: Mask
-    stray: Mask
-    at: npt.NDArray[np.int64]
-    first_row: int
-    first_line: int
-
-    def reject(self, index: int) -> Reject:
-        record = self.data[int(self.found.starts[index]) : int(self.found.ends[index])]
-        place = int(self.at[index])
-        faults, cells = self._why(index, place, record), self._cells(place, record)
-        row, line = self.first_row + index, self.first_line + int(self.found.lines[index])
-        return rejected(row, line, faults, record, cells)
-
-    def _why(self, index: int, place: int, record: bytes) -> tuple[Fault, ...]:
-        if place < 0:
-            return (Fault(None, *_wrong_width(int(self.found.widths[index]), self.width)),)
-        if self.undecodable[place]:
-            return (Fault(None, *_not_utf8(record)),)
-        if self.stray[index]:
-            return (Fault(None, *_STRAY_QUOTE),)
-        return self.shaped.faults(place)
-
-    def _cells(self, place: int, record: bytes) -> tuple[str | None, ...]:
-        if place < 0 or self.undecodable[place]:
-            return tuple(readable(cell.decode(errors="replace")) or None for cell in _cut(record, self.dialect))
-        texts = (text[place].as_py() for text in self.texts)
-        return tuple(None if text is None else readable(text) for text in texts)
-
-
-def _cut(record: bytes, dialect: Dialect) -> list[bytes]:
-    """The fields of one record as they are."""
-    if dialect.escape is None and (dialect.quote is None or dialect.quote.encode() not in record):
-        return record.split(dialect.delimiter.encode())
-    width = int(records(record, dialect).widths[0])
-    return [(array[0].as_py() or b"") for array in _read(record, dialect, [pa.binary()] * width)]
 
 
 def _size(reject: Reject) -> int:
@@ -248,50 +192,6 @@ def _finished(arrays: list[pa.Array | None], readings: tuple[Reading, ...]) -> l
     return done
 
 
-def _read(data: bytes, dialect: Dialect, types: Sequence[pa.DataType | None]) -> list[pa.Array]:
-    """The block's columns as these types; None where none is wanted, but for one, so that rows can be counted."""
-    data = plain(data, dialect)
-    # Without a line end pyarrow may take a line break in the last quoted field for the end of its block.
-    whole = data if data.endswith((b"\n", b"\r")) else data + b"\n"
-    names = [str(position) for position in range(len(types))]
-    wanted = {name: kind for name, kind in zip(names, types, strict=True) if kind is not None}
-    wanted = wanted or {names[0]: pa.binary()}
-    table = csv.read_csv(
-        pa.BufferReader(whole),
-        read_options=csv.ReadOptions(use_threads=False, block_size=len(whole) + 1, column_names=names),
-        parse_options=csv.ParseOptions(
-            delimiter=dialect.delimiter,
-            quote_char=dialect.quote if dialect.quote and dialect.quote.encode() in whole else False,
-            escape_char=dialect.escape if has_escapes(whole, dialect) else False,
-            newlines_in_values=False,
-        ),
-        convert_options=csv.ConvertOptions(
-            column_types=wanted,
-            include_columns=list(wanted),
-            null_values=[""],
-            true_values=TRUE_WORDS,
-            false_values=FALSE_WORDS,
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        ),
-    )
-    found = dict(zip(wanted, table.columns, strict=True))
-    return [_respelled(_joined(found[name]), dialect) if name in found else None for name in names]
-
-
-def _respelled(array: pa.Array, dialect: Dialect) -> pa.Array:
-    """Text with the delimiter in it as the file spells it."""
-    if dialect.spelling is None or array.type not in (pa.string(), pa.binary()):
-        return array
-    if array.type == pa.string():
-        return pc.replace_substring(array, dialect.delimiter, dialect.spelling)
-    return pc.replace_substring(array, dialect.delimiter.encode(), dialect.spelling.encode())
-
-
-def _joined(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
 def _has_hexadecimal(data: bytes) -> bool:
     """Whether 0x or 0X is anywhere, which Arrow takes for a number. Piece by piece, as the cache holds them."""
     octets = np.frombuffer(data, np.uint8)
@@ -318,25 +218,3 @@ def _is_utf8(cell: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _wrong_width(width: int, expected: int) -> tuple[str, str, str]:
-    has = f"{width} field{'s' if width != 1 else ''}"
-    return (
-        "wrong_field_count",
-        f"The row has {has}, the header has {expected}.",
-        "Add the missing fields, or put quotes around a field that contains the delimiter.",
-    )
-
-
-def _not_utf8(raw: bytes) -> tuple[str, str, str]:
-    try:
-        raw.decode()
-        where = "in a field"
-    except UnicodeDecodeError as error:
-        where = f"at byte {error.start + 1} of the row"
-    return (
-        "invalid_utf8",
-        f"The text has bytes that its encoding does not know {where}.",
-        "Name the file's encoding with the option encoding, or save it as UTF-8.",
-    )

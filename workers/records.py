@@ -1,15 +1,12 @@
 """Where CSV records end: cuts a file into blocks of whole records and finds the records within one.
 
-The quoting rule is pyarrow's: a quote opens only at the start of a field, is doubled inside, and anywhere else is an
-ordinary character. Works on positions of quotes and line breaks, never byte by byte. Knows nothing of types.
+Works on positions of quotes and line breaks, never byte by byte. Knows nothing of types.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal, Protocol
 
 import numpy as np
@@ -17,6 +14,7 @@ import numpy.typing as npt
 
 from service.domain.processor import RAW_LIMIT
 from workers.dialect import Dialect
+from workers.quoting import NEWLINE, NONE, RETURN, Positions, has_remarks, inside, quoted
 
 RECORD_LIMIT = 16 * 1024 * 1024
 """The longest record that is read; what is longer is skipped, so that memory stays flat."""
@@ -24,10 +22,7 @@ KEPT_BYTES = 4 * RAW_LIMIT + 1
 """How much of an unreadable record is kept for its reject: 2,000 characters of at most four bytes."""
 
 Fault = Literal["unclosed_quote", "record_too_large"]
-Positions = npt.NDArray[np.int64]
 
-_NEWLINE, _RETURN = b"\n\r"
-_NONE: Positions = np.empty(0, np.int64)
 _WINDOW = 64 * 1024
 _TRIES = 16
 
@@ -118,81 +113,27 @@ def boundary(data: bytes, dialect: Dialect | None, at_end: bool = False) -> int:
     return _last_outside(data, b"\r", len(data) if at_end else len(data) - 1, opens, closes)
 
 
-def quoted(data: bytes, dialect: Dialect | None) -> tuple[Positions, Positions]:
-    """First and last byte of each stretch inside which nothing is special. An unclosed quote ends at len(data)."""
-    if dialect is None:
-        return _NONE, _NONE
-    if has_escapes(data, dialect) or has_remarks(data, dialect):
-        return _scanned(data, dialect)
-    if dialect.quote is None or (quote := dialect.quote.encode()) not in data:
-        return _NONE, _NONE
-    octets = np.frombuffer(data, np.uint8)
-    quotes = np.flatnonzero(octets == quote[0])
-    before = octets[quotes - 1]
-    if quotes[0] == 0:
-        before[0] = _NEWLINE
-    follows = before == quote[0]
-    at_start = (before == ord(dialect.delimiter)) | (before == _NEWLINE) | (before == _RETURN)
-    # Every other quote opens a field or goes on with one after a doubled quote: then parity is the whole truth.
-    if (follows | at_start)[0::2].all():
-        opens, closes = quotes[0::2], quotes[1::2]
-    else:
-        opens, closes = _walked(quotes, follows, at_start)
-    if len(closes) < len(opens):
-        closes = np.append(closes, len(data))
-    return opens, closes
-
-
-def strays(data: bytes, dialect: Dialect) -> Positions:
-    """Quotes that close a field before its end: something else than blanks stands behind them."""
-    if dialect.quote is None or (quote := dialect.quote.encode()) not in data:
-        return _NONE
-    octets = np.frombuffer(data, np.uint8)
-    opens, closes = quoted(data, dialect)
-    is_quoted = (octets[opens] == quote[0]) & (opens < closes) & (closes < len(data) - 1)
-    closes = np.union1d(closes[is_quoted], _empty(octets, quote[0], dialect, opens, closes))
-    after = octets[closes + 1]
-    # One that follows at once goes on with the field.
-    odd = (after != ord(dialect.delimiter)) & (after != _NEWLINE) & (after != _RETURN) & (after != quote[0])
-    odd &= octets[closes] == quote[0]
-    ends = re.compile(rb"[ \t]*+(?:[\r\n" + re.escape(dialect.delimiter.encode()) + rb"]|\Z)")
-    return np.array([at for at in closes[odd].tolist() if ends.match(data, at + 1) is None], np.int64)
-
-
 def records(data: bytes, dialect: Dialect | None) -> Records:
     """The records of a block that starts where a record starts."""
     octets = np.frombuffer(data, np.uint8)
     opens, closes = quoted(data, dialect)
     breaks = _breaks(octets, with_returns=True)
-    stops = breaks[~_inside(breaks, opens, closes)]
+    stops = breaks[~inside(breaks, opens, closes)]
     if dialect is None:
-        stops = stops[octets[stops] == _NEWLINE]
+        stops = stops[octets[stops] == NEWLINE]
     if len(data) and (len(stops) == 0 or stops[-1] < len(data) - 1):
         stops = np.append(stops, len(data))
-    starts = np.concatenate(([0], stops[:-1] + 1)) if len(stops) else _NONE
+    starts = np.concatenate(([0], stops[:-1] + 1)) if len(stops) else NONE
     ends = stops - _has_return(octets, stops, starts)
     full = ends > starts
     if dialect and has_remarks(data, dialect):
         full &= octets[np.minimum(starts, len(data) - 1)] != ord(dialect.comment or "")
     starts, ends = starts[full], ends[full]
-    marks = np.flatnonzero(octets == ord(dialect.delimiter)) if dialect else _NONE
-    marks = marks[~_inside(marks, opens, closes)]
+    marks = np.flatnonzero(octets == ord(dialect.delimiter)) if dialect else NONE
+    marks = marks[~inside(marks, opens, closes)]
     first = np.searchsorted(marks, starts)
     widths = np.searchsorted(marks, ends) - first + 1
     return Records(starts, ends, np.searchsorted(breaks, starts), widths, marks, first)
-
-
-def has_escapes(data: bytes, dialect: Dialect) -> bool:
-    """Whether anything may be escaped."""
-    return dialect.escape is not None and dialect.escape.encode() in data
-
-
-def has_remarks(data: bytes, dialect: Dialect) -> bool:
-    """Whether a line begins as a comment does, be it inside quotes."""
-    if dialect.comment is None:
-        return False
-    mark = dialect.comment.encode()
-    return data.startswith(mark) or b"\n" + mark in data or b"\r" + mark in data
 
 
 def count(data: bytes, dialect: Dialect | None) -> int:
@@ -200,14 +141,14 @@ def count(data: bytes, dialect: Dialect | None) -> int:
     marks = [mark for mark in (dialect.quote, dialect.escape, dialect.comment) if mark] if dialect else []
     if b"\r" in data or b"\n\n" in data or data.startswith(b"\n") or any(mark.encode() in data for mark in marks):
         return len(records(data, dialect))
-    newlines = np.frombuffer(data, np.uint8) == _NEWLINE
+    newlines = np.frombuffer(data, np.uint8) == NEWLINE
     return int(np.count_nonzero(newlines)) + (len(data) > 0 and not data.endswith(b"\n"))
 
 
 def line_count(data: bytes) -> int:
     """Physical line ends: \\n, \\r\\n, and \\r alone."""
     # A third of what bytes.count takes where there are many.
-    count = int(np.count_nonzero(np.frombuffer(data, np.uint8) == _NEWLINE))
+    count = int(np.count_nonzero(np.frombuffer(data, np.uint8) == NEWLINE))
     if b"\r" in data:
         count += data.count(b"\r") - data.count(b"\r\n")
     return count
@@ -277,85 +218,13 @@ def _last_outside(data: bytes, mark: bytes, stop: int, opens: Positions, closes:
         stop = int(opens[around])
     # Many quoted fields with line ends in them: all at once rather than one by one.
     marks = np.flatnonzero(np.frombuffer(data, np.uint8)[:stop] == mark[0])
-    outside = marks[~_inside(marks, opens, closes)]
+    outside = marks[~inside(marks, opens, closes)]
     return int(outside[-1]) + 1 if len(outside) else 0
 
 
-def _walked(
-    quotes: Positions, follows: npt.NDArray[np.bool_], at_start: npt.NDArray[np.bool_]
-) -> tuple[Positions, Positions]:
-    """Quote by quote, for text with stray quotes. A run of an even number never changes what is inside."""
-    first = np.flatnonzero(~follows)
-    lengths = np.diff(np.append(first, len(quotes)))
-    odd = (lengths & 1).astype(bool)
-    first, lengths = first[odd], lengths[odd]
-    starting = np.flatnonzero(at_start[first])
-    upcoming = np.append(starting, len(first))[np.searchsorted(starting, np.arange(len(first) + 2))].tolist()
-    chosen = []
-    at = upcoming[0]
-    while at < len(first):
-        chosen.append(at)
-        at = upcoming[at + 2]
-    opening = np.array(chosen, np.int64)
-    closing = opening[opening + 1 < len(first)] + 1
-    return quotes[first[opening]], quotes[first[closing]] + lengths[closing] - 1
-
-
-def _empty(
-    octets: npt.NDArray[np.uint8], quote: int, dialect: Dialect, opens: Positions, closes: Positions
-) -> Positions:
-    """The second ones of two quotes at the start of a field, which `quoted` passes over as they change nothing."""
-    if dialect.escape is not None or dialect.comment is not None:
-        return _NONE
-    quotes = np.flatnonzero(octets[:-1] == quote)
-    seconds = quotes[1:][np.diff(quotes) == 1]
-    before = octets[seconds - 2]
-    before[seconds == 1] = _NEWLINE
-    seconds = seconds[(before == ord(dialect.delimiter)) | (before == _NEWLINE) | (before == _RETURN)]
-    found: Positions = seconds[~(_inside(seconds, opens, closes) | np.isin(seconds, opens))]
-    return found
-
-
-def _scanned(data: bytes, dialect: Dialect) -> tuple[Positions, Positions]:
-    """Quoted stretches, escaped characters and comments from left to right, for text that may have all of them."""
-    opens, closes = [], []
-    for found in _scanner(dialect).finditer(data):
-        start, end = found.span()
-        opens.append(start)
-        closes.append(len(data) if found["open"] is not None and not found["shut"] else end - 1)
-    return np.array(opens, np.int64), np.array(closes, np.int64)
-
-
-@cache
-def _scanner(dialect: Dialect) -> re.Pattern[bytes]:
-    delimiter, quote, escape, comment = (
-        re.escape(mark.encode()) if mark else b""
-        for mark in (dialect.delimiter, dialect.quote, dialect.escape, dialect.comment)
-    )
-    line, parts = rb"(?:\A|(?<=[\n\r]))", [rb"(?P<open>)(?P<shut>)(?!)"]
-    if escape:
-        # Behind an escaped character no field and no line starts.
-        ordinary = quote + comment
-        parts.append(escape + rb"(?:\r\n|.)" + (rb"[" + ordinary + rb"]*+" if ordinary else b""))
-    if comment:
-        parts.append(line + comment + rb"[^\n\r]*")
-    if quote:
-        inner = [rb"[^" + quote + escape + rb"]++", quote * 2, *([escape + rb"."] if escape else [])]
-        field = rb"(?:\A|(?<=[\n\r" + delimiter + rb"]))"
-        parts[0] = field + rb"(?P<open>" + quote + rb")(?:" + rb"|".join(inner) + rb")*+(?P<shut>" + quote + rb")?"
-    return re.compile(rb"|".join(parts), re.DOTALL)
-
-
-def _inside(positions: Positions, opens: Positions, closes: Positions) -> npt.NDArray[np.bool_]:
-    if len(opens) == 0:
-        return np.zeros(len(positions), bool)
-    around = np.searchsorted(opens, positions) - 1
-    return (around >= 0) & (positions <= closes[around])
-
-
 def _breaks(octets: npt.NDArray[np.uint8], with_returns: bool) -> Positions:
-    newline = octets == _NEWLINE
-    returns = octets == _RETURN
+    newline = octets == NEWLINE
+    returns = octets == RETURN
     if with_returns and returns.any():
         alone = returns.copy()
         alone[:-1] &= ~newline[1:]
@@ -365,10 +234,10 @@ def _breaks(octets: npt.NDArray[np.uint8], with_returns: bool) -> Positions:
 
 def _has_return(octets: npt.NDArray[np.uint8], stops: Positions, starts: Positions) -> npt.NDArray[np.int64]:
     if len(octets) == 0 or len(stops) == 0:
-        return _NONE
+        return NONE
     before = octets[np.maximum(stops - 1, 0)]
     at = octets[np.minimum(stops, len(octets) - 1)]
-    found: npt.NDArray[np.int64] = ((before == _RETURN) & (at == _NEWLINE) & (stops > starts)).astype(np.int64)
+    found: npt.NDArray[np.int64] = ((before == RETURN) & (at == NEWLINE) & (stops > starts)).astype(np.int64)
     return found
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from workers.dialect import Dialect
-from workers.records import Records, has_escapes, has_remarks, records
+from workers.quoting import has_escapes, has_remarks
+from workers.records import Records, records
 
 Mask = npt.NDArray[np.bool_]
 

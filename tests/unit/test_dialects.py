@@ -24,11 +24,12 @@ from service.domain.errors import InputError
 from service.domain.processor import Chunk, Column, ColumnType
 from tests.unit.test_csv import code, rejects, rows, run, shape
 from workers import unpacking
-from workers.detection import Sample, dialect_of
+from workers.detection import dialect_of
 from workers.dialect import COMMA, Dialect
 from workers.encodings import encoding_of
 from workers.parsing import strings
 from workers.records import blocks, records
+from workers.trials import Sample
 
 TEXT = ColumnType.TEXT
 DIALECTS = [

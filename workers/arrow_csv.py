@@ -1,0 +1,72 @@
+"""Has Arrow read delimited text: a block at once, or the fields of one record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from workers.casting import FALSE_WORDS, TRUE_WORDS
+from workers.dialect import Dialect
+from workers.quoting import has_escapes
+from workers.records import records
+from workers.rewriting import plain
+
+
+def read(data: bytes, dialect: Dialect, types: Sequence[pa.DataType | None]) -> list[pa.Array]:
+    """The block's columns as these types; None where none is wanted, but for one, so that rows can be counted."""
+    data = plain(data, dialect)
+    # Without a line end pyarrow may take a line break in the last quoted field for the end of its block.
+    whole = data if data.endswith((b"\n", b"\r")) else data + b"\n"
+    names = [str(position) for position in range(len(types))]
+    wanted = {name: kind for name, kind in zip(names, types, strict=True) if kind is not None}
+    wanted = wanted or {names[0]: pa.binary()}
+    table = csv.read_csv(
+        pa.BufferReader(whole),
+        read_options=csv.ReadOptions(use_threads=False, block_size=len(whole) + 1, column_names=names),
+        parse_options=csv.ParseOptions(
+            delimiter=dialect.delimiter,
+            quote_char=dialect.quote if dialect.quote and dialect.quote.encode() in whole else False,
+            escape_char=dialect.escape if has_escapes(whole, dialect) else False,
+            newlines_in_values=False,
+        ),
+        convert_options=csv.ConvertOptions(
+            column_types=wanted,
+            include_columns=list(wanted),
+            null_values=[""],
+            true_values=TRUE_WORDS,
+            false_values=FALSE_WORDS,
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    found = dict(zip(wanted, table.columns, strict=True))
+    return [_respelled(_joined(found[name]), dialect) if name in found else None for name in names]
+
+
+def fields(record: bytes, dialect: Dialect) -> list[str]:
+    """The fields of one record. Raises UnicodeDecodeError."""
+    return [cell.decode() for cell in cut(record, dialect)]
+
+
+def cut(record: bytes, dialect: Dialect) -> list[bytes]:
+    """The fields of one record as they are."""
+    if dialect.escape is None and (dialect.quote is None or dialect.quote.encode() not in record):
+        return record.split(dialect.delimiter.encode())
+    width = int(records(record, dialect).widths[0])
+    return [(array[0].as_py() or b"") for array in read(record, dialect, [pa.binary()] * width)]
+
+
+def _respelled(array: pa.Array, dialect: Dialect) -> pa.Array:
+    """Text with the delimiter in it as the file spells it."""
+    if dialect.spelling is None or array.type not in (pa.string(), pa.binary()):
+        return array
+    if array.type == pa.string():
+        return pc.replace_substring(array, dialect.delimiter, dialect.spelling)
+    return pc.replace_substring(array, dialect.delimiter.encode(), dialect.spelling.encode())
+
+
+def _joined(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
