@@ -3,7 +3,7 @@
 import { get } from './api.js'
 import { h, show } from './dom.js'
 import { DATASET_PATTERN, moment, size } from './format.js'
-import { field, select } from './shapes.js'
+import { described, field, select } from './shapes.js'
 
 /** Options that a column mapping sets better than a form of text fields. */
 export const OF_MAPPING = new Set(['columns', 'types', 'rename', 'drop', 'others'])
@@ -20,11 +20,11 @@ const NO_FILE = new Set(['export', 'undo'])
 export function optionFields(schema, given, { without = new Set(), changed, found = {} } = {}) {
   /** @type {Map<string, () => unknown>} */
   const read = new Map()
-  const fields = Object.entries(schema.properties ?? {}).filter(([name]) => !without.has(name)).map(([name, about]) => {
-    const [control, value] = controlFor(resolved(/** @type {any} */ (about), schema), given[name], found[name]?.value)
+  const fields = Object.entries(/** @type {Record<string, any>} */ (schema.properties ?? {})).filter(([name]) => !without.has(name)).map(([name, about]) => {
+    const [control, value] = controlFor(resolved(about, schema), given[name], found[name]?.value)
     if (changed) control.addEventListener('change', changed)
     read.set(name, value)
-    return field(name.replaceAll('_', ' '), control, found[name]?.why ?? /** @type {any} */ (about).description)
+    return field(name.replaceAll('_', ' '), control, found[name]?.why ?? (about.description && described(about.description)))
   })
   return {
     element: h('div', { class: 'fields' }, fields),
@@ -92,7 +92,7 @@ export async function jobForm({ upload, processor: first, signal }) {
       const target = datasetField(datasets)
       const options = optionFields(known.options, {})
       read = () => ({ upload_id: file.value, dataset: target.value, options: options.values() })
-      show(slot, h('div', { class: 'fields' }, field('File', file, files.length ? undefined : ['Upload one on ', h('a', { href: '#/import' }, 'Import'), ' first.']), field('Dataset', target, 'Where its rows go; made if it is not there')),
+      show(slot, h('div', { class: 'fields' }, field('File', file, files.length ? undefined : ['Upload one on ', h('a', { href: '#/import' }, 'Import'), ' first.'], 'wide'), field('Dataset', target, 'Where its rows go; made if it is not there')),
         h('details', { class: 'options' }, h('summary', {}, 'Options'), options.element))
     } else {
       const [element, value] = inputFor(known.name, datasets)
@@ -103,7 +103,7 @@ export async function jobForm({ upload, processor: first, signal }) {
   }
 
   draw()
-  return { element: h('div', { class: 'stack' }, h('div', { class: 'fields' }, field('Processor', choice)), slot), body: () => ({ processor: choice.value, ...read() }), noFile: NO_FILE }
+  return { element: h('div', { class: 'stack' }, h('div', { class: 'fields' }, field('Processor', choice, undefined, 'wide')), slot), body: () => ({ processor: choice.value, ...read() }), noFile: NO_FILE }
 }
 
 /** @param {any[]} datasets */

@@ -34,7 +34,7 @@ export function bars({ title, description, bars: given, series, format, unit, he
         return value > 0 && s('rect', { class: series[which]?.kind, x: middle - wide / 2, width: wide, y: y(below), height: Math.max(1, y(below - value) - y(below)), rx: Math.min(2, wide / 3) })
       })
       const words = `${bar.told ?? bar.label}: ${series.map((one, which) => `${format(bar.values[which] ?? 0)} ${series.length > 1 ? one.name : unit}`).join(', ')}`
-      return s('g', {}, parts, index % every === 0 && s('text', { x: middle, y: HEIGHT - 6, 'text-anchor': 'middle' }, bar.label),
+      return s('g', {}, parts, index % every === 0 && s('text', { class: index % (2 * every) ? 'sparse' : undefined, x: middle, y: HEIGHT - 6, 'text-anchor': 'middle' }, bar.label),
         s('rect', { class: 'hit', x: middle - step / 2, width: step, y: TOP, height: HEIGHT - BOTTOM - TOP }, s('title', {}, words)))
     }))
   return figure(title, picture, series, [head, ...series.map(one => (series.length > 1 ? one.name : unit))], given.map(bar => [bar.told ?? bar.label, ...bar.values.map(format)]))
@@ -46,14 +46,14 @@ export function bars({ title, description, bars: given, series, format, unit, he
  */
 export function lying({ title, description, bars: given, format, unit, kind = 'k1', head }) {
   const most = Math.max(...given.map(bar => bar.value), 1)
-  const line = 26
+  const [line, widest] = [42, WIDTH - 48] // what a bar's number needs is beside it
   const height = Math.max(1, given.length) * line
   const [titled, told] = [newId('plot'), newId('plot')]
   const picture = s('svg', { viewBox: `0 0 ${WIDTH} ${height}`, role: 'img', 'aria-labelledby': `${titled} ${told}` },
     s('title', { id: titled }, title), s('desc', { id: told }, description),
-    given.map((bar, index) => s('g', {}, s('text', { x: 0, y: index * line + 16 }, bar.label),
-      s('rect', { class: kind, x: 190, y: index * line + 6, height: 13, width: Math.max(2, ((WIDTH - 240) * bar.value) / most), rx: 3 }),
-      s('text', { x: 190 + ((WIDTH - 240) * bar.value) / most + 8, y: index * line + 16.5 }, format(bar.value)))))
+    given.map((bar, index) => s('g', {}, s('text', { class: 'name', x: 0, y: index * line + 14 }, bar.label),
+      s('rect', { class: kind, x: 0, y: index * line + 20, height: 12, width: Math.max(2, (widest * bar.value) / most), rx: 3 }),
+      s('text', { x: (widest * bar.value) / most + 8, y: index * line + 30 }, format(bar.value)))))
   return figure(title, picture, [], [head, unit], given.map(bar => [bar.label, format(bar.value)]))
 }
 
@@ -72,13 +72,13 @@ function figure(title, picture, series, head, rows) {
 }
 
 /**
- * Round numbers from 0 to above the highest.
+ * Round whole numbers from 0 to above the highest.
  * @param {number} highest
  */
 function ticksUpTo(highest) {
   if (highest <= 0) return [0, 1]
-  const raw = highest / 4
+  const raw = Math.max(1, highest / 4)
   const power = 10 ** Math.floor(Math.log10(raw))
-  const step = [1, 2, 2.5, 5, 10].map(each => each * power).find(each => each >= raw && (highest >= 4 ? Number.isInteger(each) : true)) ?? 10 * power
+  const step = [1, 2, 2.5, 5, 10].map(each => each * power).find(each => each >= raw && Number.isInteger(each)) ?? 10 * power
   return Array.from({ length: Math.ceil(highest / step) + 1 }, (_, index) => index * step)
 }

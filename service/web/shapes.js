@@ -12,13 +12,21 @@ import { h, newId, show } from './dom.js'
  * @param {string} label
  * @param {any} control
  * @param {Child | Child[]} [hint]
+ * @param {string} [kind] `wide`, for what has long names in it
  */
-export function field(label, control, hint) {
+export function field(label, control, hint, kind = '') {
   control.id ||= newId('field')
   const help = hint && h('p', { class: 'hint', id: `${control.id}-hint` }, hint)
   if (help) control.setAttribute('aria-describedby', help.id)
-  return h('div', { class: 'field' }, h('label', { for: control.id }, label), control, help)
+  return h('div', { class: `field ${kind}` }, h('label', { for: control.id }, label), control, help)
 }
+
+/**
+ * A text in which names stand between backticks, as the service's descriptions have them.
+ * @param {string} [text]
+ * @returns {Child[]}
+ */
+export const described = (text = '') => text.split('`').map((part, index) => (index % 2 ? h('code', {}, part) : part))
 
 /**
  * @param {(string | [string, string])[]} choices values, or values and what they are called
@@ -56,9 +64,9 @@ export function table(label, head, rows, kind = '') {
 
 /**
  * Names and values beside each other.
- * @param {([string, Child | Child[]] | false | null | undefined)[]} pairs
+ * @param {([string, Child | Child[], string?] | false | null | undefined)[]} pairs name, value, and `wide` for a long one
  */
-export const facts = pairs => h('dl', { class: 'facts' }, pairs.map(pair => pair && pair[1] !== null && pair[1] !== undefined && h('div', {}, h('dt', {}, pair[0]), h('dd', {}, pair[1]))))
+export const facts = pairs => h('dl', { class: 'facts' }, pairs.map(pair => pair && pair[1] !== null && pair[1] !== undefined && h('div', { class: pair[2] }, h('dt', {}, pair[0]), h('dd', {}, pair[1]))))
 
 /**
  * Figures to be seen first.

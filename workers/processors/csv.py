@@ -71,22 +71,36 @@ Sign = Annotated[str, AfterValidator(_one_sign)]
 class CsvOptions(RowOptions):
     """None means: look at the file."""
 
-    encoding: Annotated[str, AfterValidator(_python_name)] | None = None
-    member: str | None = None
+    encoding: Annotated[str, AfterValidator(_python_name)] | None = Field(
+        None, description="Such as utf-8, cp1252 or shift_jis."
+    )
+    member: str | None = Field(None, description="The file to read in an archive of several.")
     delimiter: (
         Annotated[str, BeforeValidator(_unescaped), Field(min_length=1, max_length=8), AfterValidator(_delimiting)]
         | None
-    ) = None
-    quote: Sign | None = None
-    escape: Sign | None = None
-    comment: Sign | None = None
-    header: bool | Annotated[int, Field(ge=0, le=20)] | None = None
-    skip_rows: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    ragged: Literal["reject", "pad"] = "reject"
-    nulls: Annotated[list[str], BeforeValidator(_words), Field(max_length=100)] | None = None
-    decimal: Literal[".", ","] | None = None
-    thousands: Literal["", ",", ".", " ", "'", "’", "\xa0", "\u202f"] | None = None
-    date_order: Literal["dmy", "mdy", "ymd"] | None = None
+    ) = Field(None, description="What stands between two cells: 1 to 8 characters, `tab` or `space`.")
+    quote: Sign | None = Field(None, description="The sign around a cell that has delimiters or line ends in it.")
+    escape: Sign | None = Field(None, description="The sign that takes the meaning of the one behind it.")
+    comment: Sign | None = Field(None, description="Lines that begin with this sign are left out.")
+    header: bool | Annotated[int, Field(ge=0, le=20)] | None = Field(
+        None, description="Whether a header names the columns, or of how many lines it is."
+    )
+    skip_rows: Annotated[int, Field(ge=0, le=10_000)] | None = Field(
+        None, description="Lines above the table, such as titles, that are left out."
+    )
+    ragged: Literal["reject", "pad"] = Field(
+        "reject", description="Refuse rows that have too few cells, or fill them up at the end."
+    )
+    nulls: Annotated[list[str], BeforeValidator(_words), Field(max_length=100)] | None = Field(
+        None, description="Words that stand for no value, in every column."
+    )
+    decimal: Literal[".", ","] | None = Field(None, description="The sign before the decimals of a number.")
+    thousands: Literal["", ",", ".", " ", "'", "’", "\xa0", "\u202f"] | None = Field(
+        None, description="The sign between the thousands of a number."
+    )
+    date_order: Literal["dmy", "mdy", "ymd"] | None = Field(
+        None, description="Whether 01/02/2024 is in February, `dmy`, or in January, `mdy`."
+    )
 
 
 def recognises(glimpse: Glimpse) -> Guess | None:

@@ -39,9 +39,10 @@ export class Details {
     this.open = h('button', { type: 'button', hidden: true, onclick: () => this.#openRejects() })
     this.note = h('p', { class: 'problem', role: 'alert', hidden: true })
     const facts = [['Job', job.id], ['Processor', job.processor], ['Created', moment(job.created_at)], ...(job.flow_id ? [['Step', job.step ?? '']] : [])]
+    const heading = card.localName === 'li' ? 'h4' : 'h3' // one below the card's own
     this.element = h('div', { class: 'details' }, this.why,
-      h('section', {}, h('h4', {}, 'Timeline'), this.timeline),
-      h('section', {}, h('h4', {}, 'Tries'), this.table, this.open, this.rejects,
+      h('section', {}, h(heading, {}, 'Timeline'), this.timeline),
+      h('section', {}, h(heading, {}, 'Tries'), this.table, this.open, this.rejects,
         h('dl', { class: 'facts' }, facts.map(([title, text]) => h('div', {}, h('dt', {}, title), h('dd', {}, text))))),
       this.note)
     this.#timer = setInterval(() => { if (!document.hidden && !hasEnded(this.#job)) this.#explain() }, AGAIN_MS)

@@ -1,4 +1,4 @@
-/** `<millrace-job job-id="…">`: one job, wherever a page wants to show it. */
+/** `<millrace-job job-id="…">`: one job, wherever a page wants to show it; with `open` its timeline too. */
 
 import { Card } from './card.js'
 import { h, say } from './dom.js'
@@ -60,6 +60,7 @@ export class MillraceJob extends MillraceElement {
       }, job, 'article')
       this.show(this.#card.element)
       this.#card.near(true)
+      if (this.hasAttribute('open')) this.#card.toggle()
       if (job.upload_id) this.client.uploads.get(job.upload_id).then(upload => this.#card?.update(this.#card.job, upload.name ?? ''), () => {})
     }
     this.#card.update(job, this.#card.file)

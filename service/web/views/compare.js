@@ -20,7 +20,7 @@ export async function open({ path: [name = ''], query, signal }) {
 
   const other = select(others, query.get('with') ?? others[0])
   const keys = h('input', { value: query.get('keys') ?? about.keys?.join(', ') ?? '', spellcheck: false, required: !about.keys, placeholder: 'id' })
-  const result = h('div', { class: 'stack' })
+  const result = h('div', { class: 'stack loose' })
   const compare = () => fill(result, difference(name, other.value, keys.value, signal))
   const form = h('form', { class: 'conditions', onsubmit: (/** @type {Event} */ event) => { event.preventDefault(); return compare() } },
     field('With', other), field('Rows belong together by', keys, 'Columns, with commas between them'), button('Compare', () => {}, { kind: 'primary', type: 'submit' }),

@@ -32,14 +32,14 @@ export async function open({ path: [id = ''], signal }) {
       upload.expires_at && !upload.expired_at && ['Kept until', moment(upload.expires_at)],
       upload.expired_at && ['File gone since', moment(upload.expired_at)],
       ['Sent by', { raw: 'one request', tus: 'tus', form: 'a form' }[/** @type {string} */ (upload.protocol)] ?? upload.protocol],
-      upload.sha256 && ['SHA-256', h('code', {}, upload.sha256)],
+      upload.sha256 && ['SHA-256', h('code', {}, upload.sha256), 'wide'],
       upload.duplicate_of && ['Copy of', h('a', { href: `#/files/${upload.duplicate_of}` }, 'an earlier upload')],
     ])),
     h('section', {}, h('h2', {}, 'Jobs that read it'), upload.jobs.length
       ? table('Jobs that read it', ['Job', 'Processor', 'State'], upload.jobs.map((/** @type {any} */ job) => h('tr', {}, h('th', { scope: 'row' }, h('a', { href: `#/jobs/${job.id}` }, shortId(job.id))), h('td', {}, job.processor), h('td', {}, pill(job.state)))), 'plain')
       : empty('monitor', 'No job has read it yet')),
     twins.length > 0 && h('section', {}, h('h2', {}, 'The same content'), table('Uploads of the same content', ['File', 'Came', 'State'], twins.map((/** @type {any} */ twin) =>
-      h('tr', {}, h('th', { scope: 'row' }, h('a', { href: `#/files/${twin.id}` }, twin.name || 'no name')), h('td', {}, moment(twin.created_at)), h('td', {}, standing(twin)))), 'plain')))
+      h('tr', {}, h('th', { scope: 'row' }, h('a', { href: `#/files/${twin.id}` }, twin.name || 'no name')), h('td', { class: 'muted' }, moment(twin.created_at)), h('td', {}, standing(twin)))), 'plain')))
 }
 
 /** @param {string} id */

@@ -16,9 +16,9 @@ export async function open(place) {
   const { signal } = place
   let job = await get(`/v1/jobs/${id}`, {}, { signal })
   const upload = job.upload_id && (await get(`/v1/uploads/${job.upload_id}`, {}, { signal }).catch(() => null))
-  const element = clientElement('millrace-job', { 'job-id': id })
+  const element = clientElement('millrace-job', { 'job-id': id, open: '' })
   const ways = h('div', { class: 'actions' })
-  const about = h('div', { class: 'stack' })
+  const about = h('div', { class: 'stack loose' })
   const notes = h('div', { class: 'stack' })
 
   function draw() {

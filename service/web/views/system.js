@@ -1,10 +1,10 @@
 /** System: what runs here, its limits, its processors, and who did what. */
 
 import { get, millrace } from '../api.js'
-import { h, show } from '../dom.js'
-import { moment, shortId, size } from '../format.js'
+import { h, icon, show } from '../dom.js'
+import { moment, plural, shortId, size } from '../format.js'
 import { button, empty, page } from '../parts.js'
-import { facts, pill, problemBox, table } from '../shapes.js'
+import { described, facts, pill, problemBox, table } from '../shapes.js'
 
 /** @type {import('../app.js').Open} */
 export async function open({ signal }) {
@@ -24,19 +24,26 @@ export async function open({ signal }) {
       ['API', h('a', { href: '/openapi.json' }, 'openapi.json')],
       ['Routes', String(Object.values(document.paths).reduce((sum, each) => sum + Object.keys(/** @type {any} */ (each)).length, 0))],
     ])),
-    h('section', {}, h('h2', {}, 'Processors'), table('Processors', ['Name', 'Reads', 'Suffixes', 'Largest file', 'Options', h('th', { scope: 'col' }, h('span', { class: 'unseen' }, 'What to do'))], processors.map((/** @type {any} */ each) => h('tr', {},
-      h('th', { scope: 'row' }, each.name), h('td', {}, each.title), h('td', {}, each.suffixes.join(' ') || h('span', { class: 'muted' }, 'any')), h('td', {}, each.max_bytes ? size(each.max_bytes) : h('span', { class: 'muted' }, 'as above')),
-      h('td', {}, optionsOf(each.options)), h('td', { class: 'end' }, h('a', { class: 'button quiet', href: `#/new?processor=${each.name}`, 'aria-label': `New job of ${each.name}` }, 'New job')))), 'plain')),
+    h('section', {}, h('h2', {}, 'Processors'), h('ul', { class: 'stack' }, processors.map(offer))),
     h('section', {}, h('h2', {}, 'Audit'), audit))
   await log(audit, signal).catch(problem => show(audit, problemBox(problem)))
   return shown
 }
 
-/** @param {any} schema */
-function optionsOf(schema) {
-  const names = Object.entries(schema.properties ?? {})
-  if (!names.length) return h('span', { class: 'muted' }, '–')
-  return h('details', {}, h('summary', {}, `${names.length}`), h('dl', { class: 'said' }, names.map(([name, about]) => h('div', {}, h('dt', {}, h('code', {}, name)), h('dd', {}, /** @type {any} */ (about).description ?? '')))))
+/**
+ * What a processor takes.
+ * @param {any} processor
+ */
+function offer({ name, title, suffixes, max_bytes: most, options }) {
+  const takes = [suffixes.join(' '), most && `up to ${size(most)}`].filter(Boolean).join(' · ')
+  return h('li', { class: 'card stack offer' },
+    h('div', { class: 'row spread' }, h('h3', {}, name), h('a', { class: 'button quiet', href: `#/new?processor=${name}`, 'aria-label': `New job of ${name}` }, icon('plus'), 'New job')),
+    h('p', {}, title), takes && h('p', { class: 'hint' }, takes), explained(Object.entries(options.properties ?? {})))
+}
+
+/** @param {[string, any][]} options */
+function explained(options) {
+  return options.length > 0 && h('details', {}, h('summary', {}, plural(options.length, 'option')), h('dl', { class: 'explained' }, options.map(([name, about]) => h('div', {}, h('dt', {}, h('code', {}, name)), h('dd', {}, described(about.description))))))
 }
 
 /**
