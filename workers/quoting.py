@@ -51,7 +51,7 @@ def strays(data: bytes, dialect: Dialect) -> Positions:
     octets = np.frombuffer(data, np.uint8)
     opens, closes = quoted(data, dialect)
     is_quoted = (octets[opens] == quote[0]) & (opens < closes) & (closes < len(data) - 1)
-    closes = np.union1d(closes[is_quoted], _empty(octets, quote[0], dialect, opens, closes))
+    closes = np.union1d(closes[is_quoted], _shut(data, octets, quote[0], dialect, opens, closes))
     after = octets[closes + 1]
     # One that follows at once goes on with the field.
     odd = (after != ord(dialect.delimiter)) & (after != NEWLINE) & (after != RETURN) & (after != quote[0])
@@ -101,18 +101,22 @@ def _walked(
     return quotes[first[opening]], quotes[first[closing]] + lengths[closing] - 1
 
 
-def _empty(
-    octets: npt.NDArray[np.uint8], quote: int, dialect: Dialect, opens: Positions, closes: Positions
+def _shut(
+    data: bytes, octets: npt.NDArray[np.uint8], quote: int, dialect: Dialect, opens: Positions, closes: Positions
 ) -> Positions:
-    """The second ones of two quotes at the start of a field, which `quoted` passes over as they change nothing."""
-    if dialect.escape is not None or dialect.comment is not None:
-        return NONE
-    quotes = np.flatnonzero(octets[:-1] == quote)
-    seconds = quotes[1:][np.diff(quotes) == 1]
-    before = octets[seconds - 2]
-    before[seconds == 1] = NEWLINE
-    seconds = seconds[(before == ord(dialect.delimiter)) | (before == NEWLINE) | (before == RETURN)]
-    found: Positions = seconds[~(inside(seconds, opens, closes) | np.isin(seconds, opens))]
+    """The last one of an even number of quotes at the start of a field, which `_walked` passes over."""
+    if has_escapes(data, dialect) or has_remarks(data, dialect):
+        return NONE  # scanned, and none passed over
+    quotes = np.flatnonzero(octets == quote)
+    first = np.flatnonzero(np.diff(quotes, prepend=-2) > 1)
+    lengths = np.diff(np.append(first, len(quotes)))
+    starts = quotes[first]
+    before = octets[starts - 1]
+    before[starts == 0] = NEWLINE
+    at_start = (before == ord(dialect.delimiter)) | (before == NEWLINE) | (before == RETURN)
+    ends = (starts + lengths - 1)[at_start & (lengths % 2 == 0)]
+    ends = ends[ends < len(data) - 1]
+    found: Positions = ends[~inside(ends, opens, closes)]
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import BinaryIO, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.domain.processor import Chunk, Cursor, Work
@@ -77,6 +77,7 @@ def test_a_nasty_file_can_be_cut_at_any_distance(every: int) -> None:
     st.lists(st.sampled_from([b"1", b"x", b",", b'"', b'""', b"\n", b"\r\n", b"\r", b" ", b"\0"]), max_size=60),
     st.integers(1, 20),
 )
+@example([b'""', b'""', b"1", b",", b"\n", b"1", b'""'], 1)
 def test_any_text_can_be_cut(pieces: list[bytes], every: int) -> None:
     holds(HEAD + b"".join(pieces), every)
 
