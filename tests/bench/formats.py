@@ -1,5 +1,7 @@
 """Readers of JSON and watch histories by themselves, each in a process of its own: rows, CPU seconds, peak memory.
 
+Memory is told twice: all of it, half of which is the code of libraries that every child shares, and what is its own.
+
 `python -m tests.bench formats`; that process is `python -m tests.bench.formats PROCESSOR FILE`. Peers read the JSON.
 """
 
@@ -32,7 +34,7 @@ def main(build: Path) -> None:
     array = _made(folder / f"{ROWS}.json", lambda out: _write_array(out, ROWS))
     lines = _made(folder / f"{ROWS}.ndjson", lambda out: _write_lines(out, ROWS))
     page = _made(folder / f"{EVENTS}.html", lambda out: _write_page(out, EVENTS))
-    print("reader                rows/s     CPU s   peak MiB   file MB")
+    print("reader                rows/s     CPU s   peak MiB  own MiB   file MB")
     for processor, path in (("json", array), ("ndjson", lines), ("watch_history", page)):
         _show(processor, path, [sys.executable, "-m", "tests.bench.formats", processor, str(path)])
     try:
@@ -46,6 +48,7 @@ def main(build: Path) -> None:
 
 def read(processor: str, path: Path) -> None:
     """Read a file as a child does, but for the encoding of its rows; tell what that took."""
+    sys.modules["dateutil"] = None  # type: ignore[assignment]  # as in a child
     from service.domain.processor import Work
     from workers.registry import discover
 
@@ -56,16 +59,26 @@ def read(processor: str, path: Path) -> None:
     async def count() -> int:
         with path.open("rb") as source:
             work = Work(source, path.stat().st_size, found.options(), None, None, CHUNK_BYTES)
-            return sum([chunk.read async for chunk in chunks(work)])
+            rows = 0
+            async for chunk in chunks(work):
+                rows += chunk.read
+                own.append(own_mib())
+            return rows
 
+    own: list[float] = []
     began = time.process_time()
-    told(asyncio.run(count()), time.process_time() - began)
+    told(asyncio.run(count()), time.process_time() - began, max(own))
 
 
-def told(rows: int, cpu_s: float) -> None:
+def told(rows: int, cpu_s: float, own: float | None = None) -> None:
     """One line of JSON on what a reader did."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"rows": rows, "cpu_s": cpu_s, "peak_mib": peak}))
+    print(json.dumps({"rows": rows, "cpu_s": cpu_s, "peak_mib": peak, "own_mib": own}))
+
+
+def own_mib() -> float:
+    """Memory of this process alone, without the files that it has mapped."""
+    return int(Path("/proc/self/status").read_text().partition("RssAnon:")[2].split()[0]) / 1024
 
 
 def _show(name: str, path: Path, command: list[str]) -> None:
@@ -76,7 +89,8 @@ def _show(name: str, path: Path, command: list[str]) -> None:
     seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     rate = seen["rows"] / max(seen["cpu_s"], 1e-9)
     size = path.stat().st_size / 1e6
-    print(f"{name:18} {rate:9,.0f} {seen['cpu_s']:9.2f} {seen['peak_mib']:10.0f} {size:9.0f}")
+    own = "" if seen.get("own_mib") is None else f"{seen['own_mib']:.0f}"
+    print(f"{name:18} {rate:9,.0f} {seen['cpu_s']:9.2f} {seen['peak_mib']:10.0f} {own:>8} {size:9.0f}")
 
 
 def _made(path: Path, write: Callable[[Any], None]) -> Path:

@@ -35,7 +35,7 @@ class Moment:
     zone: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Language:
     """How the locales of one line of the table write a moment."""
 
@@ -49,31 +49,31 @@ class Language:
         """The moment of a plain text, None if this is not how these locales write one."""
         if not (found := self.form.fullmatch(text)):
             return None
-        parts = found.groupdict()
-        if parts["zone"] and _is_period(parts["zone"]):
+        year, day, hour_text, minute, second, zone = found.group("year", "day", "hour", "minute", "second", "zone")
+        if zone and _is_period(zone):
             return None  # half a day, not a zone: another language's time
-        month = int(parts["month"]) if "month" in parts else self._month(parts["name"])
-        hour = int(parts["hour"])
-        if "period" in parts:
-            word = _bare(parts["period"])
+        month = _month(self, found["name"]) if self.names_months else int(found["month"])
+        hour = int(hour_text)
+        if self.has_halves:
+            word = _bare(found["period"])
             if not 1 <= hour <= 12 or (word not in self.before_noon and word not in self.after_noon):
                 return None
             hour = hour % 12 + (12 if word in self.after_noon else 0)
         try:
-            at = datetime(
-                int(parts["year"]), month, int(parts["day"]), hour, int(parts["minute"]), int(parts["second"])
-            )
+            at = datetime(int(year), month, int(day), hour, int(minute), int(second))
         except ValueError:
             return None
-        return Moment(at, parts["zone"])
+        return Moment(at, zone)
 
-    def _month(self, name: str) -> int:
-        """0, which no date has, for an unknown name. "Sept" and "Sep" are one month, whatever the table's year."""
-        word = _bare(name)
-        if word in self.months:
-            return self.months[word]
-        near = {number for known, number in self.months.items() if len(word) > 2 < len(known) and _alike(word, known)}
-        return near.pop() if len(near) == 1 else 0
+    @property
+    def has_halves(self) -> bool:
+        """Whether its hours are those of half a day."""
+        return "period" in self.form.groupindex
+
+    @property
+    def names_months(self) -> bool:
+        """Whether its months are words."""
+        return "name" in self.form.groupindex
 
 
 def plain(text: str) -> str:
@@ -90,9 +90,13 @@ def language_of(texts: Iterable[str]) -> Language | None:
     Several languages may write alike: then they agree on what is meant, or the first of them is as good as another.
     """
     texts = list(texts)
-    counts = [(sum(language.read(text) is not None for text in texts), language) for language in languages()]
-    most, best = max(counts, key=lambda counted: counted[0])
-    return best if most else None
+    most, best = 0, None
+    for language in languages():
+        if (count := sum(language.read(text) is not None for text in texts)) > most:
+            most, best = count, language
+        if most == len(texts):
+            break
+    return best
 
 
 def read(text: str, language: Language) -> Moment | None:
@@ -108,6 +112,16 @@ def languages() -> tuple[Language, ...]:
     """All that CLDR knows."""
     lines = (files(__package__) / "locales.tsv").read_text("utf-8").splitlines()
     return tuple(_language(*line.split("\t")) for line in lines[2:])
+
+
+@lru_cache(4096)
+def _month(language: Language, name: str) -> int:
+    """0, which no date has, for an unknown name. "Sept" and "Sep" are one month, whatever the table's year."""
+    word = _bare(name)
+    if word in language.months:
+        return language.months[word]
+    near = {number for known, number in language.months.items() if len(word) > 2 < len(known) and _alike(word, known)}
+    return near.pop() if len(near) == 1 else 0
 
 
 @lru_cache(1024)

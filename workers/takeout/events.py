@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 
@@ -23,16 +23,14 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A text and where it leads, None if nowhere."""
 
     text: str
     url: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An entry as read: the activity, the channel under it, when, on which product, and why it is there."""
 
     what: Link
@@ -42,8 +40,7 @@ class Entry:
     is_ad: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """An entry as understood. `title` is None where Takeout only has the address, as of removed and private videos."""
 
     at: datetime
@@ -59,26 +56,29 @@ class Event:
 
 _VIDEO_ID = re.compile(r"[\w-]{6,20}", re.ASCII)
 """Eleven characters today."""
+_WATCH = "https://www.youtube.com/watch?v="
+"""How nearly all addresses of a history begin; behind it they have an id and nothing else."""
+MUSIC = "YouTube Music"
 
 
 def event_of(entry: Entry) -> Event:
     """Tell what an entry is by its addresses, which no language changes."""
-    url = entry.what.url and unwrapped(entry.what.url)
-    path, query, host = _parts(url)
-    video_id = _video_id(path, query, host)
-    title = None if not entry.what.text or entry.what.text in (url, entry.what.url) else entry.what.text
-    channel = entry.channel
-    return Event(
-        at=entry.at.replace(microsecond=0),  # pages have none, and both forms of a history are to give the same
-        kind=_kind(entry, host, path, query, video_id, title),
-        title=title,
-        video_id=video_id,
-        url=url,
-        channel=(channel and channel.text) or None,
-        channel_id=_channel_id(channel),
-        channel_url=None if channel is None else channel.url,
-        product=entry.product,
-    )
+    (text, address), channel, at, product, is_ad = entry
+    url = address and unwrapped(address)
+    title = None if not text or text in (url, address) else text
+    if url and title and not is_ad and url.startswith(_WATCH) and _VIDEO_ID.fullmatch(url, len(_WATCH)):
+        video_id: str | None = url[len(_WATCH) :]
+        kind = Kind.MUSIC if product == MUSIC else Kind.VIDEO
+    else:
+        path, query, host = _parts(url)
+        video_id = _video_id(path, query, host)
+        kind = _kind(entry, host, path, query, video_id, title)
+    if at.microsecond:
+        at = at.replace(microsecond=0)  # pages have none, and both forms of a history are to give the same
+    if channel is None:
+        return Event(at, kind, title, video_id, url, None, None, None, product)
+    name, channel_url = channel
+    return Event(at, kind, title, video_id, url, name or None, _channel_id(channel_url), channel_url, product)
 
 
 def unwrapped(url: str) -> str:
@@ -109,7 +109,7 @@ def _kind(entry: Entry, host: str, path: str, query: dict[str, str], video_id: s
         return Kind.OTHER
     if path.startswith("/shorts/"):
         return Kind.SHORT
-    is_music = host == "music.youtube.com" or entry.product == "YouTube Music"
+    is_music = host == "music.youtube.com" or entry.product == MUSIC
     return Kind.MUSIC if is_music else Kind.VIDEO
 
 
@@ -139,8 +139,8 @@ def _video_id(path: str, query: dict[str, str], host: str) -> str | None:
     return found if _VIDEO_ID.fullmatch(found) else None
 
 
-def _channel_id(channel: Link | None) -> str | None:
-    if channel is None or channel.url is None:
+def _channel_id(url: str | None) -> str | None:
+    if url is None:
         return None
-    _, marker, rest = channel.url.partition("/channel/")
+    _, marker, rest = url.partition("/channel/")
     return rest.split("/")[0].split("?")[0] or None if marker else None

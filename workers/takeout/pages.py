@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import lru_cache
 from html import unescape
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -18,13 +18,14 @@ from workers.takeout.events import Link
 
 ENTRY = b'<div class="outer-cell'
 ENTRY_TEXT = ENTRY.decode()
-BATCH_BYTES = 256 * 1024
+BATCH_BYTES = 512 * 1024
+SAMPLE_BYTES = 256 * 1024
+"""Of a page's entries to settle its language by."""
 ENTRY_LIMIT = 1024 * 1024
 """The longest entry; real ones have about a thousand bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(NamedTuple):
     """One entry as the page shows it. `when` is its last line; `lines` are those between activity and time."""
 
     product: str
@@ -34,8 +35,7 @@ class Card:
     is_ad: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Whole entries up to byte `end` of the file: each parsed, or its text if it is not as entries are."""
 
     end: int
@@ -67,12 +67,7 @@ def batches(source: BinaryIO, offset: int, size_bytes: int = BATCH_BYTES) -> Ite
 
 def card_of(text: str) -> Card | str:
     """One entry, by its usual form if it has that, else by its tree. Both ways give the same."""
-    if not (found := _USUAL.match(text)):
-        return by_tree(text)
-    product, verb, url, name, channel_url, channel, when, caption = found.groups()
-    lines = () if channel is None else (Link(_plain(channel), _plain(channel_url)),)
-    what = Link(_plain(name), unescape(url)) if url is not None else Link(_plain(verb), None)
-    return Card(_plain(product), what, lines, _plain(when), "Google Ads" in caption)
+    return _usual(text) or by_tree(text)
 
 
 def by_tree(text: str) -> Card | str:
@@ -113,21 +108,62 @@ def _activity(line: list[Link]) -> Link:
     return next((link for link in line if link.url is not None), Link(" ".join(link.text for link in line), None))
 
 
-_TEXT = r"[^<>]*"
-_USUAL = re.compile(
+_FRONT = re.compile(
     r'<div class="outer-cell[^"<>]*"><div class="mdl-grid">'
-    r'<div class="header-cell[^"<>]*"><p class="[^"<>]*">(' + _TEXT + r")<br></p></div>\s?"
-    r'<div class="content-cell[^"<>]*"(?:)>(' + _TEXT + r')(?:<a href="([^"<>]+)">(' + _TEXT + r")</a>)?<br>"
-    r'(?:<a href="([^"<>]+)">([^<>]*[^<>\s][^<>]*)</a><br>)?'
-    r"([^<>]*\d[^<>]*)(?:<br>)?</div>\s?"
-    r'<div class="content-cell[^"<>]*"></div>\s?'
-    r'<div class="content-cell[^"<>]*typography--caption">((?:[^<>]|</?b>|<br>)*)</div></div></div>'
+    r'<div class="header-cell[^"<>]*"><p class="[^"<>]*">([^<>]*)<br></p></div>\s?'
+    r'<div class="content-cell[^"<>]*">'
 )
-"""Nearly all entries; a tree for each of them would take five times as long."""
+_BODY = re.compile(
+    r'([^<>]*)(?:<a href="([^"<>]+)">([^<>]*)</a>)?<br>'
+    r'(?:<a href="([^"<>]+)">([^<>]*[^<>\s][^<>]*)</a><br>)?'
+    r"([^<>]*\d[^<>]*)(?:<br>)?"
+)
+_BACK = re.compile(
+    r'</div>\s?<div class="content-cell[^"<>]*"></div>\s?'
+    r'<div class="content-cell[^"<>]*typography--caption">([^<>]*(?:(?:</?b>|<br>)[^<>]*)*)</div></div></div>'
+)
+PART_LIMIT = 4_000
+"""Characters of each part of a usual entry, so that remembering some of them takes no memory to speak of."""
+
+
+def _usual(text: str) -> Card | None:
+    """An entry that is as nearly all are; a tree for each of them would take five times as long.
+
+    What is in front of its body and behind it is the same in most entries of a page, so that is looked at once.
+    """
+    # The first </div> ends the header, the next one the body.
+    start = text.find('">', text.find("</div>") + 1) + 2
+    end = text.find("</div>", start)
+    if end < 0 or max(start, end - start, len(text) - end) > PART_LIMIT:
+        return None
+    product, is_ad = _product(text[:start]), _is_ad(text[end:])
+    if product is None or is_ad is None or not (found := _BODY.fullmatch(text, start, end)):
+        return None
+    verb, url, name, channel_url, channel, when = found.groups()
+    lines = () if channel is None else (_link(channel, channel_url),)
+    what = Link(_plain(verb), None) if url is None else Link(_plain(name), unescape(url) if "&" in url else url)
+    return Card(product, what, lines, _plain(when), is_ad)
+
+
+@lru_cache(64)
+def _product(front: str) -> str | None:
+    found = _FRONT.fullmatch(front)
+    return _plain(found[1]) if found else None
+
+
+@lru_cache(64)
+def _is_ad(back: str) -> bool | None:
+    found = _BACK.match(back)
+    return "Google Ads" in found[1] if found else None
+
+
+@lru_cache(512)
+def _link(text: str, url: str) -> Link:
+    return Link(_plain(text), _plain(url))
 
 
 def _plain(text: str) -> str:
-    return _clean(unescape(text) if "&" in text else text)
+    return _clean(unescape(text)) if "&" in text else text.strip() if text.isascii() else _clean(text)
 
 
 def _clean(text: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from functools import partial
 from itertools import islice
 from typing import BinaryIO, cast
 
@@ -18,10 +18,10 @@ from workers.elements import Element, elements
 from workers.exact import storable
 from workers.reading import Reading, opened
 from workers.takeout import dates, exports, pages
+from workers.takeout.clock import Clock
 from workers.takeout.events import Entry, Event, Link, event_of
 from workers.takeout.exports import Sentence
 from workers.takeout.packing import HEAD_BYTES, reading_of
-from workers.takeout.zones import Zone, zone_of
 
 COLUMNS = (
     Column("at", ColumnType.TIMESTAMPTZ),
@@ -34,6 +34,7 @@ COLUMNS = (
     Column("channel_url", ColumnType.TEXT),
     Column("product", ColumnType.TEXT),
 )
+_SCHEMA = schema(COLUMNS)
 ENTRIES = 2_000
 """The most entries of a JSON history that are one chunk; a page's chunk is one of its batches."""
 ENTRY_BYTES = 400
@@ -46,10 +47,13 @@ State = dict[str, int | str | None]
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """What one chunk is made of: events and rejects in the order of the file, and where to go on behind them."""
+    """What one chunk is made of: events and rejects in the order of the file, and where to go on behind them.
+
+    `raw` tells the original text of one of them.
+    """
 
     found: list[Event | str]
-    raws: list[str]
+    raw: Callable[[int], str]
     end: int
 
 
@@ -67,7 +71,7 @@ def read(work: Work, tz: str | None, member: str | None = None) -> Iterator[Chun
         any_yet = True
         events = [item for item in lot.found if not isinstance(item, str)]
         rejects = tuple(
-            _reject(row + index, item, lot.raws[index]) for index, item in enumerate(lot.found) if isinstance(item, str)
+            _reject(row + index, item, lot.raw(index)) for index, item in enumerate(lot.found) if isinstance(item, str)
         )
         first, row = row, row + len(lot.found)
         after = {**cursor, "offset": lot.end, "row": row}
@@ -95,13 +99,13 @@ def form_of(source: BinaryIO) -> str:
 
 def _of_page(work: Work, cursor: State, tz: str | None) -> Iterator[Lot]:
     if "locale" not in cursor:
-        head = next(pages.batches(work.source, 0), None)
+        head = next(pages.batches(work.source, 0, pages.SAMPLE_BYTES), None)
         times = [dates.plain(card.when) for card in head.cards if not isinstance(card, str)] if head else []
         language = dates.language_of(times)
         cursor["locale"] = None if language is None else language.locales[0]
-    clock = _Clock(tz, cursor["locale"])
+    clock = Clock(tz, cursor["locale"])
     for batch in pages.batches(work.source, int(cursor["offset"] or 0), min(pages.BATCH_BYTES, work.chunk_bytes)):
-        yield Lot([_event(card, clock) for card in batch.cards], [_shown(card) for card in batch.cards], batch.end)
+        yield Lot([_event(card, clock) for card in batch.cards], partial(_raw_card, batch.cards), batch.end)
 
 
 def _of_export(work: Work, cursor: State) -> Iterator[Lot]:
@@ -113,7 +117,7 @@ def _of_export(work: Work, cursor: State) -> Iterator[Lot]:
     items = elements(work.source, (), int(cursor["offset"] or 0))
     most = max(1, min(ENTRIES, work.chunk_bytes // ENTRY_BYTES))
     while lot := list(islice(items, most)):
-        yield Lot([_exported(item, sentence) for item in lot], [item.text for item in lot], lot[-1].end)
+        yield Lot([_exported(item, sentence) for item in lot], partial(_raw_item, lot), lot[-1].end)
 
 
 def _exported(item: Element, sentence: Sentence) -> Event | str:
@@ -121,37 +125,26 @@ def _exported(item: Element, sentence: Sentence) -> Event | str:
     return entry if isinstance(entry, str) else event_of(entry)
 
 
-class _Clock:
-    """Reads the moments of one page in its language; the zone is each entry's own word."""
-
-    def __init__(self, tz: str | None, locale: int | str | None) -> None:
-        self._tz = tz
-        self._language = next((found for found in dates.languages() if locale in found.locales), None)
-        self._zones: dict[str | None, Zone] = {}
-
-    def read(self, text: str) -> dates.Moment | None:
-        """The moment of a text."""
-        return dates.read(text, self._language) if self._language else None
-
-    def zone(self, name: str | None) -> tzinfo:
-        """What the clock of a moment is."""
-        if name not in self._zones:
-            locales = self._language.locales if self._language else ()
-            self._zones[name] = zone_of(name, locales, self._tz)
-        return self._zones[name].tz
-
-
-def _event(card: pages.Card | str, clock: _Clock) -> Event | str:
+def _event(card: pages.Card | str, clock: Clock) -> Event | str:
     if isinstance(card, str):
         return "This is no entry of a history."
-    if (moment := clock.read(card.when)) is None:
-        return f"{card.when[:60]!r} is no time in a language that is known here."
-    channel = next((line for line in card.lines if line.url is not None), None)
-    at = moment.at.replace(tzinfo=clock.zone(moment.zone))
-    return event_of(Entry(card.what, channel, at, card.product, card.is_ad))
+    product, what, lines, when, is_ad = card
+    if (at := clock.read(when)) is None:
+        return f"{when[:60]!r} is no time in a language that is known here."
+    channel = None
+    for line in lines:
+        if line.url is not None:
+            channel = line
+            break
+    return event_of(Entry(what, channel, at, product, is_ad))
 
 
-def _shown(card: pages.Card | str) -> str:
+def _raw_item(items: list[Element], index: int) -> str:
+    return items[index].text
+
+
+def _raw_card(cards: list[pages.Card | str], index: int) -> str:
+    card = cards[index]
     if isinstance(card, str):
         return card
     return " | ".join(link.text for link in (card.what, *card.lines, Link(card.when, None)))
@@ -163,13 +156,21 @@ def _reject(row: int, why: str, raw: str) -> Reject:
 
 
 def _batch(events: list[Event]) -> pa.RecordBatch:
-    fields = [field.name for field in dataclasses.fields(Event)]
-    arrays = [
-        pa.array([_stored(getattr(event, name)) for event in events], field.type)
-        for name, field in zip([column.name for column in COLUMNS], schema(COLUMNS), strict=True)
-    ]
-    assert {column.name for column in COLUMNS} == set(fields)
-    return pa.RecordBatch.from_arrays(arrays, schema=schema(COLUMNS))
+    assert tuple(column.name for column in COLUMNS) == Event._fields
+    columns = zip(*events, strict=True) if events else [()] * len(COLUMNS)
+    arrays = [_array(values, field.type) for values, field in zip(columns, _SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
+
+
+def _array(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+    try:
+        array = pa.array(values, kind)
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON may hold
+        return pa.array([_stored(value) for value in values], kind)
+    text = array.buffers()[2] if pa.types.is_string(kind) else None
+    if text is not None and b"\0" in memoryview(text).tobytes():
+        return pa.array([_stored(value) for value in values], kind)
+    return array
 
 
 def _stored(value: object) -> object:
