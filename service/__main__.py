@@ -74,7 +74,7 @@ async def serve(settings: Settings, command: str) -> None:
         transfers = Transfers(database)
         stack.push_async_callback(transfers.close)
         deps = Deps(settings, database, files, bus, dispatch, Submits(database), transfers, discover())
-        streams = Streams(database, bus, settings.stream_poll_s)
+        streams = Streams(database, bus, settings.stream_poll_s, settings.stream_ping_s)
 
         server = Server(create_app(deps, streams), lambda: announce(url_of(bound), key if command == "dev" else ""))
         tasks = [asyncio.create_task(streams.run())]

@@ -128,6 +128,9 @@ class Settings(BaseSettings):
     api_connections: int = Field(10, ge=2, description="PostgreSQL connections of one API process.")
     query_s: float = Field(10, gt=0, description="Longest time that finding one page of rows may take.")
     stream_poll_s: float = Field(1, gt=0, description="How often live streams look for events when Redis is silent.")
+    stream_ping_s: float = Field(
+        10, gt=0, le=12, description="How often a quiet stream gets a comment; finds clients that stand still, too."
+    )
 
     @field_validator("fetch_allow")
     @classmethod

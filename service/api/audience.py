@@ -23,7 +23,6 @@ SLICE = 250
 """Listeners that are told before the event loop may turn: what is written goes out then."""
 
 PING = b": ping\n\n"
-PING_S = 10
 TICKS = 20
 """Pings go to a part of the listeners at a time."""
 

@@ -47,7 +47,9 @@ async def stream(request: Request) -> ASGIApp:
     streams: Streams = request.app.state.streams
     first = message("snapshot", views.job(job), retry=_retry_ms())
     ends = _ends_job(job.event_seq)
-    return EventStream(streams.of_job(job), first, after or 0, _job_form, is_last=ends, goodbye=_reconnect)
+    return EventStream(
+        streams.of_job(job), first, after or 0, _job_form, ping_s=streams.ping_s, is_last=ends, goodbye=_reconnect
+    )
 
 
 async def stream_all(request: Request) -> ASGIApp:
@@ -68,7 +70,7 @@ async def stream_all(request: Request) -> ASGIApp:
         first = message("snapshot", snapshot, id=str(newest), retry=_retry_ms())
     streams: Streams = request.app.state.streams
     feed = streams.of_account(caller.account_id, newest)
-    return EventStream(feed, first, after or newest, AccountForm(types), goodbye=_reconnect)
+    return EventStream(feed, first, after or newest, AccountForm(types), ping_s=streams.ping_s, goodbye=_reconnect)
 
 
 def _job_form(batch: Sequence[Event]) -> bytes:
@@ -110,7 +112,9 @@ async def stream_flow(request: Request) -> ASGIApp:
     streams: Streams = request.app.state.streams
     first = message("snapshot", shown, retry=_retry_ms())
     ends = _ends_flow(flow.event_seq)
-    return EventStream(streams.of_flow(flow), first, after or 0, _job_form, is_last=ends, goodbye=_reconnect)
+    return EventStream(
+        streams.of_flow(flow), first, after or 0, _job_form, ping_s=streams.ping_s, is_last=ends, goodbye=_reconnect
+    )
 
 
 def _is_all_told(after: int | None, newest: int, *, has_ended: bool) -> bool:

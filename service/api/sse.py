@@ -18,8 +18,8 @@ from service.domain.errors import Transient
 from service.domain.event import Event
 from service.store.database import UNREACHABLE
 
-SEND_TIMEOUT_S = 15
-"""A client that takes nothing for so long is cut off: at most so long behind the ping that found it standing still."""
+PATIENCE = 1.5
+"""For so many intervals of pings a client may take nothing, behind the one that found it standing still."""
 
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -54,6 +54,7 @@ class EventStream(Generic[Place]):
         after: Place,
         form: Form,
         *,
+        ping_s: float,
         is_last: Callable[[Event], bool] = lambda _event: False,
         goodbye: Callable[[], bytes],
     ) -> None:
@@ -61,6 +62,7 @@ class EventStream(Generic[Place]):
         self._first = first
         self._after: Place = after
         self._form = form
+        self._patience_s = PATIENCE * ping_s
         self._is_last = is_last
         self._goodbye = goodbye
 
@@ -70,7 +72,7 @@ class EventStream(Generic[Place]):
         if scope["method"] != "HEAD":
             # A database that goes away, or a client, ends the stream in the middle: clients come back.
             with suppress(Gone, Transient, *UNREACHABLE):
-                await self._run(_Out(wire, receive, send))
+                await self._run(_Out(wire, receive, send, self._patience_s))
                 await send({"type": "http.response.body"})
         else:
             await send({"type": "http.response.body"})
@@ -92,17 +94,18 @@ class EventStream(Generic[Place]):
 class _Out:
     """The way to the client, as ASGI has it, and past it."""
 
-    __slots__ = ("_receive", "_send", "wire")
+    __slots__ = ("_patience_s", "_receive", "_send", "wire")
 
-    def __init__(self, wire: Wire, receive: Receive, send: Send) -> None:
+    def __init__(self, wire: Wire, receive: Receive, send: Send, patience_s: float) -> None:
         self.wire = wire
+        self._patience_s = patience_s
         self._receive = receive
         self._send = send
 
     async def send(self, data: bytes) -> None:
         """Send, once what was sent before is on its way. Raises Gone, also for a client that takes nothing."""
         try:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
+            async with asyncio.timeout(self._patience_s):
                 await self._send({"type": "http.response.body", "body": data, "more_body": True})
         except TimeoutError:
             log.info("stream.stalled")

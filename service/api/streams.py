@@ -19,7 +19,7 @@ from uuid import UUID
 
 import structlog
 
-from service.api.audience import PING_S, TICKS, Audience, Listener, Place
+from service.api.audience import TICKS, Audience, Listener, Place
 from service.bus import CHANGES, Bus
 from service.domain.errors import Transient
 from service.domain.event import Event, Position
@@ -44,10 +44,11 @@ Batches: TypeAlias = AsyncGenerator[Sequence[Event], None]
 class Streams:
     """Feeds by job, flow or account, kept while somebody follows. Run `run` in a task; `close` ends every stream."""
 
-    def __init__(self, database: Database, bus: Bus, poll_s: float) -> None:
+    def __init__(self, database: Database, bus: Bus, poll_s: float, ping_s: float) -> None:
         self._database = database
         self._bus = bus
         self._poll_s = poll_s
+        self.ping_s = ping_s
         self._jobs: dict[UUID, Feed[int]] = {}
         self._accounts: dict[UUID, Feed[Position]] = {}
         self._readers: set[asyncio.Task[None]] = set()
@@ -135,7 +136,7 @@ class Streams:
 
     async def _ping(self) -> None:
         for tick in cycle(range(TICKS)):
-            await asyncio.sleep(PING_S / TICKS)
+            await asyncio.sleep(self.ping_s / TICKS)
             for feed in self._feeds():
                 feed.audience.ping(tick)
 

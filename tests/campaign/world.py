@@ -197,7 +197,9 @@ async def world(database_url: str, redis_url: str, folder: Path) -> AsyncIterato
         stack.callback(files.close)
         bus = Bus(redis)
         deps = Deps(settings, api, files, bus, Dispatch(redis, bus), Submits(api), Transfers(api), discover())
-        url = await stack.enter_async_context(_served(create_app(deps, Streams(api, bus, settings.stream_poll_s))))
+        url = await stack.enter_async_context(
+            _served(create_app(deps, Streams(api, bus, settings.stream_poll_s, settings.stream_ping_s)))
+        )
         admin = await asyncpg.connect(database_url)
         stack.push_async_callback(admin.close)
         clients, uploads = {}, {}

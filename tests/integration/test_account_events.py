@@ -302,7 +302,7 @@ async def test_100_followers_of_an_account_read_each_event_once_from_the_databas
         superuser(api) as db,
     ):
         database, bus = Counted(opened._pool), Bus(redis)
-        streams = Streams(database, bus, poll_s=60)
+        streams = Streams(database, bus, poll_s=60, ping_s=10)
         hearing = asyncio.create_task(streams.run())
         async with database.transaction(account_id) as reading:
             newest = await events.newest_in_account(reading, account_id)

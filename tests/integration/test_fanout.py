@@ -7,17 +7,24 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import cycle, islice
 
 import httpx
-import pytest
+import psutil
+from annotated_types import Le
 from redis.asyncio import Redis
 
+from service.api.sse import PATIENCE
 from service.bus import CHANGES
+from service.config import Settings
 from tests import sse
+from tests.conftest import StartService
 from tests.running import Json, Service, eventually
 
 HEAVY = {"text": "x" * 9_000}
 LATER = "2099-01-01T00:00:00Z"
+CROWD = 200
+ROUND = 100
 
 
 async def flood(client: httpx.AsyncClient, jobs: int) -> list[str]:
@@ -147,20 +154,59 @@ def _unchunked(text: str) -> str:
     return text.replace("\r\n", "")
 
 
-@pytest.mark.slow
-async def test_a_client_that_does_not_read_is_cut_off_and_others_are_not(service: Service) -> None:
-    async with await service.account("stalled") as client:
-        key = client.headers["Authorization"].split()[1]
-        async with (
-            narrow(service, key, "/v1/events") as reader,
-            sse.connected(service, "/v1/events", None, key) as (_, brisk),
-        ):
-            await read_until(reader, b"snapshot")
-            ids = await flood(client, 100)
-            assert len([m async for m in _first(brisk, len(ids))]) == len(ids)
-            assert await clients_of(service) == 2
-            began = asyncio.get_running_loop().time()
-            await service.process.has_logged("stream.stalled", 60)  # by clocks of its own: 15 s behind a ping
-            await eventually(lambda: _are_open(service, 1))
-            assert asyncio.get_running_loop().time() - began < 60
-            assert b": ping" in await asyncio.wait_for(brisk.readuntil(b": ping"), 60)
+async def test_a_client_that_does_not_read_is_cut_off_and_others_are_not(start_service: StartService) -> None:
+    service = await start_service("api", stream_ping_s=2)
+    async with (
+        narrow(service, service.key, "/v1/events") as reader,
+        sse.connected(service, "/v1/events") as (_, brisk),
+    ):
+        await read_until(reader, b"snapshot")
+        ids, seen = await asyncio.gather(flood(service.client, 100), _count(brisk, 100))
+        assert len(ids) == seen
+        await service.process.has_logged("stream.stalled")
+        await eventually(lambda: _are_open(service, 1))
+        assert b": ping" in await asyncio.wait_for(brisk.readuntil(b": ping"), 60)
+
+
+def test_a_client_that_stands_still_is_found_and_cut_off_within_30_s() -> None:
+    """At worst it stands still right behind a ping, which the next one finds."""
+    pings = Settings.model_fields["stream_ping_s"]
+    most_s = max(limit.le for limit in pings.metadata if isinstance(limit, Le))
+    assert pings.default * (1 + PATIENCE) == 25
+    assert most_s * (1 + PATIENCE) <= 30
+
+
+async def _count(reader: asyncio.StreamReader, number: int) -> int:
+    return len([message async for message in _first(reader, number)])
+
+
+async def test_many_events_leave_the_memory_of_many_clients_as_it_was(start_service: StartService) -> None:
+    service = await start_service("api")
+    job: Json = (await service.client.post("/v1/jobs", json={"processor": "echo", "run_at": LATER})).json()
+    process = psutil.Process(service.process.pid)
+
+    async def told(times: int) -> int:
+        """Memory once everybody was told so often."""
+        for priority in islice(cycle((6, 7)), times):
+            assert (await service.client.patch(f"/v1/jobs/{job['id']}", json={"priority": priority})).is_success
+        await asyncio.gather(*(_read_events(reader, times) for reader in readers))
+        return int(process.memory_info().rss)
+
+    async with AsyncExitStack() as stack:
+        readers = [
+            (await stack.enter_async_context(sse.connected(service, f"/v1/jobs/{job['id']}/events")))[1]
+            for _ in range(CROWD)
+        ]
+        await eventually(lambda: _are_open(service, CROWD))
+        early = await told(ROUND)
+        late = await told(ROUND)
+    print(f"{CROWD} clients: {early / 1e6:.1f} MB after {ROUND} events, {late / 1e6:.1f} MB after as many more")
+    assert late - early < CROWD * ROUND * 100  # an event has more than 200 bytes
+
+
+async def _read_events(reader: asyncio.StreamReader, number: int) -> None:
+    seen = bytearray()
+    while seen.count(b"event: job.prioritized") < number:
+        data = await reader.read(65536)
+        assert data, "the stream ended"
+        seen += data
