@@ -120,6 +120,19 @@ async def test_every_view_paints_at_once_and_loads_little_script(page: Page, ser
     assert max(sizes.values()) < MOST_SCRIPT_BYTES, sizes
 
 
+async def test_import_and_monitor_together_load_little_script(page: Page, service: Service) -> None:
+    await sign_in(page, service)
+    first = await page.evaluate(_SCRIPT_BYTES)
+    await go(page, "monitor")
+    await page.locator("millrace-monitor .empty, millrace-monitor .job").first.wait_for()
+    both = await page.evaluate(_SCRIPT_BYTES)
+    await go(page, "import")
+    await drop(page, small_csv=b"n\n1\n")
+    await card(page, "small.csv").get_by_text("ready").wait_for()
+    print(f"bytes of script: first view {first}, with the monitor {both}, a file {await page.evaluate(_SCRIPT_BYTES)}")
+    assert first < both < MOST_SCRIPT_BYTES
+
+
 async def test_the_keyboard_reaches_everything(page: Page, service: Service) -> None:
     await sign_in(page, service)
     await drop(page, keyed_csv=b"n\n1\n")

@@ -136,6 +136,74 @@ async def test_a_selection_is_steered_at_once(idle: Service, page: Page) -> None
     assert await many.is_hidden()
 
 
+async def test_a_selection_is_tried_again_and_undone(service: Service, page: Page) -> None:
+    failed = [await imported(service.client, BAD, f"again_{n}", max_rejects=n) for n in range(2)]
+    stored = [await imported(service.client, rows(5 + n), f"back_{n}") for n in range(2)]
+    assert {job["state"] for job in failed} == {"failed"}
+    shown = await monitored(page, service.url)
+    many = shown.get_by_label("Actions on the selection")
+    for job in failed:
+        await card(shown, job).get_by_role("checkbox").check()
+    await pressed(many, "Retry")
+    await chosen(shown, "Begin anew")
+
+    async def tried() -> bool:
+        found = [(await service.client.get(job["links"]["self"])).json() for job in failed]
+        return all(
+            now["last_event_id"] > job["last_event_id"] and now["state"] == "failed"
+            for job, now in zip(failed, found, strict=True)
+        )
+
+    assert await eventually(tried)
+    await pressed(many, "Clear")
+    for job in stored:
+        await card(shown, job).get_by_role("checkbox").check()
+    await pressed(many, "Undo")
+    await chosen(shown, "Undo")
+    for job in stored:
+        await card(shown, job).locator('.pill[data-state="undone"]').wait_for()
+        assert (await service.client.get(f"/v1/datasets/{job['dataset']}/rows")).json()["rows"] == []
+
+
+NOTE = """() => {
+  window.noted = []
+  window.Notification = class {
+    static permission = 'default'
+    static requestPermission = async () => (Notification.permission = answer)
+    constructor(title, more) { noted.push({ title, ...more }) }
+  }
+}"""
+
+
+async def test_who_opts_in_is_notified_when_jobs_end(service: Service, page: Page) -> None:
+    """The browser's part is played: it asks its user, and shows nothing where nobody sees a screen."""
+    await page.add_init_script(f"window.answer = 'denied'; ({NOTE})()")
+    shown = await monitored(page, service.url)
+    bell = shown.get_by_role("button", name="Notify me")
+    await bell.click()
+    await shown.get_by_text("Notifications are off.").wait_for()
+    await notified_of(service, shown, "unasked")
+    assert await page.evaluate("() => noted") == []
+    await page.evaluate("() => { answer = 'granted' }")
+    await bell.click()
+    await shown.get_by_text("You will be notified").wait_for()
+    assert await bell.get_attribute("aria-pressed") == "true"
+    job = await notified_of(service, shown, "told")
+    [note] = await page.evaluate("() => noted")
+    assert note == {"title": "told: completed", "tag": job["id"], "body": "300 rows stored"}
+    await bell.click()
+    await shown.get_by_text("Notifications are off.").wait_for()
+    await notified_of(service, shown, "no_more")
+    assert len(await page.evaluate("() => noted")) == 1
+
+
+async def notified_of(service: Service, shown: Locator, name: str) -> Json:
+    """A job that the monitor sees from its beginning to its end."""
+    job = await post_import(service.client, rows(300), name)
+    await card(shown, job).locator('.pill[data-state="completed"]').wait_for()
+    return job
+
+
 async def test_jobs_are_found_by_text_and_by_filters(idle: Service, page: Page) -> None:
     service = idle
     first = await post_import(service.client, rows(3), "people", name="Müller.csv")

@@ -1,10 +1,11 @@
-/** Import: files are dropped, looked into, mapped, and sent. Each file has a plan of its own. */
+/** Import: files are dropped, looked into, mapped, and sent. Each file has a plan of its own, loaded with the first. */
 
 import { get, mayAct } from '../api.js'
 import { announce, h, icon } from '../dom.js'
 import { plural } from '../format.js'
 import { button, empty, page, VIEWER } from '../parts.js'
-import { Plan } from './plan.js'
+
+/** @typedef {import('./plan.js').Plan} Plan */
 
 /** Kept while somebody looks elsewhere on this page. @type {Plan[]} */
 const plans = []
@@ -19,14 +20,15 @@ export async function open({ signal }) {
   const bar = h('div', { class: 'actions' }, all, clear)
   const ready = () => plans.filter(plan => plan.state === 'ready')
 
-  /** @param {FileList | File[] | null | undefined} files */
-  function add(files) {
-    for (const file of files ?? []) {
+  /** @param {File[]} files */
+  async function add(files) {
+    const { Plan } = await import('./plan.js')
+    for (const file of files) {
       const plan = new Plan(file, processors, datasets)
       plans.unshift(plan)
       list.prepend(hung(plan))
     }
-    if (files?.length) announce(`${plural(files.length, 'file')} added`)
+    if (files.length) announce(`${plural(files.length, 'file')} added`)
     draw()
   }
 
@@ -57,12 +59,12 @@ export async function open({ signal }) {
 }
 
 /**
- * @param {(files: FileList | null | undefined) => void} add
+ * @param {(files: File[]) => void} add the lists that browsers hand out are empty a moment later
  * @param {any[]} processors
  * @param {AbortSignal} signal
  */
 function zone(add, processors, signal) {
-  const input = h('input', { type: 'file', id: 'files', class: 'unseen', multiple: true, onchange: () => { add(input.files); input.value = '' } })
+  const input = h('input', { type: 'file', id: 'files', class: 'unseen', multiple: true, onchange: () => { add([...input.files]); input.value = '' } })
   const label = h('label', { class: 'zone', for: 'files' }, icon('import'), h('strong', {}, 'Drop files here, or choose them'),
     h('span', { class: 'muted' }, [...new Set(processors.flatMap(each => each.suffixes))].join(' ')))
   const isFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes('Files')
@@ -72,7 +74,7 @@ function zone(add, processors, signal) {
     if (!isFiles(event)) return
     event.preventDefault()
     label.classList.remove('lit')
-    add(event.dataTransfer?.files)
+    add([...(event.dataTransfer?.files ?? [])])
   }, { signal })
   return h('div', {}, input, label)
 }
