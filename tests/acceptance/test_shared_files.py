@@ -19,6 +19,8 @@ ROWS = 400_000
 BAD = 390
 COUNTS = {"read": ROWS, "inserted": ROWS - BAD, "updated": 0, "skipped": 0, "rejected": BAD}
 LEASE_S = 2.0
+UNDISTURBED = 32 * 1024
+"""Bytes of a chunk where nothing happens that the job would have to outlast."""
 SHARED = {"lease_s": LEASE_S, "chunk_bytes": 4096, "range_bytes": 256 * 1024, "job_children": 2}
 
 
@@ -80,14 +82,14 @@ def children_of(worker: Running) -> list[psutil.Process]:
 
 @pytest.mark.timeout(200)
 async def test_two_children_of_one_worker_store_what_one_does(start_service: StartService, alone: Content) -> None:
-    service, _, job = await shared(start_service, 1)
+    service, _, job = await shared(start_service, 1, chunk_bytes=UNDISTURBED)
     await same(service, job, alone)
 
 
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("workers", [2, 3])
 async def test_several_workers_store_what_one_does(start_service: StartService, alone: Content, workers: int) -> None:
-    service, fleet, job = await shared(start_service, workers, job_children=1)
+    service, fleet, job = await shared(start_service, workers, job_children=1, chunk_bytes=UNDISTURBED)
     await helper_of(service, fleet, job)
     await same(service, job, alone)
 
