@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Literal, Protocol
 
 from service.domain.errors import InputError
+from workers.members import chosen, damaged, files_of
 
 Compression = Literal["gzip", "zip", "zstd", "bzip2", "xz"]
 
@@ -19,8 +20,6 @@ RATIO_LIMIT = 500
 FREE_BYTES = 64 * 1024 * 1024
 SIZE_LIMIT = 256 * 1024**3
 """Bytes that may come out in all."""
-MEMBER_LIMIT = 10_000
-"""Members of a zip file that are looked at."""
 
 _MAGIC: tuple[tuple[bytes, Compression], ...] = (
     (b"\x1f\x8b", "gzip"),
@@ -51,22 +50,22 @@ def member_of(source: BinaryIO, wanted: str | None, suffixes: tuple[str, ...] = 
 
     Raises InputError.
     """
-    names = _members(source)
+    names = [info.filename for info in files_of(source)[1]]
     if any(name == "[Content_Types].xml" for name in names):
         raise InputError(
             "not_delimited_text",
             "The file is an Office document, not delimited text.",
             suggestion="Save the sheet as CSV and send that.",
         )
-    names = [name for name in names if not name.endswith("/") and not _is_hidden(name)]
+    names = [name for name in names if not _is_hidden(name)]
     if wanted is not None:
         if wanted in names:
-            return wanted
+            return chosen(names, wanted)
         raise needs_choice(names, f"The archive has no member {wanted!r}.")
     tables = [name for name in names if name.lower().endswith(suffixes)]
     for only in (names, tables):
-        if len(only) == 1:
-            return only[0]
+        if len(set(only)) == 1:
+            return chosen(only, only[0])
     raise needs_choice(names, f"The archive has {len(names):,} members and no single table.")
 
 
@@ -129,14 +128,6 @@ class _Shared:
         """It is somebody else's."""
 
 
-def _members(source: BinaryIO) -> list[str]:
-    try:
-        infos = zipfile.ZipFile(source).infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise damaged("zip", error) from error
-    return [info.filename for info in infos[:MEMBER_LIMIT]]
-
-
 def _is_hidden(name: str) -> bool:
     return name.startswith("__MACOSX/") or name.rsplit("/", 1)[-1].startswith(".")
 
@@ -157,13 +148,4 @@ def needs_choice(names: list[str], message: str) -> InputError:
         "member_needed",
         f"{message} It has: {some[:1_500] or 'nothing'}.",
         suggestion="Name one with the option member.",
-    )
-
-
-def damaged(compression: Compression | None, error: Exception) -> InputError:
-    """What was packed cannot be unpacked."""
-    return InputError(
-        "damaged_archive",
-        f"The {compression} file is damaged or cut short: {error}.",
-        suggestion="Send it again; compare its checksum with the original's.",
     )

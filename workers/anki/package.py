@@ -21,6 +21,7 @@ from zstandard import ZstdDecompressor, ZstdError
 from service.domain.attachment import is_plain
 from service.domain.errors import InputError
 from workers.anki import protobuf
+from workers.members import refuse_overlaps
 
 COLLECTION_BYTES = 512 * 1024 * 1024
 """The largest collection that is read: SQLite has it in memory."""
@@ -54,6 +55,7 @@ class Package:
         members = self._zip.infolist()
         if len(members) > MEMBERS:
             raise InputError("too_large", f"The package has more than {MEMBERS:,} files.", suggestion="Split the deck.")
+        refuse_overlaps(members, self._zip.start_dir)
         self._members = {member.filename: member for member in members}
         self.generation = 0  # nothing is compressed twice until it is known
         self.generation = self._generation()

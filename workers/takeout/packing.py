@@ -7,9 +7,10 @@ import zlib
 from typing import BinaryIO
 
 from service.domain.errors import InputError
+from workers.members import chosen, damaged, files_of
 from workers.reading import Reading
 from workers.takeout import pages
-from workers.unpacking import MEMBER_LIMIT, compression_of, damaged, needs_choice
+from workers.unpacking import compression_of, needs_choice
 
 HEAD_BYTES = 512 * 1024
 """Where a history begins to show what it is; a page starts with 142 KB of style sheets."""
@@ -27,10 +28,10 @@ def reading_of(source: BinaryIO, member: str | None) -> Reading:
     packed = compression_of(source.read(16))
     if packed != "zip":
         return Reading(packed)
+    archive, files = files_of(source)
+    infos = [info for info in files if info.filename.lower().endswith(SUFFIXES)]
+    names = [info.filename for info in infos]
     try:
-        archive = zipfile.ZipFile(source)
-        infos = [info for info in archive.infolist()[:MEMBER_LIMIT] if info.filename.lower().endswith(SUFFIXES)]
-        names = [info.filename for info in infos]
         if member is None:
             open_ones = [info for info in infos if not info.flag_bits & 1][:MOST_LOOKED_AT]
             names = [info.filename for info in open_ones if _is_history(archive.open(info).read(HEAD_BYTES))]
@@ -38,7 +39,7 @@ def reading_of(source: BinaryIO, member: str | None) -> Reading:
         raise damaged("zip", error) from error
     if member is not None and member not in names:
         raise needs_choice(names, f"The archive has no page or JSON {member!r}.")
-    if member is None and len(names) > 1:
+    if member is None and len(set(names)) > 1:
         raise needs_choice(names, "The archive has several histories of YouTube.")
     if not names and infos and all(info.flag_bits & 1 for info in infos):
         raise InputError(
@@ -50,7 +51,7 @@ def reading_of(source: BinaryIO, member: str | None) -> Reading:
             "No file in this archive is a watch history of YouTube.",
             suggestion="A Takeout in several parts has it in one of them: send the others too.",
         )
-    return Reading("zip", member or names[0])
+    return Reading("zip", chosen(names, member or names[0]))
 
 
 def _is_history(head: bytes) -> bool:
