@@ -272,7 +272,7 @@ async def _check_digests(deps: Deps, upload: Upload, received: Received) -> None
             running = hashlib.sha512()
             async with aclosing(deps.files.read(received.file, received.size_bytes)) as pieces:
                 async for piece in pieces:
-                    running.update(piece)
+                    await deps.files.feed(running, piece)
             found = running.digest()
         if b64encode(found).decode() != expected:
             raise digest_mismatch(f"The file's {algorithm} is not the one that was announced.")

@@ -7,28 +7,17 @@ import hashlib
 import re
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
-from typing import Protocol
 
 import google_crc32c
 from starlette.requests import Request
 
 from service.domain.errors import InputError
+from service.files.port import Digest, Files
 
-
-class Running(Protocol):
-    """A digest that is fed piece by piece."""
-
-    def update(self, data: bytes, /) -> None:
-        """Take more."""
-
-    def digest(self) -> bytes:
-        """The value so far."""
-
-
-DIGESTS: Mapping[str, Callable[[], Running]] = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
+DIGESTS: Mapping[str, Callable[[], Digest]] = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
 """Of RFC 9530, the algorithms that are not weak."""
 
-CHECKSUMS: Mapping[str, Callable[[], Running]] = {
+CHECKSUMS: Mapping[str, Callable[[], Digest]] = {
     "sha1": hashlib.sha1,
     "sha256": hashlib.sha256,
     "crc32c": google_crc32c.Checksum,
@@ -65,17 +54,17 @@ def checksum_in(request: Request) -> tuple[str, bytes] | None:
 
 
 async def checked(
-    content: AsyncIterable[bytes], running: Running, expected: bytes, mismatch: InputError
+    files: Files, content: AsyncIterable[bytes], running: Digest, expected: bytes, mismatch: InputError
 ) -> AsyncIterator[bytes]:
     """The same bytes; at their end raises `mismatch` if they are not those that were meant."""
     async for piece in content:
-        running.update(bytes(piece))
+        await files.feed(running, piece)
         yield piece
     if running.digest() != expected:
         raise mismatch
 
 
-def checked_by(content: AsyncIterable[bytes], digests: Mapping[str, bytes]) -> AsyncIterable[bytes]:
+def checked_by(files: Files, content: AsyncIterable[bytes], digests: Mapping[str, bytes]) -> AsyncIterable[bytes]:
     """The same bytes, held against a request's Content-Digest."""
     for algorithm, expected in digests.items():
         mismatch = InputError(
@@ -83,7 +72,7 @@ def checked_by(content: AsyncIterable[bytes], digests: Mapping[str, bytes]) -> A
             f"The body's {algorithm} is not that of Content-Digest.",
             suggestion="Something changed the bytes on their way: send them again.",
         )
-        content = checked(content, DIGESTS[algorithm](), expected, mismatch)
+        content = checked(files, content, DIGESTS[algorithm](), expected, mismatch)
     return content
 
 
@@ -92,7 +81,7 @@ def repr_digest(sha256: bytes) -> str:
     return f"sha-256=:{b64encode(sha256).decode()}:"
 
 
-def _decoded(value: str, field: str, algorithm: Callable[[], Running]) -> bytes:
+def _decoded(value: str, field: str, algorithm: Callable[[], Digest]) -> bytes:
     try:
         decoded = b64decode(value, validate=True)
     except binascii.Error:

@@ -32,7 +32,7 @@ async def take_in(request: Request, boundary: bytes, wanted_by: Wanted, *, keeps
     caller, fields = caller_of(request), dict(request.query_params)
     stored: list[Stored] = []
     try:
-        content = checked_by(content_of(request, deps.settings), digests_in(request, "content-digest"))
+        content = checked_by(deps.files, content_of(request, deps.settings), digests_in(request, "content-digest"))
         async for part in parts_of(content, boundary):
             if part.file_name is None:
                 fields[part.name] = await part.text()

@@ -99,7 +99,7 @@ async def create(request: Request) -> Response:
     location = f"/v1/uploads/{upload.id}"
     told = _interim(request, {"Location": location, "Upload-Limit": _limits_of(deps, upload)})
     try:
-        content = checked_by(content_of(request, deps.settings), digests)
+        content = checked_by(deps.files, content_of(request, deps.settings), digests)
         addition = Addition(0, content, size, length_of(request), is_checked=bool(digests))
         upload = await appends.add(deps, caller, upload.id, addition)
     except (ClientDisconnect, InputError, StateError) as error:
@@ -128,7 +128,7 @@ async def append(request: Request) -> Response:
             "invalid_header", "Upload-Offset and Upload-Complete are needed.", suggestion="Upload-Complete is ?0 or ?1."
         )
     digests = digests_in(request, "content-digest")
-    content = checked_by(content_of(request, deps.settings), digests)
+    content = checked_by(deps.files, content_of(request, deps.settings), digests)
     size = _size(said, said.offset, length_of(request))
     addition = Addition(said.offset, content, size, length_of(request), is_checked=bool(digests))
     try:

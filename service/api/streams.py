@@ -36,7 +36,7 @@ TAIL = 2 * PAGE
 GATHER_S = 0.02
 """Least time from one read to the next, in which wake-ups gather."""
 HELD_S = 0.02
-"""Pause before the next look at events that must wait for an older transaction; each further one is twice as long."""
+"""Pause before the next look at events that must wait for an older transaction; twice as long where nothing comes."""
 
 Batches: TypeAlias = AsyncGenerator[Sequence[Event], None]
 
@@ -219,12 +219,12 @@ class Feed(Generic[Place]):
         held_s = HELD_S
         while self.followers:
             self._woken.clear()
-            began, is_held = time.monotonic(), False
+            began, is_held, before = time.monotonic(), False, self._position
             try:
                 is_held = await self._read_new()
             except (Transient, *UNREACHABLE) as error:
                 log.warning("stream.database_away", source=str(self._source.id), error=repr(error))
-            held_s = min(poll_s, held_s * 2) if is_held else HELD_S
+            held_s = min(poll_s, held_s * 2) if is_held and self._position == before else HELD_S
             with suppress(TimeoutError):
                 async with asyncio.timeout(held_s if is_held else poll_s):
                     await self._woken.wait()

@@ -237,7 +237,7 @@ def _addition(request: Request, at: int, size_bytes: int | None) -> Addition:
             f"The body's {algorithm} is not that of Upload-Checksum; it was thrown away.",
             suggestion="Send it again from the same offset.",
         )
-        content = checked(content, CHECKSUMS[algorithm](), expected, mismatch)
+        content = checked(deps.files, content, CHECKSUMS[algorithm](), expected, mismatch)
     return Addition(
         at, content, size_bytes=size_bytes, brings_bytes=length_of(request), is_checked=checksum is not None
     )

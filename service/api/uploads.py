@@ -129,7 +129,7 @@ def _created_many(arrived: list[Arrived]) -> JSONResponse:
 
 def _content(request: Request) -> AsyncIterable[bytes]:
     deps: Deps = request.app.state.deps
-    return checked_by(content_of(request, deps.settings), digests_in(request, "content-digest"))
+    return checked_by(deps.files, content_of(request, deps.settings), digests_in(request, "content-digest"))
 
 
 async def _started(request: Request, arrived: list[Arrived]) -> JSONResponse:

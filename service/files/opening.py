@@ -14,11 +14,12 @@ from uuid import UUID
 from service.config import Settings
 from service.domain.errors import InputError, NotFound, Transient
 from service.files import reading
+from service.files.frames import FRAME_BYTES
 from service.files.growing import Growth, unbroken
 from service.files.local import LocalStore, untouched_for
 from service.files.masters import Masters, kept_keys, parsed
 from service.files.parts import PART, TAIL, Part, remove_part
-from service.files.port import Durable, File, Found, Received
+from service.files.port import Digest, Durable, File, Found, Received
 from service.files.stores import Store, storage_unavailable
 from service.files.threads import Threads
 
@@ -213,6 +214,13 @@ class StoredFiles:
     def rewrapped(self, file: File) -> bytes | None:
         """The file's seal under the current master key."""
         return self._masters.rewrapped(file)
+
+    async def feed(self, digest: Digest, content: bytes | bytearray) -> None:
+        """Let a digest take more."""
+        if len(content) < FRAME_BYTES:
+            digest.update(bytes(content))  # to change threads would take as long
+        else:
+            await self._threads.run(lambda: digest.update(bytes(content)))
 
     async def free_bytes(self) -> int:
         """How much more fits on the disk that parts grow on."""

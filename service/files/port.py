@@ -48,6 +48,16 @@ class Found:
     partial: bool
 
 
+class Digest(Protocol):
+    """A digest that is fed piece by piece."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take more."""
+
+    def digest(self) -> bytes:
+        """The value so far."""
+
+
 class Files(Protocol):
     """The bytes of uploads.
 
@@ -144,6 +154,10 @@ class Files(Protocol):
 
     def rewrapped(self, file: File) -> bytes | None:
         """The file's seal under the current master key; None if it is that one already. The bytes stay as they are."""
+        ...
+
+    async def feed(self, digest: Digest, content: bytes | bytearray) -> None:
+        """Let a digest take more, in a thread if that lasts."""
         ...
 
     async def free_bytes(self) -> int:
