@@ -1,12 +1,10 @@
-/** Numbers, sizes, times and names as words. */
+/** Numbers, sizes, times and names as words; what the browser client says too, it says alike. */
 
-const whole = new Intl.NumberFormat('en')
+import { number } from './client/format.js'
+
+export { duration, moment, number, plural } from './client/format.js'
+
 const short = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 })
-const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' })
-const calendar = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
-
-/** @param {number} value */
-export const number = value => whole.format(Math.round(value))
 
 /** @param {number} value 12.3K */
 export const compact = value => (Math.abs(value) < 10_000 ? number(value) : short.format(value))
@@ -21,12 +19,6 @@ export function percent(share) {
 }
 
 /**
- * @param {number} count
- * @param {string} noun
- */
-export const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? '' : 's'}`
-
-/**
  * 52.2 MB
  * @param {number | null} bytes
  */
@@ -39,30 +31,6 @@ export function size(bytes) {
     unit += 1
   }
   return `${unit ? bytes.toFixed(1) : bytes} ${units[unit]}`
-}
-
-/**
- * 240 ms, 2.4 s, 3 min 5 s, 2 h 7 min, 3 d 4 h
- * @param {number | null | undefined} seconds
- */
-export function duration(seconds) {
-  if (seconds === null || seconds === undefined) return '–'
-  if (seconds > 0 && seconds < 0.9995) return `${Math.max(1, Math.round(seconds * 1000))} ms`
-  if (seconds < 9.95) return `${Math.max(0, seconds).toFixed(1)} s`
-  const s = Math.round(seconds)
-  if (s < 60) return `${s} s`
-  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`
-  return s < 86_400 ? `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min` : `${Math.floor(s / 86_400)} d ${Math.floor((s % 86_400) / 3600)} h`
-}
-
-/**
- * The time of day if it was today, else the date too.
- * @param {string | null | undefined} iso
- */
-export function moment(iso) {
-  if (!iso) return '–'
-  const at = new Date(iso)
-  return at.toDateString() === new Date().toDateString() ? clock.format(at) : calendar.format(at)
 }
 
 /** @param {string} id the part of a job's id that people tell apart; the beginning is the time */

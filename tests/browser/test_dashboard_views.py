@@ -18,6 +18,7 @@ PEOPLE = b"id,name,born\n" + b"".join(b"%d,Name %d,19%02d-03-0%d\n" % (n, n, n %
 MIXED = PEOPLE + b"many,Otto,1950-01-01\n151,Ida,yesterday\n"
 OTHERS = PEOPLE.replace(b"Name 7,", b"Naomi 7,").replace(b"9,Name 9,1909-03-01\n", b"") + b"150,Ida,1950-03-07\n"
 MOST_WIDE = 360
+NOWHERE = "00000000-0000-7000-8000-000000000000"
 
 
 async def imported(service: Service, content: bytes, dataset: str, **options: str) -> Json:
@@ -106,11 +107,33 @@ async def test_every_view_fits_a_narrow_screen(page: Page, service: Service, sho
     assert wide == {}
 
 
+async def test_a_new_account_and_a_wrong_address_are_told_what_to_do(
+    page: Page, service: Service, shoot: Shoot, axe: Axe
+) -> None:
+    async with await service.account("newcomer") as client:
+        await sign_in(page, service, key=client.headers["Authorization"].split()[1])
+    found = {}
+    for view in ("monitor", "data", "files", "schedules", "flows", "health", "new"):
+        await go(page, view)
+        await settled(page)
+        if faults := await axe(page):
+            found[view] = faults
+        await shoot(page, f"empty-{view}")
+    for name, route in {"job": f"jobs/{NOWHERE}", "data": "data/nothing", "file": f"files/{NOWHERE}"}.items():
+        await go(page, route)
+        await page.get_by_role("button", name="Try again").wait_for()
+        if faults := await axe(page):
+            found[name] = faults
+        await shoot(page, f"wrong-{name}")
+    assert found == {}
+
+
 async def settled(page: Page) -> None:
     """Until nothing is on its way any more that a view wants to show."""
     await page.wait_for_load_state()
     await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     await page.locator("#view").locator(".plot svg, .scroller, .card, .empty, millrace-monitor, .zone").first.wait_for()
+    await page.get_by_text("Looking …").first.wait_for(state="hidden")
 
 
 async def test_the_plots_have_their_numbers_as_tables(page: Page, service: Service) -> None:

@@ -70,7 +70,7 @@ export class Details {
         const { attempts } = await this.#millrace.jobs.attempts(this.#job.id)
         this.table.hidden = attempts.length === 0
         this.attempts.replaceChildren(...attempts.map(tried => h('tr', {}, [
-          number(tried.number), moment(tried.started_at), tried.duration_s === null ? '–' : duration(tried.duration_s), tried.result ?? 'running', tried.worker,
+          number(tried.number), moment(tried.started_at), duration(tried.duration_s), tried.result ?? 'running', tried.worker,
         ].map(text => h('td', {}, text)))))
       })
     }

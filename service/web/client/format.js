@@ -1,4 +1,4 @@
-/** Numbers, sizes, times and names as words. */
+/** Numbers and times as words. */
 
 const whole = new Intl.NumberFormat('en')
 const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' })
@@ -10,27 +10,26 @@ export const number = value => whole.format(Math.round(value))
 /** @param {number} count @param {string} noun */
 export const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? '' : 's'}`
 
-/** 52.2 MB @param {number} bytes */
-export function size(bytes) {
-  const units = ['bytes', 'kB', 'MB', 'GB', 'TB']
-  let unit = 0
-  while (bytes >= 999.95 && unit < units.length - 1) {
-    bytes /= 1000
-    unit += 1
-  }
-  return `${unit ? bytes.toFixed(1) : bytes} ${units[unit]}`
-}
-
-/** 2.4 s, 3 min 5 s, 2 h 7 min @param {number} seconds */
+/**
+ * 240 ms, 2.4 s, 3 min 5 s, 2 h 7 min, 3 d 4 h
+ * @param {number | null | undefined} seconds
+ */
 export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return '–'
+  if (seconds > 0 && seconds < 0.9995) return `${Math.max(1, Math.round(seconds * 1000))} ms`
   if (seconds < 9.95) return `${Math.max(0, seconds).toFixed(1)} s`
   const s = Math.round(seconds)
   if (s < 60) return `${s} s`
-  return s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`
+  return s < 86_400 ? `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min` : `${Math.floor(s / 86_400)} d ${Math.floor((s % 86_400) / 3600)} h`
 }
 
-/** The time of day if it was today, else the date too. @param {string} iso */
+/**
+ * The time of day if it was today, else the date too.
+ * @param {string | null | undefined} iso
+ */
 export function moment(iso) {
+  if (!iso) return '–'
   const at = new Date(iso)
   return at.toDateString() === new Date().toDateString() ? clock.format(at) : calendar.format(at)
 }

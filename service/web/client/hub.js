@@ -1,21 +1,22 @@
 /**
- * The events of all jobs of an account, by one stream however many tabs of a browser follow them.
+ * The events of all jobs of an account, by one stream however many tabs of a browser follow them (see tabs.js).
  *
- * A Web Lock says which tab leads. It alone holds the stream, and tells the others over a BroadcastChannel. Each tab
- * keeps the position of the last event it has told. So whoever leads next goes on behind its own, what others have
- * told already they drop, and who sees that something is missing reads that as a page. Without locks (browsers have
- * them on https and localhost only) every tab leads itself.
+ * Each tab keeps the position of the last event it has told. So whoever leads next goes on behind its own, what others
+ * have told already they drop, and who sees that something is missing reads that as a page.
  */
 
 import { safely } from './follow.js'
 import { backOff, pause, Problem } from './http.js'
+import { order } from './position.js'
 import { take } from './sse.js'
+import { Tabs } from './tabs.js'
 
 /**
  * @typedef {import('./types.js').Job} Job
  * @typedef {import('./types.js').JobEvent} JobEvent
  * @typedef {import('./types.js').AccountFollower} AccountFollower
  * @typedef {{prev: string, id: string, event: JobEvent}} Told an event, and the position of the one before it
+ * @typedef {{told?: Told, line?: boolean, renew?: {jobs: Job[], position: string}, hello?: true}} Message between tabs
  * @typedef {object} Subscriber
  * @property {AccountFollower} follower
  * @property {string} position what its snapshot includes
@@ -28,8 +29,6 @@ const PAGE = 500
 const MISSES = 3
 const MOST_EARLY = 5_000
 const ALIVE_MS = 5_000
-const WATCH_MS = 15_000
-const QUIET_TICKS = 4 // a leader that says nothing for so many of them hangs, and is replaced
 
 export class Hub {
   #http
@@ -40,12 +39,10 @@ export class Hub {
   #wanted = ''
   #isCatchingUp = false
   #isConnected = true
-  #isLeading = false
   #misses = 0
-  #quiet = 0
   #saidAlive = 0
-  /** @type {BroadcastChannel | undefined} */
-  #channel
+  /** @type {Tabs<Message>} */
+  #tabs
   /** @type {AbortController | undefined} */
   #running
   /** @type {AbortSignal | undefined} that of `#running`, once its stream is asked for */
@@ -58,11 +55,12 @@ export class Hub {
   constructor(http, pace) {
     this.#http = http
     this.#pace = pace
+    this.#tabs = new Tabs({ lead: signal => this.#lead(signal), heard: message => this.#heard(message) })
   }
 
   /** Whether this tab holds the stream. */
   get isLeading() {
-    return this.#isLeading
+    return this.#tabs.isLeading
   }
 
   /**
@@ -140,68 +138,18 @@ export class Hub {
     this.#started = signal
     const name = `millrace 1 ${this.#http.url} ${await digest(this.#http.identity)}`
     if (signal.aborted) return
-    if (!navigator.locks || !('BroadcastChannel' in globalThis)) return this.#lead(signal)
-    this.#channel = new BroadcastChannel(name)
-    this.#channel.onmessage = ({ data }) => this.#heard(data)
-    this.#channel.postMessage({ hello: true })
-    const watch = setInterval(() => this.#watch(name, signal), WATCH_MS)
-    signal.addEventListener('abort', () => clearInterval(watch))
-    this.#contend(name, signal)
-    // A page that goes into the browser's cache must not keep the stream.
-    const hide = () => { this.#leading?.abort() }
-    addEventListener('pagehide', hide, { signal })
+    this.#tabs.join(name, signal)
+    this.#tabs.say({ hello: true })
   }
 
   #stop() {
     this.#running?.abort(new DOMException('Nobody follows any more.', 'AbortError'))
     this.#running = undefined
-    this.#channel?.close()
-    this.#channel = undefined
     this.#last = this.#wanted = ''
-  }
-
-  /** @type {AbortController | undefined} */
-  #leading
-
-  /** Wait for the lead, and lead; if it is taken away, wait again. @param {string} name @param {AbortSignal} signal */
-  async #contend(name, signal) {
-    while (!signal.aborted) {
-      await this.#ask(name, signal, { signal })
-      if (!signal.aborted) await pause(backOff(0), signal).catch(() => {})
-    }
-  }
-
-  /**
-   * @param {string} name
-   * @param {AbortSignal} signal
-   * @param {LockOptions} options
-   */
-  async #ask(name, signal, options) {
-    const leading = new AbortController()
-    const over = () => leading.abort(signal.reason)
-    signal.addEventListener('abort', over)
-    try {
-      await navigator.locks.request(name, options, () => {
-        this.#leading = leading
-        return this.#lead(leading.signal)
-      })
-    } catch {
-      leading.abort() // stolen, or nobody follows any more
-    }
-    signal.removeEventListener('abort', over)
-  }
-
-  /** @param {string} name @param {AbortSignal} signal */
-  #watch(name, signal) {
-    this.#quiet = this.#isLeading ? 0 : this.#quiet + 1
-    if (this.#quiet < QUIET_TICKS) return
-    this.#quiet = 0
-    this.#ask(name, signal, { steal: true })
   }
 
   /** Hold the stream, until `signal` aborts. @param {AbortSignal} signal */
   async #lead(signal) {
-    this.#isLeading = true
     try {
       for (;;) {
         try {
@@ -216,8 +164,6 @@ export class Hub {
       }
     } catch (problem) {
       for (const subscriber of [...this.#subscribers]) subscriber.fail(problem)
-    } finally {
-      this.#isLeading = false
     }
   }
 
@@ -261,14 +207,14 @@ export class Hub {
   #renew(jobs, position) {
     this.#last = position
     for (const subscriber of this.#subscribers) this.#show(subscriber, jobs, position)
-    if (this.#isLeading) this.#channel?.postMessage({ renew: { jobs, position } })
+    if (this.isLeading) this.#tabs.say({ renew: { jobs, position } })
   }
 
   /** @param {string} id @param {JobEvent} event */
   #publish(id, event) {
     const told = { prev: this.#last, id, event }
     if (!this.#accept(told)) return
-    if (this.#isLeading) this.#channel?.postMessage({ told })
+    if (this.isLeading) this.#tabs.say({ told })
   }
 
   /** Tell an event if it is news here. @param {Told} told */
@@ -292,16 +238,12 @@ export class Hub {
     } else if (order(id, position) > 0 && (follower.types?.includes(event.type) ?? true)) safely(follower.event, event)
   }
 
-  /** What another tab says. @param {{told?: Told, line?: boolean, renew?: {jobs: Job[], position: string}, hello?: true}} message */
+  /** What another tab says. @param {Message} message */
   #heard({ told, line, renew, hello }) {
-    if (hello) {
-      if (this.#isLeading) this.#channel?.postMessage({ line: this.#isConnected })
-      return
-    }
-    this.#quiet = 0
+    if (hello && this.isLeading) this.#tabs.say({ line: this.#isConnected })
     if (line !== undefined) this.#line(line)
-    if (renew && !this.#isLeading) this.#renew(renew.jobs, renew.position)
-    if (!told || this.#isLeading) return
+    if (renew && !this.isLeading) this.#renew(renew.jobs, renew.position)
+    if (!told || this.isLeading) return
     if (!this.#isCatchingUp && order(told.prev, this.#last) <= 0) this.#accept(told)
     else if (order(told.id, this.#wanted) > 0) {
       this.#wanted = told.id
@@ -326,7 +268,7 @@ export class Hub {
   #alive() {
     if (Date.now() - this.#saidAlive < ALIVE_MS) return
     this.#saidAlive = Date.now()
-    this.#channel?.postMessage({ line: true })
+    this.#tabs.say({ line: true })
   }
 
   /** @param {boolean} connected */
@@ -334,22 +276,8 @@ export class Hub {
     if (this.#isConnected === connected) return
     this.#isConnected = connected
     for (const { follower } of this.#subscribers) safely(follower.line, connected)
-    if (this.#isLeading) this.#channel?.postMessage({ line: connected })
+    if (this.isLeading) this.#tabs.say({ line: connected })
   }
-}
-
-/**
- * Which of two positions (`TX-NO`) is further on: above 0 if the first.
- * @param {string} one
- * @param {string} other '' is before everything
- */
-export function order(one, other) {
-  if (one === other) return 0
-  if (!one || !other) return one ? 1 : -1
-  const [a = '0', b = '0'] = one.split('-')
-  const [c = '0', d = '0'] = other.split('-')
-  // Whole numbers without zeros in front: the longer one is larger.
-  return a.length - c.length || (a < c ? -1 : a > c ? 1 : b.length - d.length || (b < d ? -1 : b > d ? 1 : 0))
 }
 
 /** A name for an identity that does not give it away. @param {string} text */

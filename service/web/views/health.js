@@ -75,12 +75,15 @@ function plotsOf({ series, durations = [], failures = [] }, by) {
   return /** @type {import('../dom.js').Child[]} */ ([
     bars({ title: `Rows stored, by ${by}`, description: `${number(sum(rows))} rows in ${series.length} ${by}s.`, unit: 'rows', format: compact, series: [{ name: 'rows', kind: 'k1' }], bars: points(point => [rows(point)]) }),
     bars({ title: `Jobs that ended, by ${by}`, description: `${number(sum(point => ends(point).reduce((a, b) => a + b)))} jobs in ${series.length} ${by}s.`, unit: 'jobs', format: compact, series: [{ name: 'completed', kind: 'k1' }, { name: 'failed', kind: 'k2' }, { name: 'cancelled', kind: 'k3' }], bars: points(ends) }),
-    durations.length > 0 && bars({ title: 'How long jobs ran', description: `${number(durations.reduce((/** @type {number} */ all, /** @type {any} */ each) => all + jobs(each), 0))} jobs, by classes that double in width.`, unit: 'jobs', head: 'Run time', format: compact, series: [{ name: 'jobs', kind: 'k1' }], bars: durations.map((/** @type {any} */ each) => ({ label: `≤ ${duration(each.up_to_s)}`, values: [jobs(each)] })) }),
+    durations.length === 0 ? none('How long jobs ran', 'health', 'No job has ended in this time') : bars({ title: 'How long jobs ran', description: `${number(durations.reduce((/** @type {number} */ all, /** @type {any} */ each) => all + jobs(each), 0))} jobs, by classes that double in width.`, unit: 'jobs', head: 'Run time', format: compact, series: [{ name: 'jobs', kind: 'k1' }], bars: durations.map((/** @type {any} */ each) => ({ label: `≤ ${duration(each.up_to_s)}`, values: [jobs(each)] })) }),
     failures.length > 0
       ? lying({ title: 'Why jobs failed', description: `${plural(failures.length, 'reason')}, the most frequent first.`, unit: 'jobs', head: 'Reason', kind: 'k2', format: number, bars: failures.map((/** @type {any} */ each) => ({ label: `${each.code} (${each.processor})`, value: jobs(each) })) })
-      : h('div', { class: 'card plot' }, h('h2', {}, 'Why jobs failed'), empty('check', 'No job has failed in this time')),
+      : none('Why jobs failed', 'check', 'No job has failed in this time'),
   ])
 }
+
+/** Where there is nothing to plot. @param {string} title @param {string} sign @param {string} why */
+const none = (title, sign, why) => h('div', { class: 'card plot' }, h('h2', {}, title), empty(sign, why))
 
 /** @param {string} text */
 const end = text => h('th', { scope: 'col', class: 'end' }, text)
