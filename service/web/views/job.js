@@ -6,6 +6,7 @@ import { h, icon, show } from '../dom.js'
 import { moment, number, plain, shortId } from '../format.js'
 import { button, clientElement, page } from '../parts.js'
 import { facts, table } from '../shapes.js'
+import { historyOf } from './history.js'
 
 const PAGE = 100
 
@@ -57,7 +58,9 @@ function links(job) {
  */
 function details(job, upload) {
   const blocks = [['Options', job.options], ['Input', job.input], ['Output', job.output], ['Metadata', job.metadata]].filter(([, value]) => value && Object.keys(value).length)
+  const history = job.processor === 'enrich_videos' && job.state === 'completed' && job.output?.by_hour && historyOf(job.output)
   return [
+    history,
     h('div', { class: 'card' }, facts([
       ['Processor', `${job.processor}, queue ${job.queue}`],
       job.upload_id && ['File', h('a', { href: `#/files/${job.upload_id}` }, upload?.name || 'no name')],
