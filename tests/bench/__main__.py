@@ -4,7 +4,7 @@ python -m tests.bench [imports] [kinds] [loaders] [memory] [pickup] [claim] [con
 python -m tests.bench dirty                beside other readers, which this installs into build/bench-readers
 python -m tests.bench queues [PEER…]       beside other job queues, which this installs into build/bench-peers
 python -m tests.bench formats [documents] [sheets] [decks]   readers by themselves, beside others
-python -m tests.bench uploads [large] [many]     beside nginx, @tus/server and plain Starlette
+python -m tests.bench uploads [large] [many] [slow]    beside nginx, @tus/server and plain Starlette
 """
 
 from __future__ import annotations

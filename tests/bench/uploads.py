@@ -1,4 +1,4 @@
-"""`python -m tests.bench uploads`: one file of 1 GiB into the service and others, in turns; then a hundred at once.
+"""`python -m tests.bench uploads`: a file of 1 GiB into the service and others, in turns; a hundred at once; slow ones.
 
 Millrace hashes, seals and syncs what it takes. nginx writes a body to disk, @tus/server and plain Starlette likewise;
 none of them hashes, seals or syncs: for them the time until the file is durable is measured beside. A row that cannot
@@ -7,9 +7,7 @@ be measured says why.
 
 from __future__ import annotations
 
-import asyncio
 import http.client
-import json
 import os
 import shutil
 import socket
@@ -22,18 +20,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import psutil
 
+from tests.bench import bystanders
 from tests.bench.peer import FOLDER, SCRIPTS, Missing, run
 
 SIZE = int(os.environ.get("BENCH_UPLOAD_BYTES", str(1024**3)))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
-AT_ONCE, SMALL = 100, 10 * 1024**2
 KEY = "mr_bench"
 TUS = ("@tus/server@2.4.5", "@tus/file-store@2.1.1")
 
@@ -69,13 +65,15 @@ class Run:
 
 
 def main(build: Path, parts: list[str]) -> None:
-    """Measure what `parts` name: `large`, `many`; both by default."""
+    """Measure what `parts` name: `large`, `many`, `slow`; all by default."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mr-bench-", dir=build.resolve())))
         if not parts or "large" in parts:
             large(stack, build, folder)
-        if not parts or "many" in parts:
-            many(stack.enter_context(millrace(folder / "many")))
+        for name, part in (("many", bystanders.many), ("slow", bystanders.slow)):
+            if not parts or name in parts:
+                running = stack.enter_context(millrace(folder / name))
+                part(running.port, KEY)
 
 
 def large(stack: ExitStack, build: Path, folder: Path) -> None:
@@ -127,75 +125,6 @@ def sent(system: System, file: Path) -> Run:
     if system.name != "millrace":  # it would miss the file
         newest.unlink()
     return Run(wall_s, durable_s, cpu_s, peak[0])
-
-
-def many(system: System) -> None:
-    """A hundred uploads of 10 MiB at once, while an account watches the events of jobs that it keeps submitting."""
-    idle = asyncio.run(events_during(system, 0))
-    busy = asyncio.run(events_during(system, AT_ONCE))
-    print(f"events of echo jobs, from their commit to a client: {shown(idle[0])} on a quiet service")
-    print(
-        f"  with {AT_ONCE} uploads of {SMALL / 2**20:.0f} MiB at once: {shown(busy[0])}; "
-        f"all of them took {busy[1]:.1f} s, {AT_ONCE * SMALL / 2**20 / busy[1]:.0f} MiB/s\n"
-    )
-
-
-def shown(latencies_ms: list[float]) -> str:
-    """p50, p99 and how many."""
-    ordered = sorted(latencies_ms)
-    return f"p50 {ordered[len(ordered) // 2]:.0f} ms, p99 {ordered[len(ordered) * 99 // 100]:.0f} ms of {len(ordered)}"
-
-
-async def events_during(system: System, uploads: int) -> tuple[list[float], float]:
-    """How late events came, in ms, while so many files are sent by another process; the seconds that this took."""
-    latencies: list[float] = []
-    async with httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{system.port}", headers={"Authorization": f"Bearer {KEY}"}, timeout=60
-    ) as client:
-
-        async def listen() -> None:
-            async with client.stream("GET", "/v1/events") as stream:
-                async for line in stream.aiter_lines():
-                    if line.startswith("data:") and (at := json.loads(line[5:]).get("at")):
-                        late = datetime.now(UTC) - datetime.fromisoformat(at)
-                        latencies.append(late.total_seconds() * 1000)
-
-        async def submit() -> None:
-            while True:
-                await client.post("/v1/jobs", json={"processor": "echo", "input": {}})
-                await asyncio.sleep(0.05)
-
-        tasks = [asyncio.create_task(listen()), asyncio.create_task(submit())]
-        started = time.perf_counter()
-        if uploads:
-            command = [sys.executable, "-m", "tests.bench.uploads", str(system.port), str(uploads)]
-            process = await asyncio.create_subprocess_exec(*command)
-            assert await process.wait() == 0
-        else:
-            await asyncio.sleep(10)
-        wall_s = time.perf_counter() - started
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    return latencies, wall_s
-
-
-def flood(port: int, uploads: int) -> None:
-    """Send so many small files at once, with what is left of the processors: clients have others."""
-    os.nice(19)
-    content = os.urandom(SMALL)
-
-    def send() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
-        connection.request("POST", "/v1/uploads", content, {"Authorization": f"Bearer {KEY}"})
-        answer = connection.getresponse()
-        assert answer.status == 201, answer.read()
-
-    threads = [threading.Thread(target=send) for _ in range(uploads)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 @contextmanager
@@ -352,7 +281,3 @@ def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
-
-
-if __name__ == "__main__":
-    flood(int(sys.argv[1]), int(sys.argv[2]))
