@@ -1,19 +1,16 @@
 /** `<millrace-monitor>`: the account's jobs, to watch and to steer. */
 
-import { ACTIONS, PRIORITIES, PRIORITY } from './actions.js'
 import { Board } from './board.js'
 import { Card } from './card.js'
 import { arrange, h, say } from './dom.js'
 import { MillraceElement } from './element.js'
 import { hasEnded } from './follow.js'
-import { number, plural } from './format.js'
+import { number } from './format.js'
 import { isOn, isPossible, notify, turn } from './notify.js'
+import { Selection } from './selection.js'
 import { groupOf, nameOf, standing, told } from './standing.js'
 
-/**
- * @typedef {import('./types.js').Job} Job
- * @typedef {import('./actions.js').Action} Action
- */
+/** @typedef {import('./types.js').Job} Job */
 
 const GROUPS = /** @type {const} */ ([['active', 'Active'], ['waiting', 'Waiting'], ['failed', 'Failed or cancelled'], ['finished', 'Finished']])
 const TICK_MS = 1_000
@@ -31,8 +28,8 @@ export class MillraceMonitor extends MillraceElement {
   #cards = new Map()
   /** @type {Set<string>} ids whose card is to be drawn anew */
   #dirty = new Set()
-  /** @type {Set<string>} */
-  #chosen = new Set()
+  /** @type {Selection | undefined} */
+  #selection
   /** @type {Map<string, string>} what was last said aloud of a job that goes on */
   #spoken = new Map()
   /** @type {IntersectionObserver | undefined} */
@@ -55,6 +52,8 @@ export class MillraceMonitor extends MillraceElement {
       for (const { target, isIntersecting } of seen) this.#cards.get(/** @type {HTMLElement} */ (target).dataset.id ?? '')?.near(isIntersecting)
     }, { rootMargin: MARGIN })
     const board = (this.#board = new Board(this.client))
+    this.#selection = new Selection(board, this, { clear: () => this.#chooseAll(false), told: problem => this.#refuse(problem) })
+    parts.note.after(this.#selection.element)
     board.addEventListener('change', event => this.#changed(/** @type {CustomEvent<string | null>} */ (event).detail), { signal })
     board.addEventListener('line', event => { parts.line.hidden = /** @type {CustomEvent<boolean>} */ (event).detail }, { signal })
     board.addEventListener('problem', event => this.#refuse(/** @type {CustomEvent<Error & {suggestion?: string}>} */ (event).detail), { signal })
@@ -70,7 +69,8 @@ export class MillraceMonitor extends MillraceElement {
     this.#sight?.disconnect()
     this.#owner = undefined
     for (const card of this.#cards.values()) card.details?.close()
-    for (const known of [this.#cards, this.#dirty, this.#chosen, this.#spoken]) known.clear()
+    this.#selection = undefined
+    for (const known of [this.#cards, this.#dirty, this.#spoken]) known.clear()
   }
 
   attributeChangedCallback() {
@@ -79,7 +79,7 @@ export class MillraceMonitor extends MillraceElement {
 
   /** How many entries its maps hold: they are bounded, whatever happens. */
   get held() {
-    return Math.max(this.#board?.jobs.size ?? 0, this.#board?.files.size ?? 0, this.#cards.size, this.#dirty.size, this.#chosen.size, this.#spoken.size)
+    return Math.max(this.#board?.jobs.size ?? 0, this.#board?.files.size ?? 0, this.#cards.size, this.#dirty.size, this.#selection?.size ?? 0, this.#spoken.size)
   }
 
   build() {
@@ -96,7 +96,6 @@ export class MillraceMonitor extends MillraceElement {
       this.announce(isOn() ? 'You will be notified when jobs end.' : 'Notifications are off.')
     } }, 'Notify me')
     const every = h('input', { type: 'checkbox', 'aria-label': 'Select all that are shown', onchange: () => this.#chooseAll(every.checked) })
-    const many = h('div', { class: 'many', role: 'group', 'aria-label': 'Actions on the selection', hidden: true })
     const line = h('p', { class: 'line', role: 'status', hidden: true }, 'No connection. Trying again …')
     const note = h('p', { class: 'problem', role: 'alert', hidden: true })
     const empty = h('p', { class: 'empty' }, 'Looking …')
@@ -109,8 +108,8 @@ export class MillraceMonitor extends MillraceElement {
     const older = h('button', { type: 'button', hidden: true, onclick: () => this.#older() }, 'Show older jobs')
     const bar = h('div', { class: 'toolbar', role: 'group', 'aria-label': 'Which jobs are shown' },
       this.isReadOnly ? '' : h('label', { class: 'every' }, every), search, state, processor, h('span', { class: 'switches' }, mode, bell))
-    const all = h('div', { class: 'monitor' }, bar, line, note, many, empty, groups.map(group => group.section), h('p', { class: 'older' }, older))
-    return { all, search, state, processor, mode, bell, every, many, line, note, empty, groups, older }
+    const all = h('div', { class: 'monitor' }, bar, line, note, empty, groups.map(group => group.section), h('p', { class: 'older' }, older))
+    return { all, search, state, processor, mode, bell, every, line, note, empty, groups, older }
   }
 
   get isCompact() {
@@ -203,7 +202,7 @@ export class MillraceMonitor extends MillraceElement {
     return {
       millrace: this.client, isReadOnly: this.isReadOnly, isCompact: this.isCompact, took: job => board.took(job), forget: id => board.forget(id),
       announce: text => this.announce(text), opened: (id, isOpen) => board.pin(id, isOpen),
-      ...(this.isReadOnly ? {} : { chosen: (/** @type {string} */ id, /** @type {boolean} */ isChosen) => this.#choose(id, isChosen) }),
+      ...(this.isReadOnly ? {} : { chosen: (/** @type {string} */ id, /** @type {boolean} */ isChosen) => { this.#selection?.choose(id, isChosen); this.#drawChosen() } }),
     }
   }
 
@@ -213,7 +212,8 @@ export class MillraceMonitor extends MillraceElement {
     if (!card) return
     card.details?.close()
     this.#sight?.unobserve(card.element)
-    for (const known of [this.#cards, this.#chosen, this.#spoken]) known.delete(id)
+    this.#selection?.forget(id)
+    for (const known of [this.#cards, this.#spoken]) known.delete(id)
   }
 
   /** @param {Board} board @param {Job} job */
@@ -242,14 +242,6 @@ export class MillraceMonitor extends MillraceElement {
     select.hidden = select.options.length < 3
   }
 
-  /** @param {string} id @param {boolean} isChosen */
-  #choose(id, isChosen) {
-    if (isChosen) this.#chosen.add(id)
-    else this.#chosen.delete(id)
-    this.#board?.pin(id, isChosen)
-    this.#drawChosen()
-  }
-
   /** @param {boolean} isChosen */
   #chooseAll(isChosen) {
     for (const card of this.#cards.values()) if (!isChosen || card.element.isConnected) card.choose(isChosen)
@@ -257,50 +249,10 @@ export class MillraceMonitor extends MillraceElement {
 
   #drawChosen() {
     const parts = this.#parts
-    const jobs = this.#selection()
-    if (!parts || parts.many.dataset.ids === String(jobs.map(job => job.id + standing(job)))) return
-    parts.many.dataset.ids = String(jobs.map(job => job.id + standing(job)))
-    parts.many.hidden = jobs.length === 0
-    parts.every.indeterminate = jobs.length > 0 && jobs.length < this.#cards.size
-    parts.every.checked = jobs.length > 0
-    const fitting = ACTIONS.filter(action => jobs.some(action.fits))
-    const priority = h('select', { 'aria-label': 'Priority of the selection', onchange: () => this.#doMany(PRIORITY, priority.value) },
-      h('option', { value: '' }, 'Priority …'), PRIORITIES.map(({ value, label }) => h('option', { value }, label)))
-    parts.many.replaceChildren(h('strong', {}, `${number(jobs.length)} selected`),
-      ...fitting.map(action => h('button', { type: 'button', onclick: () => this.#pressMany(action) }, action.label)),
-      ...(jobs.some(PRIORITY.fits) ? [priority] : []),
-      h('button', { type: 'button', class: 'quiet', onclick: () => this.#chooseAll(false) }, 'Clear'))
-  }
-
-  #selection() {
-    return [...this.#chosen].flatMap(id => this.#board?.jobs.get(id) ?? [])
-  }
-
-  /** @param {Action} action */
-  async #pressMany(action) {
-    const question = action.question?.(this.#selection().filter(action.fits))
-    const chosen = question ? await (await import('./ask.js')).ask(this.root, question.title, question.text, question.choices) : 'yes'
-    if (chosen) await this.#doMany(action, chosen)
-  }
-
-  /** @param {Action} action @param {string} chosen */
-  async #doMany(action, chosen) {
-    const board = this.#board
-    const ids = this.#selection().filter(action.fits).map(job => job.id)
-    if (!board || !ids.length || !chosen) return
-    this.#refuse(null)
-    try {
-      const { results } = await action.many(this.client, ids, chosen)
-      const refused = results.filter(result => !result.ok)
-      for (const { id, ok } of results) {
-        if (action.label === 'Delete' && ok) board.forget(id)
-        else board.look(id)
-      }
-      this.announce(`${action.label}: ${plural(results.length - refused.length, 'job')} done${refused.length ? `, ${number(refused.length)} refused` : ''}.`)
-      if (refused[0]) this.#refuse(new Error(`${plural(refused.length, 'job')} of ${number(results.length)} refused it: ${refused[0].detail}`))
-    } catch (problem) {
-      this.#refuse(problem instanceof Error ? problem : new Error(String(problem)))
-    }
+    const count = this.#selection?.draw() ?? 0
+    if (!parts) return
+    parts.every.indeterminate = count > 0 && count < this.#cards.size
+    parts.every.checked = count > 0
   }
 
   async #older() {
