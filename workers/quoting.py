@@ -116,7 +116,7 @@ def _shut(
     at_start = (before == ord(dialect.delimiter)) | (before == NEWLINE) | (before == RETURN)
     ends = (starts + lengths - 1)[at_start & (lengths % 2 == 0)]
     ends = ends[ends < len(data) - 1]
-    found: Positions = ends[~inside(ends, opens, closes)]
+    found: Positions = ends[~(inside(ends, opens, closes) | np.isin(ends, opens))]
     return found
 
 
