@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from base64 import b64encode
 from dataclasses import dataclass
 
+import google_crc32c
 import httpx
 
 from tests.running import Service, superuser
@@ -18,6 +20,16 @@ PARTIAL = {"Content-Type": "application/partial-upload"}
 def metadata(**values: str) -> str:
     """The value of Upload-Metadata."""
     return ",".join(f"{key} {b64encode(value.encode()).decode()}" for key, value in values.items())
+
+
+def checksum(algorithm: str, content: bytes) -> str:
+    """The value of Upload-Checksum."""
+    digest = {
+        "sha1": lambda: hashlib.sha1(content, usedforsecurity=False).digest(),
+        "sha256": lambda: hashlib.sha256(content).digest(),
+        "crc32c": lambda: google_crc32c.value(content).to_bytes(4, "big"),
+    }[algorithm]()
+    return f"{algorithm} {b64encode(digest).decode()}"
 
 
 async def tus_created(client: httpx.AsyncClient, size: int | None, path: str = "/v1/uploads", **headers: str) -> str:

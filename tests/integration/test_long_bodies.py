@@ -6,9 +6,13 @@ import asyncio
 import hashlib
 import json
 import random
+from base64 import b64encode
 
+import pytest
+
+from service.api.digests import CHECKSUMS
 from tests.running import Json, Service, eventually
-from tests.uploading import Wire, usage_of, wire
+from tests.uploading import Wire, checksum, tus_created, tus_offset, tus_patched, usage_of, wire
 
 CONTENT = random.Random(12).randbytes(3_000_001)
 NEXT = "GET /v1/uploads HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {key}\r\n\r\n"
@@ -78,3 +82,22 @@ async def test_a_long_body_that_is_cut_leaves_nothing_of_a_raw_upload(service: S
         return await usage_of(service) == before
 
     await eventually(is_as_before)
+
+
+@pytest.mark.parametrize("algorithm", CHECKSUMS)
+async def test_a_checksum_is_held_against_a_long_body(service: Service, algorithm: str) -> None:
+    place = await tus_created(service.client, len(CONTENT))
+    wrong = await tus_patched(service.client, place, 0, CONTENT, Upload_Checksum=checksum(algorithm, CONTENT[:-1]))
+    assert (wrong.status_code, await tus_offset(service.client, place)) == (460, 0)
+    right = await tus_patched(service.client, place, 0, CONTENT, Upload_Checksum=checksum(algorithm, CONTENT))
+    assert (right.status_code, right.headers["Upload-Offset"]) == (204, str(len(CONTENT)))
+
+
+@pytest.mark.parametrize("field", ["Content-Digest", "Repr-Digest"])
+async def test_a_digest_is_held_against_a_long_body(service: Service, field: str) -> None:
+    before = len(service.files)
+    for content, status in ((CONTENT[:-1], 400), (CONTENT, 201)):
+        digest = b64encode(hashlib.sha512(content).digest()).decode()
+        answer = await service.client.post("/v1/uploads", content=CONTENT, headers={field: f"sha-512=:{digest}:"})
+        assert answer.status_code == status, answer.text
+    assert len(service.files) == before + 1

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from base64 import b64encode
 from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
 from uuid import uuid4
 
-import google_crc32c
 import httpx
 import pytest
 
 from tests.conftest import StartService
 from tests.running import Service, eventually, settled
-from tests.uploading import TUS, TUS_BYTES, metadata, tus_created, tus_offset, tus_patched, usage_of
+from tests.uploading import TUS, TUS_BYTES, checksum, metadata, tus_created, tus_offset, tus_patched, usage_of
 
 FILE = b"a,b\n1,x\n2,y\n"
-
-
-def checksum(algorithm: str, content: bytes) -> str:
-    digest = {
-        "sha1": lambda: hashlib.sha1(content, usedforsecurity=False).digest(),
-        "sha256": lambda: hashlib.sha256(content).digest(),
-        "crc32c": lambda: google_crc32c.value(content).to_bytes(4, "big"),
-    }[algorithm]()
-    return f"{algorithm} {b64encode(digest).decode()}"
 
 
 async def test_options_tells_what_is_spoken_without_a_key(service: Service) -> None:
