@@ -1,6 +1,7 @@
 /** Sends a file by tus 1.0: creates, appends, asks, joins. Loaded with the first upload of a page. */
 
 import { backOff, pause, Problem } from './http.js'
+import { put, SPOKEN } from './put.js'
 import { forget, recall, remember } from './unfinished.js'
 
 /**
@@ -23,11 +24,9 @@ import { forget, recall, remember } from './unfinished.js'
  */
 
 const SMALL_PIECE = 960 * 1024 // below what nginx lets through by default
-const STALL_MS = 45_000
 const RATE_MS = 5_000
 const MOST_FAILURES = 12 // in a row and without a byte in between: some five minutes
 const MOST_STARTS = 3
-const SPOKEN = { 'Tus-Resumable': '1.0.0' }
 const STOPPED = Symbol('stopped on purpose')
 const JOINED = Symbol('its parts were put together already')
 
@@ -201,7 +200,9 @@ export class Sending {
     const body = this.#host.file.slice(part.start + from, Math.min(part.end, part.start + from + this.#piece))
     const answer = await this.#host.turns.take(async () => {
       if (this.#host.state === 'paused' || this.#host.isOver) throw STOPPED
-      return this.#put(part, from, body)
+      return put(this.#host.http, part.url, from, body, {
+        stops: this.#stops, stopped: STOPPED, moved: bytes => { part.moving = bytes; if (bytes) this.#tell() },
+      })
     })
     part.moving = 0
     if (answer.status >= 200 && answer.status < 300) {
@@ -217,40 +218,6 @@ export class Sending {
     }
     if (problem.status === 0) await this.#isReadable()
     await this.#lost(part, problem)
-  }
-
-  /**
-   * A request with a body. Only XMLHttpRequest tells how much of it is out.
-   * @param {Part} part
-   * @param {number} from
-   * @param {Blob} body
-   * @returns {Promise<{status: number, text: string, headers: (name: string) => string | null}>}
-   */
-  #put(part, from, body) {
-    return new Promise((resolve, reject) => {
-      const sending = new XMLHttpRequest()
-      const stall = () => sending.abort()
-      let timer = setTimeout(stall, STALL_MS)
-      const stop = () => { reject(STOPPED); sending.abort() }
-      this.#stops.add(stop)
-      sending.open('PATCH', this.#host.http.address(part.url))
-      sending.withCredentials = this.#host.http.credentials === 'include'
-      const headers = { ...this.#host.http.identification('PATCH'), ...SPOKEN, 'Upload-Offset': String(from), 'Content-Type': 'application/offset+octet-stream' }
-      for (const [name, value] of Object.entries(headers)) sending.setRequestHeader(name, value)
-      sending.upload.onprogress = ({ loaded }) => {
-        clearTimeout(timer)
-        if (loaded < body.size) timer = setTimeout(stall, STALL_MS)
-        part.moving = loaded
-        this.#tell()
-      }
-      sending.onloadend = () => {
-        clearTimeout(timer)
-        this.#stops.delete(stop)
-        part.moving = 0
-        resolve({ status: sending.status, text: sending.responseText, headers: name => sending.getResponseHeader(name) })
-      }
-      sending.send(body)
-    })
   }
 
   /** What to make of a refused part: one that is gone begins anew. Else raises what it was. @param {Part} part @param {unknown} error */
@@ -345,8 +312,6 @@ export class Sending {
       this.#stops.delete(stop)
     }
   }
-
-
 
   #tell() {
     const now = performance.now()
