@@ -92,6 +92,29 @@ def test_an_abbreviation_is_one_offset(name: str | None, locales_: tuple[str, ..
     assert zone_of(name, locales_, None).tz.utcoffset(datetime(2026, 1, 1)) == timedelta(hours=hours)
 
 
+@pytest.mark.parametrize(
+    ("when", "tz", "value", "confidence", "why"),
+    [
+        ("1 Nov 2021, 18:06:16 AEDT", None, "UTC+11:00", 1.0, "AEDT is UTC+11:00 on every row, as at the export"),
+        ("Nov 1, 2021, 6:06:16 PM CST", None, "UTC-06:00", 0.6, "CST taken as UTC-06:00, the commonest meaning"),
+        ("1 Nov 2021, 18:06:16 AEDT", "Europe/Berlin", "Europe/Berlin", 1.0, "as the option tz says: Europe/Berlin"),
+    ],
+)
+def test_a_preview_tells_by_which_rule_times_are_read(
+    when: str, tz: str | None, value: str, confidence: float, why: str
+) -> None:
+    data = page([card("Watched", f"Film {n}", "Someone", when) for n in range(1_500)])
+    work = Work(BytesIO(data), len(data), WatchHistoryOptions(), None, None, 2**20, explains=True)
+    first, *others = read(work, tz)
+    assert first.evidence is not None
+    [told] = first.evidence["evidence"]
+    assert (told["subject"], told["value"], told["confidence"]) == ("tz", value, confidence)
+    assert told["why"].startswith(why)
+    assert others
+    assert all(chunk.evidence is None for chunk in others)
+    assert all(chunk.evidence is None for chunk in chunks_of(data))
+
+
 def test_an_unknown_zone_asks_for_the_option() -> None:
     with pytest.raises(InputError, match="XYZT") as refused:
         zone_of("XYZT", (), None)

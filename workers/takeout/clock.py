@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, tzinfo
 
+from workers.evidence import Evidence
 from workers.takeout import dates
 from workers.takeout.zones import Zone, zone_of
 
@@ -46,9 +47,10 @@ class Clock:
             return self._read(text)
         return datetime(year, month, date, hour, minute, second, 0, tz)
 
-    def rules(self) -> list[str]:
-        """By which rules the zones met so far were decided, in words."""
-        return list(dict.fromkeys(zone.rule for zone in self._zones.values()))
+    def evidence(self) -> list[Evidence]:
+        """What the zones met so far were taken for, and by which rules."""
+        zones = dict.fromkeys(self._zones.values())
+        return [Evidence("tz", str(zone.tz), zone.confidence, zone.rule) for zone in zones]
 
     def _read(self, text: str) -> datetime | None:
         if self._language is None or (moment := dates.read(text, self._language)) is None:

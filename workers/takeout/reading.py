@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
@@ -15,6 +15,7 @@ from service.domain.errors import InputError
 from service.domain.processor import Chunk, Column, ColumnType, Reject, Work
 from workers.columns import check_shape, schema
 from workers.elements import Element, elements
+from workers.evidence import Evidence
 from workers.exact import storable
 from workers.reading import Reading, opened
 from workers.takeout import dates, exports, pages
@@ -49,12 +50,13 @@ State = dict[str, int | str | None]
 class Lot:
     """What one chunk is made of: events and rejects in the order of the file, and where to go on behind them.
 
-    `raw` tells the original text of one of them.
+    `raw` tells the original text of one of them, `evidence` how moments were understood.
     """
 
     found: list[Event | str]
     raw: Callable[[int], str]
     end: int
+    evidence: Sequence[Evidence] = ()
 
 
 def read(work: Work, tz: str | None, member: str | None = None) -> Iterator[Chunk]:
@@ -66,8 +68,10 @@ def read(work: Work, tz: str | None, member: str | None = None) -> Iterator[Chun
     cursor |= work.cursor or {"form": form_of(work.source)}
     check_shape(work.columns, COLUMNS)
     lots = _of_page(work, cursor, tz) if cursor["form"] == "html" else _of_export(work, cursor)
-    row, any_yet = int(cursor["row"] or 1), work.cursor is not None
+    row, any_yet, evidence = int(cursor["row"] or 1), work.cursor is not None, None
     for lot in lots:
+        if work.explains and not any_yet:
+            evidence = _explained(how, lot.evidence)
         any_yet = True
         events = [item for item in lot.found if not isinstance(item, str)]
         rejects = tuple(
@@ -75,11 +79,21 @@ def read(work: Work, tz: str | None, member: str | None = None) -> Iterator[Chun
         )
         first, row = row, row + len(lot.found)
         after = {**cursor, "offset": lot.end, "row": row}
-        yield Chunk(COLUMNS, _batch(events), first, len(lot.found), after, text.done(lot.end), rejects)
+        chunk = Chunk(COLUMNS, _batch(events), first, len(lot.found), after, text.done(lot.end), rejects)
+        yield dataclasses.replace(chunk, evidence=evidence)
+        evidence = None
     if not any_yet:
         raise InputError(
             "no_entries", "The file has no entries of a watch history.", suggestion="Export the watch history again."
         )
+
+
+def _explained(how: Reading, evidence: Sequence[Evidence]) -> dict[str, Any]:
+    return {
+        "encoding": how.encoding,
+        "compression": how.compression,
+        "evidence": [dataclasses.asdict(entry) for entry in evidence],
+    }
 
 
 def form_of(source: BinaryIO) -> str:
@@ -105,7 +119,8 @@ def _of_page(work: Work, cursor: State, tz: str | None) -> Iterator[Lot]:
         cursor["locale"] = None if language is None else language.locales[0]
     clock = Clock(tz, cursor["locale"])
     for batch in pages.batches(work.source, int(cursor["offset"] or 0), min(pages.BATCH_BYTES, work.chunk_bytes)):
-        yield Lot([_event(card, clock) for card in batch.cards], partial(_raw_card, batch.cards), batch.end)
+        found = [_event(card, clock) for card in batch.cards]
+        yield Lot(found, partial(_raw_card, batch.cards), batch.end, clock.evidence())
 
 
 def _of_export(work: Work, cursor: State) -> Iterator[Lot]:

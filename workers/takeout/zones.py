@@ -18,10 +18,11 @@ from service.domain.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """What the clock of a file's moments is, and the rule by which that was decided, in words."""
+    """What the clock of a file's moments is, the rule by which that was decided, in words, and how sure it is."""
 
     tz: tzinfo
     rule: str
+    confidence: float = 1.0
 
 
 _MINUTES: Mapping[str, int] = MappingProxyType(
@@ -94,7 +95,7 @@ def zone_of(name: str | None, locales: tuple[str, ...], wanted: str | None) -> Z
     if plain in _AMBIGUOUS:
         locale, minutes = _meant(_AMBIGUOUS[plain], locales)
         why = f"for the language {locale}" if locale else "the commonest meaning; the option tz decides otherwise"
-        return Zone(_fixed(minutes), f"{plain} taken as {_words(minutes)}, {why}")
+        return Zone(_fixed(minutes), f"{plain} taken as {_words(minutes)}, {why}", 0.8 if locale else 0.6)
     if plain in _MINUTES:
         return Zone(_fixed(_MINUTES[plain]), f"{plain} is {_words(_MINUTES[plain])} on every row, as at the export")
     if found := _NUMERIC.fullmatch(plain):
