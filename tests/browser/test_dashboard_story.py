@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser.conftest import Axe, Shoot
 from tests.browser.dashboard import DEADLINE_MS, card, drop, go, sign_in
-from tests.running import Service
+from tests.running import Json, Service, eventually
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -119,7 +119,12 @@ async def settled_job(service: Service, job: str) -> dict[str, Any]:
 
 async def undone(service: Service, dataset: str) -> None:
     """Wait for the undo that is the newest job, and for the dataset to be empty."""
-    newest = (await service.client.get("/v1/jobs", params={"processor": "undo"})).json()["jobs"][0]
+
+    async def undos() -> list[Json]:
+        found: list[Json] = (await service.client.get("/v1/jobs", params={"processor": "undo"})).json()["jobs"]
+        return found
+
+    newest = (await eventually(undos))[0]  # the page has only just asked for it
     await settled_job(service, newest["id"])
     assert (await service.client.get(f"/v1/datasets/{dataset}/rows")).json()["rows"] == []
 
