@@ -57,6 +57,11 @@ def member_of(source: BinaryIO, wanted: str | None, suffixes: tuple[str, ...] = 
             "The file is an Office document, not delimited text.",
             suggestion="Save the sheet as CSV and send that.",
         )
+    return picked(names, wanted, suffixes)
+
+
+def picked(names: list[str], wanted: str | None, suffixes: tuple[str, ...]) -> str:
+    """The same, of the names of the files in an archive. Raises InputError."""
     names = [name for name in names if not _is_hidden(name)]
     if wanted is not None:
         if wanted in names:
@@ -66,7 +71,7 @@ def member_of(source: BinaryIO, wanted: str | None, suffixes: tuple[str, ...] = 
     for only in (names, tables):
         if len(set(only)) == 1:
             return chosen(only, only[0])
-    raise needs_choice(names, f"The archive has {len(names):,} members and no single table.")
+    raise needs_choice(names, f"The archive has {len(names):,} members and no single one to read.")
 
 
 def unpacked(source: BinaryIO, compression: Compression | None, member: str | None, size: int) -> Iterator[bytes]:

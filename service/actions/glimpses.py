@@ -10,6 +10,7 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable
+from itertools import islice
 
 import zstandard
 
@@ -17,7 +18,7 @@ from service.actions.unpacked import bytes_of
 from service.deps import Deps
 from service.domain.filetype import kind_of
 from service.domain.glimpse import Glimpse, Member
-from service.domain.zip_table import HEADER_BYTES, TAIL_BYTES, Entry, content_at, entries, table_of
+from service.domain.zip_table import HEADER_BYTES, TAIL_BYTES, Entry, content_at, entries, names_in, table_of
 from service.files.port import Received
 
 HEAD_BYTES = 256 * 1024
@@ -40,7 +41,8 @@ async def glimpse_of(deps: Deps, received: Received, name: str) -> Glimpse:
     if (unpack := _UNPACKERS.get(kind)) is None:
         return Glimpse(name, kind, head, is_whole)
     inside = await asyncio.to_thread(_unpacked, unpack, head)
-    return Glimpse(name, kind, inside, is_whole and len(inside) < HEAD_BYTES, packed=kind)
+    is_all = is_whole and len(inside) < HEAD_BYTES
+    return Glimpse(name, kind, inside, is_all, packed=kind, members=_named(inside))
 
 
 async def _members(deps: Deps, received: Received) -> tuple[Member, ...]:
@@ -70,7 +72,13 @@ async def _inside(deps: Deps, received: Received, entry: Entry) -> Glimpse | Non
     )
     head = packed if entry.method == STORED else await asyncio.to_thread(_unpacked, _inflated, packed)
     name = entry.name.rsplit("/", 1)[-1]
-    return Glimpse(name, kind_of(head), head, len(head) == entry.size_bytes) if head else None
+    is_all = len(head) == entry.size_bytes
+    return Glimpse(name, kind_of(head), head, is_all, members=_named(head)) if head else None
+
+
+def _named(head: bytes) -> tuple[Member, ...]:
+    """The members of what is itself in an archive, by name alone: workbooks and packages are known by these."""
+    return tuple(Member(name, 0, is_encrypted=False) for name in islice(names_in(head), MOST_NAMES))
 
 
 def _is_readable(entry: Entry) -> bool:

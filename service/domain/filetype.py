@@ -59,6 +59,11 @@ _SUFFIXES: Mapping[str, str] = {
 """Suffixes that promise bytes that are not text."""
 
 
+PACKINGS = ("zip", "gzip", "zstd", "bzip2", "xz")
+"""Kinds that a file of another may be packed as."""
+_PACKED = (".zip", ".gz", ".zst", ".bz2", ".xz")
+
+
 def kind_of(head: bytes) -> str:
     """The kind of a file by its first bytes: a format by name, else `text` or `binary`."""
     for at, mark, kind in _SIGNATURES:
@@ -73,6 +78,8 @@ def check_name(name: str, processor: Processor, catalog: Mapping[str, Processor]
     """Refuse a name whose suffix says that another processor, or none, reads it. Raises InputError."""
     suffix = suffix_of(name)
     if not suffix or not processor.suffixes or suffix in processor.suffixes:
+        return
+    if suffix in _PACKED and "member" in processor.options.model_fields:
         return
     others = sorted(other.name for other in catalog.values() if suffix in other.suffixes)
     if others:

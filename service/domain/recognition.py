@@ -75,16 +75,17 @@ def decided(catalog: Mapping[str, Processor], glimpse: Glimpse) -> Candidate | l
 
 
 def parts_of(catalog: Mapping[str, Processor], glimpse: Glimpse) -> list[Part]:
-    """Those members of an archive that can be read from inside it, in its order, each with its clear best."""
+    """Those members of an archive that can be read from inside it, in its order, each with its best.
+
+    Of two that are as sure it is the first: a file that is left out would be missed.
+    """
     found = []
     for member in glimpse.members:
         if member.inside is None:
             continue
         able = [c for c in candidates(catalog, member.inside) if "member" in catalog[c.processor].options.model_fields]
-        try:
-            found.append(Part(member.name, _clear(able)))
-        except Unrecognised:
-            continue
+        if able and able[0].confidence >= SURE:
+            found.append(Part(member.name, able[0]))
     return found
 
 

@@ -12,7 +12,7 @@ _ENTRY = struct.Struct("<4s6H3L5H2L")
 _HEADER = struct.Struct("<4s5H3L2H")
 _END_MARK, _WIDE_END_MARK, _ENTRY_MARK, _HEADER_MARK = b"PK\x05\x06", b"PK\x06\x06", b"PK\x01\x02", b"PK\x03\x04"
 _WIDE = 0xFFFFFFFF
-_ENCRYPTED, _UTF8 = 0x1, 0x800
+_ENCRYPTED, _STREAMED, _UTF8 = 0x1, 0x8, 0x800
 
 TAIL_BYTES = 66_000
 """The end of the table is in the last 64 KiB and a little, whatever comment follows it."""
@@ -67,6 +67,18 @@ def content_at(header: bytes, at: int) -> int | None:
         return None
     *_, name_length, extra_length = _HEADER.unpack_from(header)
     return at + _HEADER.size + int(name_length) + int(extra_length)
+
+
+def names_in(head: bytes) -> Iterator[str]:
+    """Names of members by their own headers, as many as the beginning of an archive has."""
+    at = 0
+    while 0 <= at <= len(head) - _HEADER.size and head[at : at + 4] == _HEADER_MARK:
+        _, _, flags, *_, packed, _, name_length, extra_length = _HEADER.unpack_from(head, at)
+        name = at + _HEADER.size
+        yield head[name : name + name_length].decode("utf-8" if flags & _UTF8 else "cp437", "replace")
+        behind = name + name_length + extra_length
+        # A packer that streams does not know the size yet.
+        at = head.find(_HEADER_MARK, behind) if flags & _STREAMED else behind + packed
 
 
 def _widened(extra: bytes, *sizes: int) -> list[int]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.decks import note, package
 from tests.running import Json, Service, eventually, settled
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -125,6 +126,36 @@ async def test_the_files_of_an_archive_are_jobs_of_a_flow(service: Service) -> N
     assert len((await service.client.get("/v1/datasets/box_people/rows")).json()["rows"]) == 20
     rows = (await service.client.get("/v1/datasets/box_rows/rows")).json()["rows"]
     assert [row["a"] for row in rows] == [1, 2]
+
+
+async def test_workbooks_packages_and_cards_in_an_archive_are_jobs_of_a_flow(service: Service) -> None:
+    deck = package([note("Hund", "dog"), note("Katze", "cat", guid="2")], {"a.png": b"\x89PNG\r\n\x1a\n"})
+    cards = b"Hund ----- dog\nKatze ----- cat\nMaus ----- mouse\n"
+    sheet = sample("spreadsheet/third_sheet.xlsx")
+    archive = packed(**{"in/sheet.xlsx": sheet, "deck.apkg": deck, "cards.txt": cards, "people.csv": CSV})
+    answer = await service.client.post("/v1/imports", params={"dataset": "mix", "name": "mix.zip"}, content=archive)
+    assert answer.status_code == 202, answer.text
+
+    async def done() -> Json | None:
+        told: Json = (await service.client.get(answer.headers["location"])).json()
+        return told if told["state"] != "running" else None
+
+    flow: Any = await eventually(done)
+    assert flow["state"] == "completed"
+    assert [step["processor"] for step in flow["steps"]] == ["spreadsheet", "anki", "quizlet", "csv"]
+    counts = {}
+    for dataset in ("mix_sheet", "mix_deck", "mix_cards", "mix_people"):
+        counts[dataset] = len((await service.client.get(f"/v1/datasets/{dataset}/rows")).json()["rows"])
+    assert counts == {"mix_sheet": 4, "mix_deck": 2, "mix_cards": 3, "mix_people": 20}
+
+
+async def test_a_packed_workbook_is_read_by_the_processor_that_is_named(service: Service) -> None:
+    params = {"dataset": "packed", "name": "sheet.zip", "processor": "spreadsheet"}
+    archive = packed(**{"sheet.xlsx": sample("spreadsheet/third_sheet.xlsx"), "letter.txt": b"Dear Ann\n"})
+    answer = await service.client.post("/v1/imports", params=params, content=archive)
+    assert answer.status_code == 202, answer.text
+    job = await settled(service.client, answer.json())
+    assert (job["state"], job["counts"]["inserted"]) == ("completed", 4), job["problem"]
 
 
 async def test_an_option_that_does_not_fit_what_was_found_is_refused(service: Service) -> None:

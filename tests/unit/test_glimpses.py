@@ -106,6 +106,51 @@ async def test_an_archive_in_an_archive_is_not_opened(deps: Any) -> None:
         await found(deps, packed(("inner.zip", packed(("a.csv", CSV)))))
 
 
+def book(*members: tuple[str, bytes]) -> bytes:
+    """A zip with such members whose beginning does not show its table of contents."""
+    noise = random.Random(9).randbytes(2 * HEAD_BYTES)
+    return packed(*members, ("noise", noise))
+
+
+async def test_a_workbook_or_package_in_an_archive_is_known_by_the_names_in_it(deps: Any) -> None:
+    mimetype = b"application/vnd.oasis.opendocument.spreadsheet"
+    opened = io.BytesIO()
+    with zipfile.ZipFile(opened, "w") as archive:
+        archive.writestr("mimetype", mimetype)
+        archive.writestr("content.xml", random.Random(9).randbytes(2 * HEAD_BYTES))
+    members = {
+        "a.xlsx": ("spreadsheet", book(("[Content_Types].xml", b"<x/>"), ("xl/workbook.xml", b"<x/>"))),
+        "late.xlsx": ("spreadsheet", book(("docProps/app.xml", b"<x/>"), ("xl/worksheets/sheet1.xml", b"<x/>"))),
+        "b.xlsb": ("spreadsheet", book(("xl/workbook.bin", b"x"))),
+        "c.xls": ("spreadsheet", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(5000)),
+        "d.ods": ("spreadsheet", opened.getvalue()),
+        "e.apkg": ("anki", book(("collection.anki2", b"SQLite"))),
+        "f.colpkg": ("anki", book(("meta", b"\x08\x03"), ("collection.anki21b", b"zstd"))),
+        "g.txt": ("anki", b"#separator:tab\n#html:false\nHund\tdog\n"),
+        "h.txt": ("quizlet", b"Hund ----- dog\nKatze ----- cat\n"),
+        "i.csv": ("csv", CSV),
+        "word.docx": (None, book(("[Content_Types].xml", b"<x/>"), ("word/document.xml", b"<x/>"))),
+        "inner.zip": (None, book(("a.csv", CSV))),
+    }
+    wanted = [(name, processor) for name, (processor, _) in members.items() if processor]
+    flow = await found(deps, packed(*((name, data) for name, (_, data) in members.items())))
+    assert [(step.job.options["member"], step.job.processor) for step in flow.steps] == wanted
+    for name, (processor, data) in members.items():
+        if processor is None:
+            continue
+        only = await found(deps, packed((name, data)))
+        assert (only.processor, only.options["member"]) == (processor, name)
+        for by_itself in (data, gzip.compress(data), zstandard.compress(data)):
+            only = await found(deps, by_itself)
+            assert (only.processor, "member" in only.options) == (processor, False), name
+
+
+async def test_a_file_of_an_archive_that_could_be_two_things_is_not_left_out(deps: Any) -> None:
+    pairs = b"Hund\tdog\nKatze\tcat\nMaus\tmouse\n"
+    flow = await found(deps, packed(("a.txt", pairs), ("b.csv", CSV)))
+    assert [step.job.processor for step in flow.steps] == ["csv", "csv"]
+
+
 async def test_lies_in_a_table_of_contents_do_no_harm(deps: Any) -> None:
     whole, chance = packed(("a.csv", CSV), ("b.json", b'[{"a": 1}]')), random.Random(3)
     for _ in range(300):

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from service.domain.errors import InputError
+from service.domain.filetype import PACKINGS
 from service.domain.glimpse import Glimpse, Guess
 from service.domain.processor import Chunk, Processor, Work
 from service.domain.row_options import FixedColumns, Meeting
@@ -22,9 +23,14 @@ _HEADING = re.compile(
 )
 
 
+SUFFIXES = (".apkg", ".colpkg", ".txt")
+_COLLECTIONS = ("collection.anki2", "collection.anki21", "collection.anki21b")
+
+
 class AnkiOptions(FixedColumns):
     """What is wanted of the package; each part is a job of its own."""
 
+    member: str | None = Field(None, description="The file to read in a zip archive.")
     part: Literal["notes", "cards", "reviews", "note_types", "decks", "media"] = Field(
         "notes", description="Which table of the collection becomes rows."
     )
@@ -46,9 +52,7 @@ class AnkiOptions(FixedColumns):
 
 def recognises(glimpse: Glimpse) -> Guess | None:
     """A zip with a collection in it, or a text with the lines that Anki writes in front."""
-    names = [
-        m.name for m in glimpse.members if m.name in ("collection.anki2", "collection.anki21", "collection.anki21b")
-    ]
+    names = [member.name for member in glimpse.members if member.name in _COLLECTIONS]
     if names:
         return Guess(0.99, f"a zip with {names[-1]}")
     said = [line for line in glimpse.lines[:10] if _HEADING.match(line)]
@@ -60,8 +64,10 @@ async def chunks(work: Work) -> AsyncIterator[Chunk]:
     # Only the child process that reads a file pays for pyarrow.
     from workers.anki import text
     from workers.anki.reading import read
+    from workers.unwrapping import unwrapped
 
     options = AnkiOptions.model_validate(work.options.model_dump())
+    work = unwrapped(work, options.member, SUFFIXES, _COLLECTIONS)
     work.source.seek(0)
     if not work.source.read(4).startswith(b"PK"):
         if options.part != "notes":
@@ -84,6 +90,6 @@ processor = Processor(
     recognises=recognises,
     options=AnkiOptions,
     queue="cpu",
-    suffixes=(".apkg", ".colpkg", ".txt"),
-    accepts=("zip", "text"),
+    suffixes=SUFFIXES,
+    accepts=("text", *PACKINGS),
 )

@@ -17,6 +17,7 @@ MARKS = (("\t", 0.8), (" - ", 0.75), (" – ", 0.75), ("::", 0.75), ("-----", 0.
 class QuizletOptions(RowOptions):
     r"""None means: look at the file. \t and \n may be typed for a tab and a new line."""
 
+    member: str | None = Field(None, description="The file to read in a zip archive.")
     term_separator: str | None = Field(None, min_length=1, max_length=40, description="Between term and definition.")
     row_separator: str | None = Field(None, min_length=1, max_length=40, description="Between one card and the next.")
 
@@ -39,9 +40,12 @@ async def chunks(work: Work) -> AsyncIterator[Chunk]:
     """Cards in the order of the file. Raises InputError where it cannot be told how they are separated."""
     # Only the child process that reads a file pays for pyarrow.
     from workers import flashcards, grid
+    from workers.unpacking import TABLES
+    from workers.unwrapping import unwrapped
 
     options = QuizletOptions.model_validate(work.options.model_dump())
-    if work.total > flashcards.SIZE_LIMIT:
+    work = unwrapped(work, options.member, TABLES)
+    if work.source.seek(0, 2) > flashcards.SIZE_LIMIT:
         raise InputError("too_large", "The file is too large for a set of flashcards.", suggestion="Import it as csv.")
     work.source.seek(0)
     try:

@@ -1,0 +1,58 @@
+"""A file that is packed, or in an archive, as one that can be sought in: for formats that are not read as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from io import BytesIO
+from typing import BinaryIO
+
+from service.domain.errors import InputError
+from service.domain.processor import Work
+from workers.members import files_of
+from workers.unpacking import Compression, compression_of, picked, unpacked
+
+UNWRAPPED_BYTES = 64 * 1024 * 1024
+"""The largest file that is unpacked for this: it is in memory as a whole."""
+STEP_BYTES = 256 * 1024
+
+
+def unwrapped(work: Work, member: str | None, suffixes: tuple[str, ...], own: Collection[str] = ()) -> Work:
+    """The work with the file that is meant as its source; the same work where that is the upload itself.
+
+    A zip that has one of the members `own` is a file of the format, not an archive of such. Without `member`, the only
+    one of these suffixes is meant. `Work.total`, and so progress, stay those of the upload. Raises InputError.
+    """
+    work.source.seek(0)
+    packed = compression_of(work.source.read(16))
+    if packed is None:
+        return work
+    if packed == "zip" and (member := _member(work.source, member, suffixes, own)) is None:
+        return work
+    return replace(work, source=_content(work.source, packed, member))
+
+
+def _member(source: BinaryIO, wanted: str | None, suffixes: tuple[str, ...], own: Collection[str]) -> str | None:
+    if wanted is not None:
+        return picked([info.filename for info in files_of(source)[1]], wanted, suffixes)
+    try:
+        names = [info.filename for info in files_of(source)[1]]
+    except InputError:
+        return None  # the reader of the format says better what is wrong
+    is_archive = any(name.lower().endswith(suffixes) for name in names) and not set(own) & set(names)
+    return picked(names, None, suffixes) if is_archive else None
+
+
+def _content(source: BinaryIO, packed: Compression, member: str | None) -> BinaryIO:
+    content = BytesIO()
+    for step in unpacked(source, packed, member, STEP_BYTES):
+        if content.tell() + len(step) > UNWRAPPED_BYTES:
+            raise InputError(
+                "too_large",
+                f"{'The file' if member is None else repr(member[:200])} unpacks to more than "
+                f"{UNWRAPPED_BYTES // 1024 // 1024} MiB, which is the most of such a file.",
+                suggestion="Send it by itself, unpacked.",
+            )
+        content.write(step)
+    content.seek(0)
+    return content
