@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import suppress
 
 import asyncpg
 import psutil
@@ -76,8 +77,13 @@ async def same(service: Service, job: Json, alone: Content) -> None:
     assert await service.rows_in("job_range") == {"job_range": 0}
 
 
-def children_of(worker: Running) -> list[psutil.Process]:
-    return [c for c in psutil.Process(worker.pid).children() if "workers.child" in c.cmdline()]
+def child_of(worker: Running) -> psutil.Process | None:
+    """One of the children that read for a worker; they come and go."""
+    for child in psutil.Process(worker.pid).children():
+        with suppress(psutil.NoSuchProcess):
+            if "workers.child" in child.cmdline():
+                return child
+    return None
 
 
 @pytest.mark.timeout(200)
@@ -102,7 +108,8 @@ async def test_killed_workers_and_children_lose_and_double_nothing(start_service
         await committed_chunk(service, job)
         victim = (leader, helper)[number % 2]
         if number in (2, 3):  # one that dies with a range; of the leader's, that costs an attempt
-            for child in children_of(victim)[:1]:
+            child = await eventually(lambda of=victim: child_of(of))
+            with suppress(psutil.NoSuchProcess):
                 child.kill()
             continue
         victim.kill()
