@@ -124,7 +124,7 @@ async def test_import_and_monitor_together_load_little_script(page: Page, servic
     await sign_in(page, service)
     first = await page.evaluate(_SCRIPT_BYTES)
     await go(page, "monitor")
-    await page.locator("millrace-monitor .empty, millrace-monitor .job").first.wait_for()
+    await page.locator("millrace-monitor").locator(".empty:visible, .job:visible").first.wait_for()
     both = await page.evaluate(_SCRIPT_BYTES)
     await go(page, "import")
     await drop(page, small_csv=b"n\n1\n")

@@ -66,7 +66,11 @@ export class Board extends EventTarget {
 
   /** The service has answered with a job. @param {Job} job */
   took(job) {
-    if (this.#take(job)) this.#fire('change', job.id)
+    const known = this.jobs.get(job.id)
+    if (this.#take(job)) {
+      this.#fire('change', job.id)
+      if (!known || !hasEnded(known)) this.#lookBehind(job)
+    }
     if (job.upload_id && !this.files.has(job.upload_id)) this.#soon()
   }
 
@@ -121,10 +125,15 @@ export class Board extends EventTarget {
       const moved = after(job, event)
       this.jobs.set(id, moved)
       this.#fire('change', id)
-      const touched = moved.corrects ?? (job.processor === 'undo' ? job.input.job_id : null)
-      if (touched && hasEnded(moved)) this.look(String(touched))
+      this.#lookBehind(moved)
     } else if (!job && !this.#gone.has(id)) this.look(id)
     this.#fire('happened', event)
+  }
+
+  /** The end of an undo or a correction has changed another job. @param {Job} job */
+  #lookBehind(job) {
+    const touched = job.corrects ?? (job.processor === 'undo' ? job.input.job_id : null)
+    if (touched && hasEnded(job)) this.look(String(touched))
   }
 
   /** @param {Job[]} jobs */
