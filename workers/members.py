@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from service.domain.errors import InputError
+from service.domain.zip_table import HEADER_BYTES
 
 MEMBER_LIMIT = 10_000
 """Members of a zip file that are looked at."""
-_HEADER_BYTES = 30
-"""Of a member's own header, before its name."""
 
 
 def files_of(source: BinaryIO) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
@@ -32,7 +31,7 @@ def files_of(source: BinaryIO) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
 def refuse_overlaps(infos: Sequence[zipfile.ZipInfo], end: int) -> None:
     """Raise InputError where two members share bytes, as those of a bomb do; `end` is where the last one must end."""
     placed = sorted(infos, key=lambda info: info.header_offset)
-    ends = [info.header_offset + _HEADER_BYTES + len(info.orig_filename) + info.compress_size for info in placed]
+    ends = [info.header_offset + HEADER_BYTES + len(info.orig_filename) + info.compress_size for info in placed]
     starts = [info.header_offset for info in placed[1:]] + [end]
     if any(stop > start for stop, start in zip(ends, starts, strict=False)):
         raise InputError(

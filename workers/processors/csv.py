@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from service.domain.filetype import PACKINGS
 from service.domain.glimpse import Glimpse, Guess
 from service.domain.processor import Chunk, Cut, Processor, Work
 from service.domain.row_options import RowOptions
@@ -182,5 +183,5 @@ processor = Processor(
     options=CsvOptions,
     queue="cpu",
     suffixes=(".csv", ".tsv", ".txt", ".tab", ".psv", ".gz", ".zip", ".zst", ".bz2", ".xz"),
-    accepts=("text", "binary", "zip", "gzip", "zstd", "bzip2", "xz"),
+    accepts=("text", "binary", *PACKINGS),
 )

@@ -12,6 +12,7 @@ from itertools import islice
 
 from pydantic import Field
 
+from service.domain.filetype import PACKINGS
 from service.domain.glimpse import Glimpse, Guess
 from service.domain.json_options import JsonOptions
 from service.domain.processor import Chunk, Processor, Work
@@ -97,5 +98,5 @@ processor = Processor(
     options=DocumentOptions,
     queue="cpu",
     suffixes=(".json", ".geojson"),
-    accepts=("text", "binary", "gzip", "zip", "zstd", "bzip2", "xz"),
+    accepts=("text", "binary", *PACKINGS),
 )

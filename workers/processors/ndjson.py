@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 
+from service.domain.filetype import PACKINGS
 from service.domain.glimpse import Glimpse, Guess
 from service.domain.json_options import JsonOptions
 from service.domain.processor import Chunk, Cut, Processor, Work
@@ -57,5 +58,5 @@ processor = Processor(
     options=JsonOptions,
     queue="cpu",
     suffixes=(".ndjson", ".jsonl", ".json"),
-    accepts=("text", "binary", "gzip", "zip", "zstd", "bzip2", "xz"),
+    accepts=("text", "binary", *PACKINGS),
 )
