@@ -1,8 +1,9 @@
-"""Readers of JSON and watch histories by themselves, each in a process of its own: rows, CPU seconds, peak memory.
+"""Readers of JSON and watch histories by themselves, as a job's child: rows, CPU seconds, peak memory.
 
 Memory is told twice: all of it, half of which is the code of libraries that every child shares, and what is its own.
+What loading the libraries takes is left out, since a child has done that before its job is there.
 
-`python -m tests.bench formats`; that process is `python -m tests.bench.formats PROCESSOR FILE`. Peers read the JSON.
+`python -m tests.bench formats`. Peers read the JSON.
 """
 
 from __future__ import annotations
@@ -10,21 +11,35 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import resource
 import subprocess
-import sys
-import time
 from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import psutil
+
+from service.config import Settings
 from tests.bench.dirty import installed
 from tests.bench.peer import SCRIPTS, Missing
+from workers.sandbox import Sandbox, Sandboxes
 
 ROWS = int(os.environ.get("BENCH_ROWS", "500000"))
 EVENTS = int(os.environ.get("BENCH_EVENTS", "306000"))
-CHUNK_BYTES = 6 * 1024 * 1024
+SAMPLES = Path(__file__).parents[1] / "samples"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What reading a file took."""
+
+    rows: int
+    cpu_s: float
+    peak_mib: float
+    own_mib: float | None = None
 
 
 def main(build: Path) -> None:
@@ -36,61 +51,63 @@ def main(build: Path) -> None:
     page = _made(folder / f"{EVENTS}.html", lambda out: _write_page(out, EVENTS))
     print("reader                rows/s     CPU s   peak MiB  own MiB   file MB")
     for processor, path in (("json", array), ("ndjson", lines), ("watch_history", page)):
-        _show(processor, path, [sys.executable, "-m", "tests.bench.formats", processor, str(path)])
+        _show(processor, path, asyncio.run(read(processor, path)))
     try:
         python = installed()
     except Missing as error:
         print(f"peers are left out: {error}")
         return
     for name in ("ijson", "pandas", "json.load"):
-        _show(name, array, [python, str(SCRIPTS / "documents.py"), name, str(array)])
+        command = [python, str(SCRIPTS / "documents.py"), name, str(array)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=1800)
+        _show(name, array, None if done.returncode else Seen(**json.loads(done.stdout.splitlines()[-1])))
 
 
-def read(processor: str, path: Path) -> None:
-    """Read a file as a child does, but for the encoding of its rows; tell what that took."""
-    sys.modules["dateutil"] = None  # type: ignore[assignment]  # as in a child
-    from service.domain.processor import Work
-    from workers.registry import discover
-
-    found = discover()[processor]
-    assert found.chunks is not None
-    chunks = found.chunks
-
-    async def count() -> int:
-        with path.open("rb") as source:
-            work = Work(source, path.stat().st_size, found.options(), None, None, CHUNK_BYTES)
-            rows = 0
-            async for chunk in chunks(work):
-                rows += chunk.read
-                own.append(own_mib())
-            return rows
-
-    own: list[float] = []
-    began = time.process_time()
-    told(asyncio.run(count()), time.process_time() - began, max(own))
+async def read(processor: str, path: Path) -> Seen:
+    """Read a file in a child, after one of its samples."""
+    settings = Settings()
+    source: dict[str, object] = {"key": None}
+    async with Sandboxes(settings) as sandboxes, sandboxes.open(source, None) as child:
+        await _read(child, processor, next((SAMPLES / processor).glob(f"*{path.suffix}")), source, settings)
+        process = psutil.Process(child.pid)
+        before = process.cpu_times()
+        rows, own_mib = await _read(child, processor, path, source, settings)
+        after = process.cpu_times()
+        cpu_s = after.user + after.system - before.user - before.system
+        return Seen(rows, cpu_s, _status_mib(child.pid, "VmHWM"), own_mib)
 
 
-def told(rows: int, cpu_s: float, own: float | None = None) -> None:
-    """One line of JSON on what a reader did."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"rows": rows, "cpu_s": cpu_s, "peak_mib": peak, "own_mib": own}))
+async def _read(
+    child: Sandbox, processor: str, path: Path, source: dict[str, object], settings: Settings
+) -> tuple[int, float]:
+    """Rows, and the most memory that was the child's own when it had said another chunk."""
+    size = path.stat().st_size
+    source.update(path=str(path), size=size)
+    request = {"processor": processor, "job_id": str(UUID(int=1)), "total": size, "options": {}}
+    behind = {"cursor": None, "columns": None, "stop": None, "cut_bytes": None, "widens": None}
+    child.ask({**request, **behind, "chunk_bytes": settings.chunk_bytes})
+    rows, own_mib = 0, 0.0
+    async with aclosing(child.frames()) as frames:
+        async for frame in frames:
+            rows += frame.fields["read"]
+            (await child.payload(frame)).free()
+            own_mib = max(own_mib, _status_mib(child.pid, "RssAnon"))
+    return rows, own_mib
 
 
-def own_mib() -> float:
-    """Memory of this process alone, without the files that it has mapped."""
-    return int(Path("/proc/self/status").read_text().partition("RssAnon:")[2].split()[0]) / 1024
+def _status_mib(pid: int, what: str) -> float:
+    """RssAnon is memory of the process alone, without the files that it has mapped; VmHWM the most of all there was."""
+    return int(Path(f"/proc/{pid}/status").read_text().partition(f"{what}:")[2].split()[0]) / 1024
 
 
-def _show(name: str, path: Path, command: list[str]) -> None:
-    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=1800)
-    if done.returncode:
+def _show(name: str, path: Path, seen: Seen | None) -> None:
+    if seen is None:
         print(f"{name:18} failed")
         return
-    seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    rate = seen["rows"] / max(seen["cpu_s"], 1e-9)
+    rate = seen.rows / max(seen.cpu_s, 1e-9)
     size = path.stat().st_size / 1e6
-    own = "" if seen.get("own_mib") is None else f"{seen['own_mib']:.0f}"
-    print(f"{name:18} {rate:9,.0f} {seen['cpu_s']:9.2f} {seen['peak_mib']:10.0f} {own:>8} {size:9.0f}")
+    own = "" if seen.own_mib is None else f"{seen.own_mib:.0f}"
+    print(f"{name:18} {rate:9,.0f} {seen.cpu_s:9.2f} {seen.peak_mib:10.0f} {own:>8} {size:9.0f}")
 
 
 def _made(path: Path, write: Callable[[Any], None]) -> Path:
@@ -148,7 +165,3 @@ _ENTRY = (
     "<b>Why is this here?</b><br>&emsp;This activity was saved to your Google Account because the following settings "
     "were on:&nbsp;YouTube watch history.&nbsp;You can control these settings &nbsp;here.</div></div></div>"
 )
-
-
-if __name__ == "__main__":
-    read(sys.argv[1], Path(sys.argv[2]))

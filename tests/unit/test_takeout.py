@@ -20,7 +20,9 @@ from service.domain.processor import Chunk, Work
 from tests.corpus import CORPUS, corpus_file
 from workers.processors.watch_history import WatchHistoryOptions
 from workers.takeout import dates, exports, pages
-from workers.takeout.reading import read
+from workers.takeout.clock import Clock
+from workers.takeout.events import Event
+from workers.takeout.reading import _by_tree, _read, read
 from workers.takeout.zones import zone_of
 
 Row = dict[str, Any]
@@ -141,24 +143,32 @@ def test_other_activities_are_no_videos() -> None:
 def test_real_entries_are_the_same_by_form_and_by_tree() -> None:
     for name in ("scrubbed_de_wiedergabeverlauf.html", "scrubbed_en-AU_watch-history.html", "MyActivity.html"):
         text = corpus_file(f"takeout/{name}").read_text("utf-8")
-        for entry in text.split(pages.ENTRY_TEXT)[1:]:
-            assert pages.card_of(pages.ENTRY_TEXT + entry) == pages.by_tree(pages.ENTRY_TEXT + entry)
+        found, expected = both_ways([pages.ENTRY_TEXT + entry for entry in text.split(pages.ENTRY_TEXT)[1:]])
+        assert found == expected
 
 
 TEXTS = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20).filter(lambda t: t.strip())
 
 
-@given(TEXTS, TEXTS, st.booleans(), st.booleans(), st.sampled_from(["", "<br>"]))
-def test_made_entries_are_the_same_by_form_and_by_tree(
-    title: str, channel: str, has_channel: bool, is_ad: bool, end: str
-) -> None:
-    entry = card("Watched", title, channel if has_channel else None, "1 Nov 2021, 18:06:16 AEDT" + end, is_ad)
-    found = pages.card_of(entry)
-    assert found == pages.by_tree(entry)
-    assert isinstance(found, pages.Card)
-    assert found.what.text == title
-    assert found.is_ad == is_ad
-    assert [line.text for line in found.lines] == ([channel] if has_channel else [])
+@given(
+    st.lists(
+        st.tuples(
+            TEXTS, st.none() | TEXTS, st.booleans(), st.sampled_from(["", "<br>"]), st.sampled_from(["&", "&nbsp;"])
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_made_entries_are_the_same_by_form_and_by_tree(made: list[tuple[str, str | None, bool, str, str]]) -> None:
+    entries = [
+        card("Watched", title, channel, "1 Nov 2021, 18:06:16 AEDT" + end, is_ad).replace("&nbsp;", blank)
+        for title, channel, is_ad, end, blank in made
+    ]
+    found, expected = both_ways(entries)
+    assert found == expected
+    for event, (title, channel, is_ad, _, _) in zip(found, made, strict=True):
+        assert isinstance(event, Event)
+        assert (event.title, event.channel, event.kind == "ad") == (title, channel, is_ad)
 
 
 @given(st.binary(max_size=300), st.integers(1, 40))
@@ -166,8 +176,11 @@ def test_made_entries_are_the_same_by_form_and_by_tree(
 def test_hostile_pages_are_rejects_and_no_crash(noise: bytes, times: int) -> None:
     data = b'<p class="mdl-x">' + (pages.ENTRY + noise) * times
     lots = list(pages.batches(BytesIO(data), 0))
-    assert sum(len(lot.cards) for lot in lots) >= times
+    assert sum(len(lot.texts) for lot in lots) >= times
     assert lots[-1].end == len(data)
+    for lot in lots:
+        found, expected = both_ways(lot.texts)
+        assert found == expected
 
 
 def test_a_page_is_resumed_behind_any_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,6 +251,11 @@ def test_a_file_that_is_no_history_is_refused() -> None:
 
 
 CHANNEL = "https://www.youtube.com/channel/UC1"
+
+
+def both_ways(entries: list[str], locale: str = "en_AU") -> tuple[list[Event | str], list[Event | str]]:
+    """What they are read as, and what each of them is by its tree alone."""
+    return _read(entries, Clock(None, locale)), [_by_tree(entry, Clock(None, locale)) for entry in entries]
 
 
 def card(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from io import BytesIO
 
 import pytest
@@ -14,23 +13,24 @@ from hypothesis import strategies as st
 
 from service.domain.processor import Work
 from tests.corpus import corpus_file
-from tests.unit.test_takeout import CHANNEL, LOCALES, card
+from tests.unit.test_takeout import CHANNEL, LOCALES, both_ways, card
 from workers.processors.watch_history import WatchHistoryOptions
-from workers.takeout import dates, pages
+from workers.takeout import dates, pages, usual
 from workers.takeout.clock import Clock
 from workers.takeout.events import Entry, Link, event_of
 from workers.takeout.reading import read
+from workers.takeout.usual import PART_LIMIT
 from workers.takeout.zones import zone_of
 
 TIMES = [(0, 0, 0), (4, 20, 22), (12, 30, 59), (16, 20, 22), (24, 0, 0), (4, 60, 0)]
 NO_CORPUS = pytest.param("", marks=pytest.mark.skip(reason="no ../shared/corpus"))
 
 
-def the_long_way(text: str, locale: str, tz: str | None = None) -> datetime | None:
+def the_long_way(text: str, locale: str, tz: str | None = None) -> float | None:
     language = next(found for found in dates.languages() if locale in found.locales)
     if (moment := dates.read(text, language)) is None:
         return None
-    return moment.at.replace(tzinfo=zone_of(moment.zone, language.locales, tz).tz)
+    return moment.at.replace(tzinfo=zone_of(moment.zone, language.locales, tz).tz).timestamp()
 
 
 def other_times(text: str) -> Iterator[str]:
@@ -51,14 +51,13 @@ def test_a_day_that_is_remembered_reads_as_one_that_is_not(locale: str) -> None:
     for text in texts:
         # The sample itself first, then each of its other times when the day is known and before it is.
         for moment in (text, *other_times(text), *reversed([*other_times(text)])):
-            assert clock.read(moment) == the_long_way(moment, known), moment
+            assert clock.read([moment]) == [the_long_way(moment, known)], moment
 
 
 def test_days_are_remembered_where_the_time_stands_between_two_colons() -> None:
     clock = Clock(None, "en_AU")
     texts = [f"12 Jul 2026, {hour}:{minute:02}:07 pm AEST" for hour in (1, 2, 3) for minute in range(60)]
-    moments = [clock.read(text) for text in texts]
-    assert moments == [the_long_way(text, "en_AU") for text in texts]
+    assert clock.read(texts) == [the_long_way(text, "en_AU") for text in texts]
     assert len(clock._days) == 1
 
 
@@ -79,9 +78,19 @@ def test_odd_moments_are_read_alike(moment: tuple[str, str], changes: list[tuple
     known = next(language.locales[0] for language in dates.languages() if locale in language.locales)
     for at, gone, piece in changes:
         text = text[:at] + piece + text[at + gone :]
-    clock = Clock("UTC", known)
-    for other in (text, *other_times(text), text):
-        assert clock.read(other) == the_long_way(other, known, "UTC")
+    others = [text, *other_times(text), text]
+    for tz in ("UTC", "Europe/Berlin"):
+        expected = [the_long_way(other, known, tz) for other in others]
+        assert Clock(tz, known).read(others) == expected
+        clock = Clock(tz, known)
+        assert [clock.read([other])[0] for other in others] == expected
+
+
+def test_a_zone_with_summer_time_has_each_hour_of_a_remembered_day() -> None:
+    texts = [f"25 Oct 2026, {hour:02}:30:00" for hour in range(24)]
+    found = Clock("Europe/Berlin", "en_AU").read(texts)
+    assert found == [the_long_way(text, "en_AU", "Europe/Berlin") for text in texts]
+    assert found[3] - found[2] == 2 * 3600  # the hour that comes twice is meant the first time
 
 
 WATCH = "https://www.youtube.com/watch?v="
@@ -94,7 +103,7 @@ WATCH = "https://www.youtube.com/watch?v="
     st.booleans(),
 )
 def test_the_usual_address_tells_what_its_long_form_tells(title: str, video: str, product: str, is_ad: bool) -> None:
-    at = datetime(2026, 7, 12, tzinfo=UTC)
+    at = 1_783_814_400
     usual = event_of(Entry(Link(title, WATCH + video), Link("C", CHANNEL), at, product, is_ad))
     # The other scheme is never taken for the usual form.
     titled = "http" + title.removeprefix("https") if title.startswith("https:") else title
@@ -108,7 +117,11 @@ ODD = [
     card("Watched a video that has been removed", None, None, "12 Jul 2026, 16:20:22 UTC<br>"),
     card("Watched", "x", "", "12 Jul 2026, 16:20:22 UTC"),
     card("Watched", "x", "y", "no time at all"),
-    card("Watched", "x" * pages.PART_LIMIT, "y", "12 Jul 2026, 16:20:22 UTC"),
+    card("Watched", "x", "y\nz", "12 Jul 2026,\n16:20:22 UTC"),
+    card("Watched", "a&#10;b", "y", "12 Jul 2026, 16:20:22 UTC"),
+    card("Watched", "x", "&nbsp;", "12 Jul 2026, 16:20:22 UTC"),
+    card("Watched", "x", "y", "12 Jul 2026, 16:20:22 UTC").replace(CHANNEL, "https://www.youtube.com/@some?a=1&amp;b"),
+    card("Watched", "x" * PART_LIMIT, "y", "12 Jul 2026, 16:20:22 UTC"),
     card("Watched", "x", "y", "12 Jul 2026, 16:20:22 UTC").replace("YouTube<br></p>", "&nbsp;YouTube&nbsp;<br></p>"),
     card("Watched", "x", "y", "12 Jul 2026, 16:20:22 UTC").replace("<b>Products:</b>", "<b>Products:<i></i></b>"),
     card("Watched", "x", "y", "12 Jul 2026, 16:20:22 UTC").replace("Watched", "<b>Watched</b>"),
@@ -118,15 +131,25 @@ ODD = [
 
 @pytest.mark.parametrize("entry", ODD)
 def test_odd_entries_are_the_same_by_form_and_by_tree(entry: str) -> None:
-    assert pages.card_of(entry) == pages.by_tree(entry)
-    assert pages.card_of(entry) == pages.by_tree(entry)  # now that its frame is known
+    found, expected = both_ways([entry, ODD[0], entry])  # by itself, and now that its frame is known
+    assert found == expected
 
 
-def test_real_entries_take_the_short_way() -> None:
-    for name in ("scrubbed_de_wiedergabeverlauf.html", "scrubbed_en-AU_watch-history.html"):
-        text = corpus_file(f"takeout/{name}").read_text("utf-8")
-        entries = [pages.ENTRY_TEXT + entry for entry in text.split(pages.ENTRY_TEXT)[1:]]
-        assert all(pages._usual(entry) == pages.by_tree(entry) for entry in entries)
+def test_odd_entries_among_each_other_are_the_same_by_form_and_by_tree() -> None:
+    found, expected = both_ways([*ODD, *reversed(ODD)])
+    assert found == expected
+    assert len({type(event) for event in found}) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "locale"),
+    [("scrubbed_de_wiedergabeverlauf.html", "de"), ("scrubbed_en-AU_watch-history.html", "en_AU")],
+)
+def test_real_entries_take_the_short_way(name: str, locale: str) -> None:
+    text = corpus_file(f"takeout/{name}").read_text("utf-8")
+    entries = [pages.ENTRY_TEXT + entry for entry in text.split(pages.ENTRY_TEXT)[1:]]
+    _, expected = both_ways(entries, locale)
+    assert usual.events_of(entries, Clock(None, locale).read) == expected
 
 
 def test_what_no_database_holds_is_taken_out_of_texts() -> None:

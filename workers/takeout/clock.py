@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, tzinfo
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import NamedTuple
 
 from workers.evidence import Evidence
 from workers.takeout import dates
@@ -12,11 +15,30 @@ KEPT = 1_000
 """Days that are remembered."""
 LONGEST = 100
 """Characters of a moment that is."""
-_TWO_DIGITS = {f"{number:02}": number for number in range(60)}
-_DIGITS = {str(number): number for number in range(10)}
+
+Hours = Mapping[str, int]
+"""An hour as it is written, and the seconds before it in its day."""
+
+_SIXTY = {f"{number:02}": number for number in range(60)}
+_MINUTES = {written: 60 * number for written, number in _SIXTY.items()}
+_WHOLE_DAY = {written: 3600 * hour for hour in range(24) for written in (f"{hour}", f"{hour:02}")}
+_MORNING = {written: 3600 * (hour % 12) for hour in range(1, 13) for written in (f"{hour}", f"{hour:02}")}
+_AFTERNOON = {written: seconds + 12 * 3600 for written, seconds in _MORNING.items()}
+_APART = re.compile(r"^(?:([^:\n]*?)(\d\d?):(\d\d):(\d\d)([^:\n]*)|.*)$", re.ASCII | re.MULTILINE)
+"""Lines in parts: what is in front of the hour, hour, minute, second, the rest; no parts without two colons there."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
 
 Around = tuple[str, int, str]
-"""What is in front of the hour, the hour's digits, and what is behind the second."""
+"""What is in front of the hour, how many digits that has, and what is behind the second."""
+
+
+class Day(NamedTuple):
+    """A day's first second since 1970: in UTC, or else by the clock of the zone `tz`, whose offset changes."""
+
+    midnight: int
+    hours: Hours
+    tz: tzinfo | None
 
 
 class Clock:
@@ -26,31 +48,34 @@ class Clock:
         self._tz = tz
         self._language = next((found for found in dates.languages() if locale in found.locales), None)
         self._zones: dict[str | None, Zone] = {}
-        self._days: dict[Around, tuple[int, int, int, bool | None, tzinfo]] = {}
+        self._days: dict[Around, Day] = {}
 
-    def read(self, text: str) -> datetime | None:
-        """The moment of a text, with its zone; None if it is none. Raises InputError if the zone is not known."""
-        if (found := _taken_apart(text)) is None:
-            return self._read(text)
-        around, hour, minute, second = found
-        if (day := self._days.get(around)) is None:
-            at = self._read(text)
-            if at is not None:
-                self._remember(around, text, at)
-            return at
-        year, month, date, is_afternoon, tz = day
-        if is_afternoon is not None:
-            if not 1 <= hour <= 12:
-                return self._read(text)
-            hour = hour % 12 + 12 * is_afternoon
-        elif hour > 23:
-            return self._read(text)
-        return datetime(year, month, date, hour, minute, second, 0, tz)
+    def read(self, texts: Sequence[str]) -> list[int | None]:
+        """The moments of texts, in seconds since 1970; None if one is none. Raises InputError: its zone is unknown."""
+        lines = "\n".join(texts)
+        if lines.count("\n") >= len(texts):  # one of them has lines of its own
+            return [self._second(text) for text in texts]
+        return [self._on_its_day(text, *parts) for text, parts in zip(texts, _APART.findall(lines), strict=True)]
 
     def evidence(self) -> list[Evidence]:
         """What the zones met so far were taken for, and by which rules."""
         zones = dict.fromkeys(self._zones.values())
         return [Evidence("tz", str(zone.tz), zone.confidence, zone.rule) for zone in zones]
+
+    def _on_its_day(self, text: str, front: str, hour: str, minute: str, second: str, back: str) -> int | None:
+        if (day := self._days.get((front, len(hour), back))) is None:
+            at = self._read(text)
+            if at is not None and hour and len(text) <= LONGEST:
+                self._remember((front, len(hour), back), text, at)
+            return _since_1970(at)
+        try:
+            seconds = day.midnight + day.hours[hour] + _MINUTES[minute] + _SIXTY[second]
+        except KeyError:  # no such time
+            return self._second(text)
+        return seconds if day.tz is None else _since_1970(_written(seconds).replace(tzinfo=day.tz))
+
+    def _second(self, text: str) -> int | None:
+        return _since_1970(self._read(text))
 
     def _read(self, text: str) -> datetime | None:
         if self._language is None or (moment := dates.read(text, self._language)) is None:
@@ -71,26 +96,21 @@ class Clock:
         """
         front, _, _ = around
         plain = dates.plain(text)
-        is_certain = not dates.plain(front + "|")[-2:-1].isdigit() and _taken_apart(plain) is not None
+        is_certain = not dates.plain(front + "|")[-2:-1].isdigit() and _APART.findall(plain)[0][1]
         if not is_certain or self._language is None or self._language.read(plain) is None:
             return
         if len(self._days) >= KEPT:
             self._days.clear()
-        is_afternoon = at.hour >= 12 if self._language.has_halves else None
-        assert at.tzinfo is not None
-        self._days[around] = (at.year, at.month, at.day, is_afternoon, at.tzinfo)
+        hours = _WHOLE_DAY if not self._language.has_halves else _MORNING if at.hour < 12 else _AFTERNOON
+        is_fixed = isinstance(at.tzinfo, timezone)
+        midnight = at.replace(hour=0, minute=0, second=0, tzinfo=at.tzinfo if is_fixed else UTC)
+        self._days[around] = Day((midnight - _EPOCH) // _SECOND, hours, None if is_fixed else at.tzinfo)
 
 
-def _taken_apart(text: str) -> tuple[Around, int, int, int] | None:
-    """A text without its hour, minute and second, and these; None where they are not two colons' neighbours."""
-    parts = text.split(":")
-    if len(parts) != 3 or len(text) > LONGEST:
-        return None
-    front, minute_text, back = parts
-    minute, second = _TWO_DIGITS.get(minute_text), _TWO_DIGITS.get(back[:2])
-    hour, digits = _TWO_DIGITS.get(front[-2:]), 2
-    if hour is None:
-        hour, digits = _DIGITS.get(front[-1:]), 1
-    if hour is None or minute is None or second is None:
-        return None
-    return (front[:-digits], digits, back[2:]), hour, minute, second
+def _since_1970(at: datetime | None) -> int | None:
+    return None if at is None else (at - _EPOCH) // _SECOND
+
+
+def _written(seconds: int) -> datetime:
+    """The moment as the clock of a zone shows it."""
+    return _EPOCH + seconds * _SECOND

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -31,11 +30,11 @@ class Link(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An entry as read: the activity, the channel under it, when, on which product, and why it is there."""
+    """An entry as read: the activity, the channel under it, when (seconds since 1970), on which product, and why."""
 
     what: Link
     channel: Link | None
-    at: datetime
+    at: int
     product: str
     is_ad: bool
 
@@ -43,7 +42,7 @@ class Entry(NamedTuple):
 class Event(NamedTuple):
     """An entry as understood. `title` is None where Takeout only has the address, as of removed and private videos."""
 
-    at: datetime
+    at: int
     kind: Kind
     title: str | None
     video_id: str | None
@@ -73,8 +72,6 @@ def event_of(entry: Entry) -> Event:
         path, query, host = _parts(url)
         video_id = _video_id(path, query, host)
         kind = _kind(entry, host, path, query, video_id, title)
-    if at.microsecond:
-        at = at.replace(microsecond=0)  # pages have none, and both forms of a history are to give the same
     if channel is None:
         return Event(at, kind, title, video_id, url, None, None, None, product)
     name, channel_url = channel

@@ -18,7 +18,7 @@ from workers.elements import Element, elements
 from workers.evidence import Evidence
 from workers.exact import storable
 from workers.reading import Reading, opened
-from workers.takeout import dates, exports, pages
+from workers.takeout import dates, exports, pages, usual
 from workers.takeout.clock import Clock
 from workers.takeout.events import Entry, Event, Link, event_of
 from workers.takeout.exports import Sentence
@@ -114,13 +114,14 @@ def form_of(source: BinaryIO) -> str:
 def _of_page(work: Work, cursor: State, tz: str | None) -> Iterator[Lot]:
     if "locale" not in cursor:
         head = next(pages.batches(work.source, 0, pages.SAMPLE_BYTES), None)
-        times = [dates.plain(card.when) for card in head.cards if not isinstance(card, str)] if head else []
+        cards = [pages.by_tree(text) for text in head.texts] if head else []
+        times = [dates.plain(card.when) for card in cards if not isinstance(card, str)]
         language = dates.language_of(times)
         cursor["locale"] = None if language is None else language.locales[0]
     clock = Clock(tz, cursor["locale"])
     for batch in pages.batches(work.source, int(cursor["offset"] or 0), min(pages.BATCH_BYTES, work.chunk_bytes)):
-        found = [_event(card, clock) for card in batch.cards]
-        yield Lot(found, partial(_raw_card, batch.cards), batch.end, clock.evidence())
+        found = _read(batch.texts, clock)
+        yield Lot(found, partial(_raw_card, batch.texts), batch.end, clock.evidence())
 
 
 def _of_export(work: Work, cursor: State) -> Iterator[Lot]:
@@ -140,26 +141,28 @@ def _exported(item: Element, sentence: Sentence) -> Event | str:
     return entry if isinstance(entry, str) else event_of(entry)
 
 
-def _event(card: pages.Card | str, clock: Clock) -> Event | str:
+def _read(texts: list[str], clock: Clock) -> list[Event | str]:
+    found = usual.events_of(texts, clock.read)
+    return [_by_tree(text, clock) if event is None else event for text, event in zip(texts, found, strict=True)]
+
+
+def _by_tree(text: str, clock: Clock) -> Event | str:
+    card = pages.by_tree(text)
     if isinstance(card, str):
         return "This is no entry of a history."
-    product, what, lines, when, is_ad = card
-    if (at := clock.read(when)) is None:
-        return f"{when[:60]!r} is no time in a language that is known here."
-    channel = None
-    for line in lines:
-        if line.url is not None:
-            channel = line
-            break
-    return event_of(Entry(what, channel, at, product, is_ad))
+    (at,) = clock.read([card.when])
+    if at is None:
+        return f"{card.when[:60]!r} is no time in a language that is known here."
+    channel = next((line for line in card.lines if line.url is not None), None)
+    return event_of(Entry(card.what, channel, at, card.product, card.is_ad))
 
 
 def _raw_item(items: list[Element], index: int) -> str:
     return items[index].text
 
 
-def _raw_card(cards: list[pages.Card | str], index: int) -> str:
-    card = cards[index]
+def _raw_card(texts: list[str], index: int) -> str:
+    card = pages.by_tree(texts[index])
     if isinstance(card, str):
         return card
     return " | ".join(link.text for link in (card.what, *card.lines, Link(card.when, None)))
@@ -178,6 +181,8 @@ def _batch(events: list[Event]) -> pa.RecordBatch:
 
 
 def _array(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_timestamp(kind):
+        return pa.array(values, pa.timestamp("s", kind.tz)).cast(kind)
     try:
         array = pa.array(values, kind)
     except UnicodeEncodeError:  # half of a surrogate pair, which JSON may hold

@@ -1,5 +1,6 @@
 """Reads an array of JSON objects by one of the peers: `documents.py PEER FILE`; one line on what that took."""
 
+import importlib
 import json
 import resource
 import sys
@@ -25,7 +26,9 @@ def load(path):
         return len(json.load(source))
 
 
+name, path = sys.argv[1:]
+importlib.import_module(name.partition(".")[0])  # what loading takes is not what reading takes
 began = time.process_time()
-rows = {"ijson": ijson, "pandas": pandas, "json.load": load}[sys.argv[1]](sys.argv[2])
+rows = {"ijson": ijson, "pandas": pandas, "json.load": load}[name](path)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"rows": rows, "cpu_s": time.process_time() - began, "peak_mib": peak}))
