@@ -205,6 +205,7 @@ def _announced(chunk: Chunk, **where: int) -> bytes:
         rejects=[asdict(reject) for reject in chunk.rejects],
         header=chunk.header,
         brings=chunk.brings,
+        remarks=chunk.remarks,
         **where,
     )
 

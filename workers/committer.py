@@ -119,6 +119,8 @@ class Committer:
                 await rejects.tell_header(db, claim.job_id, claim.account_id, fields["header"])
             counts = (fields["read"], landed.inserted, landed.updated, landed.skipped, len(refused))
             control = await self._advance(db, fields, counts)
+            if fields["remarks"]:
+                await claims.remark(db, claim, fields["remarks"])
             divided = fields["done"] < self.divide_before and await self._is_to_be_divided(db)
             limited = refused and self._tolerance != Tolerance()
             counted = await claims.rows_so_far(db, claim) if limited else None

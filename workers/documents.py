@@ -28,10 +28,10 @@ VALUE = "value"
 
 def read(work: Work, options: JsonOptions, path: tuple[str, ...]) -> Iterator[Chunk]:
     """The chunks behind the work's cursor. An empty array has none. Raises InputError, TooNarrow."""
-    how = (
-        Reading.loaded(str(work.cursor["reading"]))
+    how, found = (
+        (Reading.loaded(str(work.cursor["reading"])), [])
         if work.cursor
-        else reading_of(work.source, member=options.member, legacy=False, wanted=DOCUMENTS)[0]
+        else reading_of(work.source, member=options.member, legacy=False, wanted=DOCUMENTS)
     )
     text = opened(work.source, how)
     source = cast(BinaryIO, text)
@@ -56,7 +56,7 @@ def read(work: Work, options: JsonOptions, path: tuple[str, ...]) -> Iterator[Ch
     if work.cursor and work.cursor["is_only"]:
         return
     watch = None if work.widens is None else Watch(work.widens)
-    evidence = explained(layout.file, layout.shape, reading=how) if work.explains else None
+    evidence = explained(layout.file, layout.shape, reading=how, evidence=found) if work.explains else None
     sizes = numbering.sizes(place, work.chunk_bytes)
     for lot in _lots(elements(source, path, place.offset, place.line), sizes):
         last = lot[-1]

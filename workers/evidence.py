@@ -18,3 +18,9 @@ class Evidence:
     why: str
     alternatives: tuple[str, ...] = ()
     column: str | None = None
+
+
+def of_packing(compression: str | None, member: str | None, why: str) -> list[Evidence]:
+    """That a file is packed, and which member of an archive is read, and why that one."""
+    packed = [] if compression is None else [Evidence("compression", compression, 1.0, "first bytes")]
+    return packed if member is None else [*packed, Evidence("member", member, 1.0, why)]

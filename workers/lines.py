@@ -23,10 +23,10 @@ from workers.widening import Watch
 
 def read(work: Work, options: JsonOptions) -> Iterator[Chunk]:
     """The chunks behind the work's cursor. Raises InputError, TooNarrow."""
-    how = (
-        Reading.loaded(str(work.cursor["reading"]))
+    how, found = (
+        (Reading.loaded(str(work.cursor["reading"])), [])
         if work.cursor
-        else reading_of(work.source, member=options.member, legacy=False, wanted=DOCUMENTS)[0]
+        else reading_of(work.source, member=options.member, legacy=False, wanted=DOCUMENTS)
     )
     text = opened(work.source, how)
     work = replace(work, source=cast(BinaryIO, text))
@@ -38,7 +38,7 @@ def read(work: Work, options: JsonOptions) -> Iterator[Chunk]:
     extra = {"reading": how.dumped(), "columns": numbering.dumped(layout.shape.columns), "file": layout.file.dumped()}
     watch = None if work.widens is None else Watch(work.widens)
     header, brings = layout.file.written, layout.shape.names
-    evidence = explained(layout.file, layout.shape, reading=how) if work.explains else None
+    evidence = explained(layout.file, layout.shape, reading=how, evidence=found) if work.explains else None
     for block in blocks(work.source, place.offset, None, numbering.sizes(place, work.chunk_bytes)):
         last = None
         parts = _parts(block, place, layout, watch)

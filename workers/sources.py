@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from workers.encodings import encoding_of
-from workers.evidence import Evidence
+from workers.evidence import Evidence, of_packing
 from workers.reading import Reading, head
 from workers.unpacking import TABLES, compression_of, member_of
 
@@ -29,14 +29,8 @@ def reading_of(
     """
     source.seek(0)
     packed = compression_of(source.read(16))
-    evidence = []
-    if packed is not None:
-        evidence.append(Evidence("compression", packed, 1.0, "first bytes"))
-    if packed == "zip":
-        why = "given" if member else "the only one of its kind"
-        member = member_of(source, member, wanted)
-        evidence.append(Evidence("member", member, 1.0, why))
-    how = Reading(packed, member if packed == "zip" else None)
+    how = Reading(packed, member_of(source, member, wanted) if packed == "zip" else None)
+    evidence = of_packing(packed, how.member, "given" if member else "the only one of its kind")
     given = encoding and Evidence("encoding", encoding, 1.0, "given")
     found = given or encoding_of(_places(source, how))
     if not legacy and not str(found.value).startswith("utf-"):

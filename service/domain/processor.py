@@ -123,7 +123,8 @@ class Chunk:
     columns, or what they are called here where it does not, in their order; the first chunk of a file has it at least.
     `brings` are those of `columns` that the file has values for, the same in every chunk, None for all: an upsert
     leaves the others as they are. `evidence` is how the file was understood, and why, where that was asked for.
-    `enclosed` are files that become attachments of the dataset with these rows, each once by its content.
+    `enclosed` are files that become attachments of the dataset with these rows, each once by its content. `remarks` are
+    sentences that the job's output keeps: for what several things the file may mean one was taken.
     """
 
     columns: tuple[Column, ...]
@@ -137,6 +138,7 @@ class Chunk:
     brings: tuple[str, ...] | None = None
     evidence: Mapping[str, Any] | None = None
     enclosed: tuple[Enclosed, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,11 @@ async def report(
     return _control(row)
 
 
+async def remark(db: Connection, claim: Claim, remarks: Sequence[str]) -> None:
+    """Have the job's output say how its file was understood; in the transaction that moves its checkpoint."""
+    await db.execute(_SQL["remark"], claim.job_id, remarks)
+
+
 async def wish(db: Connection, claim: Claim) -> tuple[Control | None, bool]:
     """What the user wants of a job we run, and whether a cancel takes the rows back. Raises LeaseLost.
 

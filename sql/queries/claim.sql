@@ -65,6 +65,11 @@ select read, rejected
 from job
 where id = $1 and epoch = $2 and state = 'running';
 
+-- name: remark
+update job
+set output = jsonb_set(coalesce(output, '{}'), '{remarks}', coalesce(output -> 'remarks', '[]') || $2)
+where id = $1;
+
 -- name: report
 with moved as (
   update job
@@ -91,7 +96,7 @@ returning (select control from moved);
 -- name: reset
 with moved as (
   update job
-  set cursor = null, done = 0, rate = null,
+  set cursor = null, done = 0, rate = null, output = null,
       read = 0, through = 0, inserted = 0, updated = 0, skipped = 0, rejected = 0,
       control = case when control <> 'restart' then control end,  -- a cancel asked for meanwhile is still to be obeyed
       event_seq = event_seq + 1
@@ -129,11 +134,13 @@ moved as (
       problem = settled.problem,
       output = coalesce(
         settled.output,
-        case when settled.state = 'completed' and job.upload_id is not null then jsonb_build_object(
-          'dataset', (select name from dataset where dataset.id = job.dataset_id),
-          'upload_id', job.upload_id,
-          'rows', inserted
-        ) end,
+        case when settled.state = 'completed' and job.upload_id is not null
+          then coalesce(job.output, '{}') || jsonb_build_object(  -- behind its remarks
+            'dataset', (select name from dataset where dataset.id = job.dataset_id),
+            'upload_id', job.upload_id,
+            'rows', inserted
+          )
+        end,
         job.output
       ),
       control = case when settled.state in ('queued', 'retrying') then control end,  -- a restart that is still to be made

@@ -55,13 +55,17 @@ async def test_a_deck_shows_what_a_learner_sees(service: Service) -> None:
     assert all(isinstance(row["fields"], dict) and "back" in row and "tags" in row for row in rows)
 
 
-async def test_a_later_history_adds_only_what_is_new(service: Service) -> None:
+async def test_a_later_history_adds_only_what_is_new_and_each_says_how_its_times_were_read(service: Service) -> None:
+    said = []
     for name in ("verlauf.html", "verlauf.json"):
         path = SAMPLES / "watch_history" / name
         given = {"mode": "upsert", "keys": "at,url", "on_conflict": "skip", "processor": "watch_history"}
         job = await imported(service.client, path.read_bytes(), "history", name=name, **given)
+        said.append(job["output"].pop("remarks", None))
     assert job["counts"]["inserted"] == 1
     assert job["counts"]["skipped"] == 4
+    assert said == [["MEZ is UTC+01:00 on every row, as at the export"], None]  # JSON is in UTC
+    assert job["output"] == {"dataset": "history", "upload_id": job["upload_id"], "rows": 1}
 
 
 @pytest.mark.parametrize("mode", ["append", "replace"])

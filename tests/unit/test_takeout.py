@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from html import escape
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from workers.takeout.reading import _by_tree, _read, read
 from workers.takeout.zones import zone_of
 
 Row = dict[str, Any]
+SAMPLES = Path(__file__).parents[1] / "samples" / "watch_history"
 
 
 def locales() -> Mapping[str, list[tuple[str, str]]]:
@@ -115,6 +117,18 @@ def test_a_preview_tells_by_which_rule_times_are_read(
     assert others
     assert all(chunk.evidence is None for chunk in others)
     assert all(chunk.evidence is None for chunk in chunks_of(data))
+
+
+def test_the_rule_for_times_is_told_once_whether_or_not_the_job_is_resumed() -> None:
+    times = ["1 Nov 2021, 18:06:16 AEDT"] * 1_500 + ["1 Nov 2021, 18:06:16 GMT+3"] * 1_500
+    data = page([card("Watched", f"Film {n}", "Someone", when) for n, when in enumerate(times)])
+    rules = ["AEDT is UTC+11:00 on every row, as at the export", "UTC+03:00, as every row says"]
+    chunks = list(chunks_of(data))
+    assert [remark for chunk in chunks for remark in chunk.remarks] == rules
+    for at, chunk in enumerate(chunks):
+        before = [remark for earlier in chunks[: at + 1] for remark in earlier.remarks]
+        assert before + [remark for later in chunks_of(data, chunk.cursor) for remark in later.remarks] == rules
+    assert not any(chunk.remarks for chunk in chunks_of((SAMPLES / "verlauf.json").read_bytes()))
 
 
 def test_an_unknown_zone_asks_for_the_option() -> None:

@@ -50,12 +50,19 @@ def zipped(*members: tuple[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def read(processor: str, data: bytes, cursor: Cursor | None = None, columns: Any = None, **options: Any) -> list[Chunk]:
+def read(
+    processor: str,
+    data: bytes,
+    cursor: Cursor | None = None,
+    columns: Any = None,
+    explains: bool = False,
+    **options: Any,
+) -> list[Chunk]:
     known = CATALOG[processor]
 
     async def collect() -> list[Chunk]:
         given = known.options.model_validate(options)
-        work = Work(io.BytesIO(data), len(data), given, cursor, columns, 4_000)
+        work = Work(io.BytesIO(data), len(data), given, cursor, columns, 4_000, explains=explains)
         assert known.chunks is not None
         return [chunk async for chunk in known.chunks(work)]
 
@@ -84,6 +91,37 @@ def test_a_packed_file_gives_what_it_gives_by_itself(processor: str, name: str, 
     assert told(read(processor, several, member=f"two/{name}")) == told(plain)
     assert refused(processor, several).code == "member_needed"
     assert "no member 'x'" in refused(processor, several, member="x").message
+
+
+OTHERS = [
+    ("csv", "people.csv", (SAMPLES / "csv/people.csv").read_bytes()),
+    ("json", "orders.json", b'[{"a": 1}, {"a": 2}]'),
+    ("ndjson", "orders.ndjson", b'{"a": 1}\n{"a": 2}\n'),
+    ("watch_history", "verlauf.html", (SAMPLES / "watch_history/verlauf.html").read_bytes()),
+    ("watch_history", "verlauf.json", (SAMPLES / "watch_history/verlauf.json").read_bytes()),
+]
+
+
+@pytest.mark.parametrize(("processor", "name", "data"), [*CASES, *(pytest.param(*file, id=file[1]) for file in OTHERS)])
+def test_a_preview_names_what_packed_a_file_and_which_member_is_read(processor: str, name: str, data: bytes) -> None:
+    def evidence(packed: bytes, **options: Any) -> dict[str, tuple[Any, str]]:
+        first, *others = read(processor, packed, explains=True, **options)
+        assert all(chunk.evidence is None for chunk in others)
+        told = first.evidence or {}
+        found = {entry["subject"]: (entry["value"], entry["why"]) for entry in told.get("evidence", ())}
+        assert told.get("compression") == found.get("compression", (None, ""))[0]
+        return {subject: found[subject] for subject in ("compression", "member") if subject in found}
+
+    assert evidence(data) == {}
+    assert evidence(gzip.compress(data)) == {"compression": ("gzip", "first bytes")}
+    box = zipped((name, data), (f"two/{name}", data))
+    assert evidence(box, member=f"two/{name}") == {
+        "compression": ("zip", "first bytes"),
+        "member": (f"two/{name}", "given"),
+    }
+    found = evidence(zipped(("other.bin", b"\0\1"), (name, data)))
+    assert found["member"][0] == name
+    assert found["member"][1].startswith("the only one")
 
 
 @pytest.mark.parametrize(("processor", "name", "data"), CASES)

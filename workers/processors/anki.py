@@ -67,7 +67,8 @@ async def chunks(work: Work) -> AsyncIterator[Chunk]:
     from workers.unwrapping import unwrapped
 
     options = AnkiOptions.model_validate(work.options.model_dump())
-    work = unwrapped(work, options.member, SUFFIXES, _COLLECTIONS)
+    found = unwrapped(work, options.member, SUFFIXES, _COLLECTIONS)
+    work = found.work
     work.source.seek(0)
     if not work.source.read(4).startswith(b"PK"):
         if options.part != "notes":
@@ -76,10 +77,10 @@ async def chunks(work: Work) -> AsyncIterator[Chunk]:
                 f"A text export of Anki has no {options.part}, only notes.",
                 suggestion="Send the package (.apkg), or leave the option part out.",
             )
-        for chunk in text.read(work):
+        for chunk in found.told(text.read(work)):
             yield chunk
         return
-    for chunk in read(work, options.part, keeps=options.media):
+    for chunk in found.told(read(work, options.part, keeps=options.media)):
         yield chunk
 
 

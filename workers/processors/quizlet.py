@@ -44,7 +44,8 @@ async def chunks(work: Work) -> AsyncIterator[Chunk]:
     from workers.unwrapping import unwrapped
 
     options = QuizletOptions.model_validate(work.options.model_dump())
-    work = unwrapped(work, options.member, TABLES)
+    found = unwrapped(work, options.member, TABLES)
+    work = found.work
     if work.source.seek(0, 2) > flashcards.SIZE_LIMIT:
         raise InputError("too_large", "The file is too large for a set of flashcards.", suggestion="Import it as csv.")
     work.source.seek(0)
@@ -57,8 +58,8 @@ async def chunks(work: Work) -> AsyncIterator[Chunk]:
             f"The file is not {error.encoding.upper()} (at byte {error.start + 1}).",
             suggestion="Save it as UTF-8 and send it again.",
         ) from error
-    found, _ = flashcards.grid_of(text, options.term_separator, options.row_separator)
-    for chunk in grid.read(work, options, found):
+    cards, _ = flashcards.grid_of(text, options.term_separator, options.row_separator)
+    for chunk in found.told(grid.read(work, options, cards)):
         yield chunk
 
 

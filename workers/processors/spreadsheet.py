@@ -59,7 +59,8 @@ async def chunks(work: Work) -> AsyncIterator[Chunk]:
     options = SpreadsheetOptions.model_validate(work.options.model_dump())
     skips, refuses = options.hidden == "skip", options.errors == "reject"
     wanted = Wanted(options.sheet, options.header, options.merged, skips, refuses)
-    for chunk in read(unwrapped(work, options.member, SUFFIXES, _PARTS), options, wanted):
+    found = unwrapped(work, options.member, SUFFIXES, _PARTS)
+    for chunk in found.told(read(found.work, options, wanted)):
         yield chunk
 
 

@@ -15,7 +15,7 @@ from service.domain.errors import InputError
 from service.domain.processor import Chunk, Column, ColumnType, Reject, Work
 from workers.columns import check_shape, schema
 from workers.elements import Element, elements
-from workers.evidence import Evidence
+from workers.evidence import Evidence, of_packing
 from workers.exact import storable
 from workers.reading import Reading, opened
 from workers.takeout import dates, exports, pages, usual
@@ -69,18 +69,22 @@ def read(work: Work, tz: str | None, member: str | None = None) -> Iterator[Chun
     check_shape(work.columns, COLUMNS)
     lots = _of_page(work, cursor, tz) if cursor["form"] == "html" else _of_export(work, cursor)
     row, any_yet, evidence = int(cursor["row"] or 1), work.cursor is not None, None
+    told = tuple(str(cursor.get("told") or "").splitlines())
     for lot in lots:
         if work.explains and not any_yet:
-            evidence = _explained(how, lot.evidence)
+            why = "given" if member else "the only one in the archive with a history of YouTube"
+            evidence = _explained(how, [*of_packing(how.compression, how.member, why), *lot.evidence])
         any_yet = True
         events = [item for item in lot.found if not isinstance(item, str)]
         rejects = tuple(
             _reject(row + index, item, lot.raw(index)) for index, item in enumerate(lot.found) if isinstance(item, str)
         )
         first, row = row, row + len(lot.found)
-        after = {**cursor, "offset": lot.end, "row": row}
+        remarks = tuple(entry.why for entry in lot.evidence if entry.why not in told)
+        told += remarks
+        after = {**cursor, "offset": lot.end, "row": row, "told": "\n".join(told)}
         chunk = Chunk(COLUMNS, _batch(events), first, len(lot.found), after, text.done(lot.end), rejects)
-        yield dataclasses.replace(chunk, evidence=evidence)
+        yield dataclasses.replace(chunk, evidence=evidence, remarks=remarks)
         evidence = None
     if not any_yet:
         raise InputError(

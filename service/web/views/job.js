@@ -67,6 +67,7 @@ function details(job, upload) {
       job.dataset && ['Dataset', h('a', { href: `#/data/${job.dataset}` }, job.dataset)],
       ['Priority', String(job.priority)],
       ['Attempt', String(job.attempt)],
+      job.output?.remarks && ['Read as', job.output.remarks.join('; ')],
       ['Made', moment(job.created_at)],
       job.started_at && ['Begun', moment(job.started_at)],
       job.finished_at && ['Ended', moment(job.finished_at)],

@@ -10,8 +10,8 @@ const SHOWN = { ',': 'comma', ';': 'semicolon', '\t': 'tab', ' ': 'space', '|': 
  * @param {any} found
  * @returns {Record<string, {value: string, why: string}>}
  */
-export function evidence({ evidence: told = [] }) {
-  const whole = told.filter((/** @type {any} */ each) => !each.column)
+export function evidence({ evidence: told }) {
+  const whole = (told ?? []).filter((/** @type {any} */ each) => !each.column)
   return Object.fromEntries(whole.map((/** @type {any} */ each) => [each.subject, { value: /** @type {any} */ (SHOWN)[each.value] ?? plain(each.value), why: `${percent(each.confidence)} sure: ${each.why}` }]))
 }
 
