@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from service.domain.processor import Column, ColumnType
 from workers.columns import PRECISION, arrow_type
-from workers.exact import refuse
+from workers.exact import refuse, stored
 from workers.formats import PLAIN, Format, plain
 
 Mask = npt.NDArray[np.bool_]
@@ -221,7 +221,7 @@ def _json(cells: pa.Array) -> pa.Array:
 
 def _is_json(text: str) -> bool:
     try:
-        json.loads(text, parse_constant=refuse)
+        json.loads(text, parse_constant=refuse, parse_float=stored)
         text.encode()
     except (ValueError, RecursionError):
         return False

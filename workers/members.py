@@ -24,6 +24,8 @@ def files_of(source: BinaryIO) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise damaged("zip", error) from error
     infos = archive.infolist()[:MEMBER_LIMIT]
+    if any(info.header_offset < 0 for info in archive.infolist()):
+        raise damaged("zip", ValueError("a member begins before the file does"))
     refuse_overlaps(archive.infolist(), archive.start_dir)
     return archive, [info for info in infos if not info.is_dir() and not is_link(info)]
 

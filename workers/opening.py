@@ -121,7 +121,7 @@ def _behind_hint(
 ) -> tuple[Place, Dialect, frozenset[str]]:
     """Behind a first line such as sep=; which spreadsheets write and heed."""
     text.seek(place.offset)
-    found = re.match(rb'"?sep=([\x01-\x7e])"?(?:\r\n|\n|\r)', text.read(16), re.IGNORECASE)
+    found = re.match(rb'"?sep=([^\0\n\r"\x7f-\xff])"?(?:\r\n|\n|\r)', text.read(16), re.IGNORECASE)
     if found is None:
         return place, asked, fixed
     if "delimiter" not in fixed:

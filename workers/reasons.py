@@ -99,7 +99,7 @@ def _json_reason(column: Column, text: str) -> Reason:
     return (
         "not_json",
         f"{column.name} is not JSON that PostgreSQL can hold.",
-        "Write valid JSON without NUL characters.",
+        "Write valid JSON without NUL characters, its numbers with at most 16,383 decimals.",
     )
 
 

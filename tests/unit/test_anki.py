@@ -105,6 +105,19 @@ def test_a_schema_of_the_future_is_refused():
         Collection(db.serialize())
 
 
+@pytest.mark.parametrize("column", ["id", "mid", "mod"])
+def test_text_where_a_number_should_be_is_damage(column):
+    db = sqlite3.connect(":memory:")
+    db.executescript(
+        "create table col (crt int, ver int, models text, decks text); insert into col values (1, 11, '{}', '{}');"
+        "create table cards (id int, nid int, did int, odid int);"
+        "create table notes (id, guid text, mid int, mod int, tags text, flds text);"
+        f"insert into notes values (1, 'g', 2, 3, '', 'f'); update notes set {column} = 'h\u00a3 o';"
+    )
+    with pytest.raises(InputError, match="The collection is damaged"):
+        list(Collection(db.serialize()).notes())
+
+
 def test_names_of_media_are_file_names_or_nothing():
     names = ["../evil", "/etc/passwd", "", "a\\b", "..", "ok.png", "caf\u0065\u0301.png"]
     members = {"collection.anki2": b"", "media": json.dumps(dict(enumerate(names))).encode(), "5": b"x"}

@@ -268,6 +268,7 @@ def test_any_delimiter_is_found(mark: str) -> None:
         (b"Report\nof 2024\n\na;b;c\n1;2;x\n3;4;y\n", ["a", "b", "c"], [[1, 2, "x"], [3, 4, "y"]]),
         (b"Sales;;\n;;\na;b;c\n1;2;x\n", ["a", "b", "c"], [[1, 2, "x"]]),
         (b"sep=;\r\na;b\r\n1;2\r\n", ["a", "b"], [[1, 2]]),
+        (b'sep=\r\nid|n\r\n1|"2"\r\n2|"3"\r\n', ["id", "n"], [[1, 2], [2, 3]]),
         (b"# about\na,b\n1,2\n# more\n3,4\n", ["a", "b"], [[1, 2], [3, 4]]),
         (b"#a,b\n1,2\n", ["a", "b"], [[1, 2]]),
         (b"a,b,\n1,2,\n3,4,\n", ["a", "b"], [[1, 2], [3, 4]]),

@@ -73,6 +73,12 @@ def test_a_table_behind_which_a_member_ends_is_refused() -> None:
     assert refused(lambda: read(bytes(data))).code == "damaged_archive"
 
 
+def test_a_member_that_begins_before_the_file_is_refused() -> None:
+    data = bytearray(zipped(("a.csv", TABLE)))
+    struct.pack_into("<L", data, data.rindex(b"PK\x05\x06") + 12, 5_000)  # so long is the table, it says
+    assert refused(lambda: read(bytes(data))).code == "damaged_archive"
+
+
 def test_of_two_files_of_one_name_neither_is_guessed() -> None:
     data = zipped(("a.csv", TABLE), ("a.csv", b"c\n3\n"), ("b.csv", b"d\n4\n"))
     assert refused(lambda: read(data, "a.csv")).code == "damaged_archive"

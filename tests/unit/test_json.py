@@ -117,6 +117,20 @@ def test_numbers_are_exact() -> None:
     assert (row["f"], row["j"]) == (1.1, "[1.10, 1e400]")
 
 
+@pytest.mark.parametrize(
+    ("number", "is_stored"),  # as PostgreSQL takes them for jsonb, and does not
+    [
+        *(("1e131071", True), ("1e131072", False), ("0.0001e131075", True), ("0.0001e131076", False)),
+        *(("1e-16383", True), ("1.5e-16383", False), ("0e-16384", False), ("2." + "9" * 16_384, False)),
+        *(("0e999999999", True), ("1e0000000000005", True), ("1e99999999999", False), ("0e9999999999", False)),
+    ],
+)
+def test_a_number_with_more_digits_than_jsonb_has_room_for_is_a_reject(number: str, is_stored: bool) -> None:
+    chunks = run(b'[{"j": [0.5]}, {"j": [%s]}]' % number.encode())
+    assert [row["j"] for row in rows(chunks)] == ["[0.5]", *([f"[{number}]"] if is_stored else [])]
+    assert faults(chunks) == ([] if is_stored else [(2, 1, "not_json")])
+
+
 def test_objects_in_objects_are_columns_if_that_is_asked_for() -> None:
     data = b'[{"a": {"b": {"c": 1}, "d": [{"e": 2}]}, "f": {}}]'
     assert rows(run(data, nested="flatten")) == [{"a_b_c": 1, "a_d": '[{"e": 2}]', "f": "{}"}]

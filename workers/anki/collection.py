@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from service.domain.errors import InputError
 from workers.anki.types import decks, types
@@ -21,6 +21,8 @@ VALUE_BYTES = 64 * 1024 * 1024
 
 _NEEDED = {"col", "notes", "cards"}
 _FIELD_MARK = "\x1f"
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +109,11 @@ class Collection:
           ) c on c.nid = n.id
           where n.id > ? order by n.id
         """
-        for row in self._rows(statement, after):
-            note_id, guid, type_id, modified_s, tags, values, deck_id, cards = row
-            words = tuple(str(tags).split())
-            parts = tuple(str(values).split(_FIELD_MARK))
-            yield Note(int(note_id), str(guid), int(type_id), int(modified_s), words, parts, deck_id, int(cards or 0))
+        return self._rows(_note, statement, after)
 
     def identities(self) -> dict[int, tuple[str, int]]:
         """The guid and note type of each note, by its id."""
-        return {int(row[0]): (str(row[1]), int(row[2])) for row in self._rows("select id, guid, mid from notes")}
+        return dict(self._rows(_identity, "select id, guid, mid from notes"))
 
     def cards(self, after: int = -(2**63)) -> Iterator[Card]:
         """Cards in order of their ids, from the one behind `after`."""
@@ -124,24 +122,21 @@ class Collection:
             case when odue != 0 then odue else due end, ivl, factor, reps, lapses, flags & 7, mod, data
           from cards where id > ? order by id
         """
-        for row in self._rows(statement, after):
-            *numbers, data = row
-            yield Card(str(data or ""), *map(int, numbers))
+        return self._rows(_card, statement, after)
 
     def reviews(self, after: int = -(2**63)) -> Iterator[Review]:
         """Answers in order of their moments, from the one behind `after`."""
-        if "revlog" in self._tables:
-            statement = """
-              select id, cid, ease, ivl, lastIvl, factor, time, type from revlog where id > ? order by id
-            """
-            for row in self._rows(statement, after):
-                yield Review(*map(int, row))
+        if "revlog" not in self._tables:
+            return iter(())
+        statement = "select id, cid, ease, ivl, lastIvl, factor, time, type from revlog where id > ? order by id"
+        return self._rows(_review, statement, after)
 
-    def _rows(self, statement: str, *given: int) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, made: Callable[[tuple[Any, ...]], Row], statement: str, *given: int) -> Iterator[Row]:
+        """What is made of each row. A column may hold anything, whatever its type is said to be."""
         with self._reading():
             found = self._db.execute(statement, given)
             while (row := found.fetchone()) is not None:
-                yield row
+                yield made(row)
                 self._give_up_at = time.monotonic() + STATEMENT_S  # what became of the row meanwhile does not count
 
     @contextmanager
@@ -160,6 +155,25 @@ class Collection:
         if lacking := sorted(name for name in _NEEDED if not tables.get(name)):
             raise _damaged(f"it has no table {lacking[0]}")
         return {name for name, is_table in tables.items() if is_table}
+
+
+def _note(row: tuple[Any, ...]) -> Note:
+    note_id, guid, type_id, modified_s, tags, values, deck_id, cards = row
+    words, parts = tuple(str(tags).split()), tuple(str(values).split(_FIELD_MARK))
+    return Note(int(note_id), str(guid), int(type_id), int(modified_s), words, parts, deck_id, int(cards or 0))
+
+
+def _identity(row: tuple[Any, ...]) -> tuple[int, tuple[str, int]]:
+    return int(row[0]), (str(row[1]), int(row[2]))
+
+
+def _card(row: tuple[Any, ...]) -> Card:
+    *numbers, data = row
+    return Card(str(data or ""), *map(int, numbers))
+
+
+def _review(row: tuple[Any, ...]) -> Review:
+    return Review(*map(int, row))
 
 
 def _opened(database: bytes) -> sqlite3.Connection:
