@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import fcntl
-import importlib.util
 import io
 import json
 import os
@@ -50,17 +49,13 @@ def main(memory_bytes: int, cpu_s: int, *slots: int) -> None:
     if sys.platform == "linux":
         fcntl.fcntl(out.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     os.dup2(2, 1)  # whatever a library prints must not land between frames
-    if importlib.util.find_spec("dateutil") is None:
-        # pyarrow looks for it all over the disk whenever it is given a Python value: a tenth of what reading costs.
-        sys.modules["dateutil"] = None  # type: ignore[assignment]
-    # Here, under the limits: these bring the heavy libraries, which a spare has the time to load before its job comes.
-    from workers import delimited, documents, encoding, lines, registry  # noqa: F401
+    from workers import encoding  # here, under the limits, where they are not loaded yet
+    from workers.libraries import PROCESSORS
 
-    processors = registry.discover()
     with Outbox(out, Shelf(slots[0], slots[1:]) if slots else None) as outbox:
         while line := sys.stdin.buffer.readline():
             request = json.loads(line)
-            answer(processors[request["processor"]], request, encoding.copy_pieces, outbox)
+            answer(PROCESSORS[request["processor"]], request, encoding.copy_pieces, outbox)
 
 
 def answer(

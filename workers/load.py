@@ -15,7 +15,7 @@ from pathlib import Path
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-CHILD = b"\0workers.child\0"
+FORKED = b"\0workers.forkserver\0"
 
 
 class Meter:
@@ -56,10 +56,15 @@ def _processes() -> Iterator[tuple[int, float, int]]:
 
 def _children() -> Iterator[int]:
     """Not the embedded servers, which are children too where all runs in one process."""
-    for listed in Path("/proc/self/task").glob("*/children"):
-        for word in _text(listed).split():
-            if CHILD in _text(Path(f"/proc/{int(word)}/cmdline")):
-                yield int(word)
+    for child in _children_of("self"):
+        if FORKED in _text(Path(f"/proc/{child}/cmdline")):
+            yield child
+            yield from _children_of(child)
+
+
+def _children_of(process: int | str) -> Iterator[int]:
+    for listed in Path(f"/proc/{process}/task").glob("*/children"):
+        yield from map(int, _text(listed).split())
 
 
 def _text(path: Path) -> bytes:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -20,20 +21,24 @@ from service.config import Settings
 from service.domain.dataset import columns_from_json
 from service.domain.errors import InputError
 from service.domain.processor import TooNarrow, Widening
+from workers import forkserver
+from workers.forkserver import Forked, ForkServer
 from workers.frames import PIECE_BYTES, Frame, read_frame, read_payload
 from workers.pieces import Payload, Pieces, Shared
 from workers.slots import Slots
 
 log = structlog.get_logger()
 
-FIRST_SPARE_AFTER_S = 3.0
+LOADED_AFTER_S = 3.0
 """After the start: loading the libraries keeps a core busy, and jobs that wait have it first."""
+LOADED = ("workers.libraries",)
 
 _CODE = str(Path(__file__).resolve().parent.parent)
 
 
 _MEMORY = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
@@ -54,7 +59,8 @@ class Child:
     An event loop's own pipe may be a socket, which cannot be made as large.
     """
 
-    process: asyncio.subprocess.Process
+    process: Process | Forked
+    requests: asyncio.WriteTransport
     reader: asyncio.StreamReader
     pipe: asyncio.ReadTransport
     slots: Slots | None
@@ -63,6 +69,7 @@ class Child:
         """Kill it and wait until it is gone."""
         with suppress(ProcessLookupError):
             self.process.kill()
+        self.requests.close()
         self.pipe.close()
         try:
             await self.process.wait()
@@ -76,6 +83,7 @@ class Sandbox:
 
     def __init__(self, child: Child, source: Mapping[str, object], deadline_s: float) -> None:
         self._process = child.process
+        self._requests = child.requests
         self._slots = child.slots
         self._reader = child.reader
         self._source = source
@@ -83,8 +91,7 @@ class Sandbox:
 
     def ask(self, request: Mapping[str, Any]) -> None:
         """Have it read its file as `request` says, once it has said all that it was asked for before."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({**request, "source": self._source}).encode() + b"\n")
+        self._requests.write(json.dumps({**request, "source": self._source}).encode() + b"\n")
 
     @property
     def pid(self) -> int:
@@ -160,25 +167,27 @@ class Sandbox:
 
 
 class Sandboxes:
-    """Starts children, one of them ahead: a spare has its libraries loaded before the job is there.
+    """Starts children, by forking a process that has the libraries loaded before the job is there.
 
-    `open` is for one job; use the whole as a context manager, so that no spare is left behind.
+    `open` is for one job; use the whole as a context manager, so that nothing is left behind.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._spare: asyncio.Task[Child] | None = None
+        self._server: asyncio.Task[ForkServer] | None = None
         self._later: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Sandboxes:
-        self._later = asyncio.get_running_loop().call_later(FIRST_SPARE_AFTER_S, self._prepare)
+        if forkserver.IS_AVAILABLE:
+            self._later = asyncio.get_running_loop().call_later(LOADED_AFTER_S, self._load)
         return self
 
     async def __aexit__(self, *failure: object) -> None:
         if self._later is not None:
             self._later.cancel()
-        if self._spare is not None:
-            await (await self._spare).end()
+        if self._server is not None:
+            with suppress(OSError):
+                await (await self._server).close()
 
     @asynccontextmanager
     async def open(
@@ -189,7 +198,7 @@ class Sandboxes:
         Without a request it waits to be asked. `source` is what `Files.source` gave. It may be silent for `deadline_s`,
         by default as long as the setting says.
         """
-        child = await self._take()
+        child = await self._start()
         try:
             sandbox = Sandbox(child, source, deadline_s or self._settings.chunk_deadline_s)
             if request is not None:
@@ -197,53 +206,61 @@ class Sandboxes:
             yield sandbox
         finally:
             await child.end()
-            self._prepare()  # only now: while a job runs, the processors have better things to do
 
-    def _prepare(self) -> None:
-        if self._spare is None:
-            self._spare = asyncio.create_task(self._start())
+    def _load(self) -> asyncio.Task[ForkServer]:
+        if self._server is None or (self._server.done() and self._server.exception() is not None):
+            self._server = asyncio.create_task(ForkServer.start(LOADED, _environment()))
+        return self._server
 
-    async def _take(self) -> Child:
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            child = await spare
-            if child.process.returncode is None:
-                return child
-            await child.end()
-        return await self._start()
+    async def _loaded(self) -> ForkServer:
+        """The process to fork; another one if it was killed."""
+        server = await asyncio.shield(loading := self._load())
+        if server.is_alive:
+            return server
+        if self._server is loading:
+            self._server = None
+        await server.close()
+        return await self._loaded()
 
     async def _start(self) -> Child:
         slots = Slots() if hasattr(os, "memfd_create") else None
         shared = slots.for_child if slots is not None else ()
-        ours, theirs = os.pipe()
+        read_requests, write_requests = os.pipe()
+        read_frames, write_frames = os.pipe()
+        loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(limit=PIECE_BYTES)
-        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", buffering=0)
+        pipe, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_frames, "rb", buffering=0)
         )
+        requests, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(write_requests, "wb", buffering=0))
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "workers.child",
-                str(self._settings.child_memory_bytes),
-                str(self._settings.child_cpu_s),
-                *map(str, shared),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=theirs,
-                env=_environment(),
-                start_new_session=True,  # Ctrl-C is for the parent, which then ends the child in order
-                pass_fds=shared,
-            )
+            process = await self._process(read_requests, write_frames, shared)
         except BaseException:
             pipe.close()
+            requests.close()
             if slots is not None:
                 slots.close()
             raise
         finally:
-            os.close(theirs)
+            os.close(read_requests)
+            os.close(write_frames)
         if slots is not None:
             slots.started()
-        return Child(process, reader, pipe, slots)
+        return Child(process, requests, reader, pipe, slots)
+
+    async def _process(self, requests: int, frames: int, shared: tuple[int, ...]) -> Process | Forked:
+        limits = (str(self._settings.child_memory_bytes), str(self._settings.child_cpu_s))
+        if forkserver.IS_AVAILABLE:
+            server = await self._loaded()
+            return await server.fork("workers.child", limits, _environment(), (requests, frames, 2, *shared))
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "workers.child", *limits, *map(str, shared)),
+            stdin=requests,
+            stdout=frames,
+            env=_environment(),
+            start_new_session=True,  # Ctrl-C is for the parent, which then ends the child in order
+            pass_fds=shared,
+        )
 
 
 def _environment() -> dict[str, str]:

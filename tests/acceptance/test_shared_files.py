@@ -79,10 +79,9 @@ async def same(service: Service, job: Json, alone: Content) -> None:
 
 def child_of(worker: Running) -> psutil.Process | None:
     """One of the children that read for a worker; they come and go."""
-    for child in psutil.Process(worker.pid).children():
+    for forked in psutil.Process(worker.pid).children():
         with suppress(psutil.NoSuchProcess):
-            if "workers.child" in child.cmdline():
-                return child
+            return next(iter(forked.children()), None)
     return None
 
 

@@ -10,7 +10,7 @@ import random
 import pytest
 
 from tests.conftest import StartService
-from tests.running import Service, client_for, eventually, start
+from tests.running import Service, client_for, eventually, fork
 from tests.uploading import PARTIAL, TUS, TUS_BYTES, Wire, tus_created, tus_offset, tus_patched, usage_of, wire
 
 MIB = 1024 * 1024
@@ -74,7 +74,7 @@ async def started_again(service: Service) -> None:
     await service.process.ended()
     port = service.url.rpartition(":")[2]
     log = service.folder / f"again-{len(service.others)}.log"
-    again = await start("service again", ["-m", "service", "all"], service.settings | {"MILLRACE_PORT": port}, log)
+    again = await fork("service again", "service", ["all"], service.settings | {"MILLRACE_PORT": port}, log)
     service.others.append(again)
     service.process = again
     await eventually(lambda: "listening on" in again.output)
@@ -136,7 +136,7 @@ async def test_the_newest_of_two_that_begin_at_the_same_byte_wins(service: Servi
 async def test_a_request_in_another_process_wins_as_well(start_service: StartService, asks: bool) -> None:
     service = await start_service("api")
     log = service.folder / "other.log"
-    other = await start("service other", ["-m", "service", "api"], service.settings, log)
+    other = await fork("service other", "service", ["api"], service.settings, log)
     service.others.append(other)
     url = (
         (await eventually(lambda: "listening on" in other.output and other.output)).split("listening on ")[1].split()[0]

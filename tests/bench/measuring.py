@@ -67,6 +67,6 @@ def _kind(process: psutil.Process, service_pid: int) -> str | None:
     if process.pid == service_pid:
         return "service"
     command = process.cmdline()
-    if "workers.child" in command:
+    if "workers.forkserver" in command:
         return "child"
     return "postgres" if command and "postgres" in command[0] else None

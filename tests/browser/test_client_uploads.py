@@ -14,7 +14,7 @@ import pytest
 from tests.browser.following import connected, rows
 from tests.browser.relay import Relay
 from tests.conftest import StartService
-from tests.running import DEADLINE_S, Json, Service, eventually, settled, start
+from tests.running import DEADLINE_S, Json, Service, eventually, fork, settled
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -149,7 +149,7 @@ async def test_a_service_that_restarts_is_gone_on_with(start_service: StartServi
         service.kill()
         await service.process.ended()
         relay.cut()
-        again = await start("service again", ["-m", "service", "api"], service.settings, service.folder / "again.log")
+        again = await fork("service again", "service", ["api"], service.settings, service.folder / "again.log")
         service.others.append(again)
         await eventually(lambda: "listening on" in again.output)
         relay.behind = again.output.split("listening on ")[1].split()[0]

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from service.api.auth import COOKIE, FOR_VIEWERS, OPEN
 from service.api.routes import ROUTES
-from tests.running import ALIVE, DEADLINE_S, Json, Service, client_for, eventually, imported, start, superuser
+from tests.running import ALIVE, DEADLINE_S, Json, Service, client_for, eventually, fork, imported, superuser
 
 SOME_ID = "01a20000-0000-7000-8000-000000000000"
 
@@ -32,7 +32,7 @@ def unsafe(entries: list[BaseRoute], above: str = "") -> list[tuple[str, str]]:
 async def run(service: Service, *words: str) -> str:
     """What a command of `python -m service` prints."""
     log = service.folder / f"command-{'-'.join(words)}.log"
-    command = await start("service command", ["-m", "service", *words], service.settings, log)
+    command = await fork("service command", "service", [*words], service.settings, log)
     code = await command.ended()
     ALIVE.remove(command)
     assert code == 0, command.output

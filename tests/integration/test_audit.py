@@ -15,7 +15,7 @@ from service.store.database import WORKER_ROLE, open_database
 from tests import running
 from tests.conftest import StartService
 from tests.integration.test_access import run, unsafe
-from tests.running import ALIVE, Json, Servers, Service, account_id_of, client_for, imported, start, superuser
+from tests.running import ALIVE, Json, Servers, Service, account_id_of, client_for, fork, imported, superuser
 from workers.maintenance import chain_audit
 
 
@@ -145,7 +145,7 @@ async def test_the_chain_holds_and_shows_each_change(api: Service) -> None:
         await db.execute("set session_replication_role = replica")
         await db.execute("delete from audit where no = 2 and account_id = $1", account_id)
     log = api.folder / "broken.log"
-    command = await start("service audit", ["-m", "service", "audit", "verify"], api.settings, log)
+    command = await fork("service audit", "service", ["audit", "verify"], api.settings, log)
     assert await command.ended() == 1
     ALIVE.remove(command)
     assert "chained: the chain of 5 is broken at entry 2" in command.output

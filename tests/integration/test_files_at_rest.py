@@ -140,8 +140,8 @@ async def test_the_master_key_is_changed_and_the_old_one_goes(start_service: Sta
         stranger.close()
     answer = await service.client.get(uploads[0]["links"]["content"])
     assert (answer.status_code, answer.json()["code"]) == (503, "key_missing")  # it has the old one only
-    newer = await running.start(
-        "service api", ["-m", "service", "api"], service.settings | {"MILLRACE_MASTER_KEYS": new}, tmp_path / "log"
+    newer = await running.fork(
+        "service api", "service", ["api"], service.settings | {"MILLRACE_MASTER_KEYS": new}, tmp_path / "log"
     )
     service.others.append(newer)
     url = await eventually(lambda: running._listens_at(newer))
@@ -174,7 +174,7 @@ async def test_settings_that_cannot_be_are_refused_at_the_start(
     tmp_path: Path, wrong: dict[str, object], said: str
 ) -> None:
     settings = {"MILLRACE_DATA_DIR": str(tmp_path)} | running.as_environment(wrong)
-    command = await running.start("service check", ["-m", "service", "check"], settings, tmp_path / "log")
+    command = await running.fork("service check", "service", ["check"], settings, tmp_path / "log")
     assert await command.ended() == 1
     running.ALIVE.remove(command)
     assert said in command.output

@@ -19,7 +19,7 @@ from service.domain.job import FINAL, TRANSITIONS, State
 from service.store import migrations
 from service.store.queries import load
 from tests import schema
-from tests.running import Servers, start
+from tests.running import Servers, fork
 
 TABLES = sorted(entry.name.removesuffix(".sql") for entry in (files("sql") / "queries").iterdir())
 
@@ -70,8 +70,7 @@ async def test_two_processes_that_migrate_at_once_both_succeed(servers: Servers,
     async with servers.database("template1") as url, servers.redis() as redis_url:
         settings = {"MILLRACE_DATABASE_URL": url, "MILLRACE_REDIS_URL": redis_url}
         commands = [
-            await start("service migrate", ["-m", "service", "migrate"], settings, tmp_path / f"{n}.log")
-            for n in range(2)
+            await fork("service migrate", "service", ["migrate"], settings, tmp_path / f"{n}.log") for n in range(2)
         ]
         assert [await command.ended() for command in commands] == [0, 0], [c.output for c in commands]
         told = sorted(command.output.strip() for command in commands)

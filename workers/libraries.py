@@ -1,0 +1,14 @@
+"""What a child that reads files needs loaded, which is most of what its start takes."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+if importlib.util.find_spec("dateutil") is None:
+    # pyarrow looks for it all over the disk whenever it is given a Python value: a tenth of what reading costs.
+    sys.modules["dateutil"] = None  # type: ignore[assignment]
+
+from workers import delimited, documents, encoding, lines, registry  # noqa: F401
+
+PROCESSORS = registry.discover()
