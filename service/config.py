@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -117,7 +118,11 @@ class Settings(BaseSettings):
         1000, ge=0, description="Requests a second that an account may make of one API process, on average; 0: any."
     )
 
-    enrich: bool = Field(True, description="Whether the end of a watch history queues the look-up of its videos.")
+    enrich: bool | Literal["auto"] = Field(
+        "auto",
+        description="Whether the end of a watch history queues a job that adds it up and looks its videos up; auto: "
+        "looks them up if there is a key or MILLRACE_OEMBED_URL is set, or where its user asks for that.",
+    )
     youtube_key: str = Field("", repr=False, description="A key of the YouTube Data API v3; empty: oEmbed is asked.")
     youtube_url: str = Field("https://www.googleapis.com", description="Where the YouTube Data API is.")
     oembed_url: str = Field("https://www.youtube.com/oembed", description="Where YouTube's oEmbed is.")
@@ -143,6 +148,12 @@ class Settings(BaseSettings):
     def children(self) -> int:
         """How many processes may read one file here."""
         return self.job_children or max(1, min(4, (os.cpu_count() or 1) // 2))
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether videos of histories are asked for although their user has not asked for that."""
+        is_told = bool(self.youtube_key) or "oembed_url" in self.model_fields_set
+        return is_told if self.enrich == "auto" else self.enrich
 
     @property
     def files_dir(self) -> Path:

@@ -14,12 +14,13 @@ from workers.tools import Tools
 
 async def queue(tools: Tools, claim: Claim, processor: Processor) -> None:
     """Queue that job, once, if there is one to come."""
-    if processor.followed_by is None or claim.corrects_id is not None or not tools.settings.enrich:
+    if processor.followed_by is None or claim.corrects_id is not None or tools.settings.enrich is False:
         return
     options = processor.options.model_validate(claim.options)
-    name = processor.followed_by(options)
-    if name is None or (following := tools.processors.get(name)) is None or claim.dataset_id is None:
+    named = processor.followed_by(options)
+    if named is None or (following := tools.processors.get(named.processor)) is None or claim.dataset_id is None:
         return
+    look_up = named.is_asked_for or tools.settings.looks_up
     job_id = new_id()
     async with tools.database.transaction() as db:
         dataset = await datasets.lock(db, claim.dataset_id)
@@ -37,7 +38,7 @@ async def queue(tools: Tools, claim: Claim, processor: Processor) -> None:
             unit=following.unit,
             total=None,
             dedupe_key=_key(following.name, claim.job_id),
-            input={"dataset": dataset.name, "job_id": str(claim.job_id)},
+            input={"dataset": dataset.name, "job_id": str(claim.job_id), "look_up": look_up},
             retry=following.retry,
             waits_for=1,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -13,7 +14,7 @@ from service.api.auth import caller_of
 from service.api.params import choice_of, limit_of, next_cursor
 from service.apkg import exporting
 from service.deps import Deps
-from service.domain.dataset import Dataset
+from service.domain.dataset import Dataset, RowCount
 from service.domain.errors import InputError
 from service.domain.processor import MEDIA_TYPES, ExportFormat, Piece
 from service.domain.row_filter import Wanted, wanted
@@ -22,13 +23,17 @@ from service.store import rows as stored_rows
 
 
 async def index(request: Request) -> JSONResponse:
-    """GET /v1/datasets: by name."""
+    """GET /v1/datasets?rows=count: by name."""
     deps: Deps = request.app.state.deps
-    limit = limit_of(request)
+    limit, counts = limit_of(request), dict[UUID, RowCount]()
+    has_counts = choice_of(request, "rows", "leave", "count") == "count"
     async with deps.database.transaction(caller_of(request).account_id) as db:
         found = await datasets.page(db, after=request.query_params.get("cursor"), limit=limit)
+        if has_counts:
+            counts = await datasets.row_counts(db, found)
     following = next_cursor(found, limit, lambda item: item.name)
-    return JSONResponse({"datasets": [views.dataset(d) for d in found], "next_cursor": following})
+    shown = [views.dataset(dataset, counts.get(dataset.id)) for dataset in found]
+    return JSONResponse({"datasets": shown, "next_cursor": following})
 
 
 async def show(request: Request) -> JSONResponse:

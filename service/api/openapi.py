@@ -28,7 +28,7 @@ QUERY_PARAMETERS = {
     "/v1/flows/{id}/cancel": ("rows",),
     "/v1/flows/{id}/retry": ("from",),
     "/v1/flows/{id}/events": ("after",),
-    "/v1/datasets": ("limit", "cursor"),
+    "/v1/datasets": ("rows", "limit", "cursor"),
     "/v1/datasets/{name}/rows": ("where", "sort", "job", "columns", "limit", "cursor"),
     "/v1/datasets/{name}/files": ("limit", "cursor"),
     "/v1/datasets/{name}/export": ("format", "where", "job", "columns", "formulas"),

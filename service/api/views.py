@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from service.domain import eta
-from service.domain.dataset import Dataset, columns_to_json
+from service.domain.dataset import Dataset, RowCount, columns_to_json
 from service.domain.flow import Flow, Step
 from service.domain.job import Counts, Job, Progress, Retry
 from service.domain.note import Note
@@ -173,10 +173,12 @@ def fields(plain: Counts | Retry | eta.Eta) -> Json:
     return {name: getattr(plain, name) for name in plain.__slots__}
 
 
-def dataset(stored: Dataset) -> Json:
+def dataset(stored: Dataset, counted: RowCount | None = None) -> Json:
     """A dataset as the API shows it; `columns` is empty until the first chunk arrived."""
     path = f"/v1/datasets/{stored.name}"
+    told = {} if counted is None else {"rows": counted.rows, "rows_are": "counted" if counted.is_counted else "about"}
     return {
+        **told,
         "name": stored.name,
         "columns": columns_to_json(stored.columns or ()),
         "keys": stored.keys,

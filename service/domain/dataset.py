@@ -49,6 +49,14 @@ def table_name(name: str, dataset_id: UUID) -> str:
     return f"{name}_{dataset_id.hex[-12:]}"
 
 
+@dataclass(frozen=True, slots=True)
+class RowCount:
+    """How many rows a dataset has; about so many unless they were counted."""
+
+    rows: int
+    is_counted: bool
+
+
 def columns_to_json(columns: Sequence[Column]) -> list[dict[str, str | int]]:
     """Write columns as stored and shown: name, type and, for numeric, scale."""
     return [{"name": c.name, "type": c.type.value} | ({} if c.scale is None else {"scale": c.scale}) for c in columns]

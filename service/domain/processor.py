@@ -319,6 +319,14 @@ class NoOptions(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Following:
+    """A processor whose job comes after one that read a file, and whether the user asked for that job."""
+
+    processor: str
+    is_asked_for: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Processor:
     """A registered processor. `name` is the word in URLs and must equal the module's name.
 
@@ -327,7 +335,8 @@ class Processor:
     can be read from several places at once has `cuts` as well: such places behind the cursor, about so many bytes
     apart, in order. Work on the part before a place then gets a source that ends there. `recognises` says whether a
     file whose processor nobody names is for this one. `followed_by` names, by the options of a job, a processor that
-    reads no file: a job of it, with the input `{dataset, job_id}`, waits for the end of each job of this one.
+    reads no file: a job of it, with the input `{dataset, job_id, look_up}`, waits for the end of each job of this one;
+    `look_up` says whether it may ask anybody outside.
     """
 
     name: str
@@ -336,7 +345,7 @@ class Processor:
     run: Callable[[Task], AsyncGenerator[Report, None]] | None = None
     cuts: Callable[[Work, int], Iterable[Cut]] | None = None
     recognises: Recognises | None = None
-    followed_by: Callable[[Any], str | None] | None = None
+    followed_by: Callable[[Any], Following | None] | None = None
     options: type[BaseModel] = NoOptions
     queue: str = "cpu"
     unit: str = "bytes"

@@ -60,6 +60,16 @@ where job.dataset_id = $1
   and ($2::uuid is null or job.id >= $2)
 order by job.id;
 
+-- name: inserted
+select dataset.id, sum(job.inserted)::bigint as rows
+from dataset
+join job on job.dataset_id = dataset.id
+where dataset.id = any($1::uuid[])
+  and coalesce(job.landed_in, dataset.table_name) = dataset.table_name
+  and job.undone_at is null
+  and job.corrects_id is null
+group by dataset.id;
+
 -- name: landing_place
 select table_name, keys
 from dataset

@@ -10,13 +10,16 @@ from typing import Any
 import httpx
 import pytest
 
+from service.config import Settings
 from service.domain.errors import Deferred, InputError, Transient
+from service.domain.processor import Following
 from service.domain.video import quota_day, quota_resets_at
 from tests.conftest import StartService
 from tests.running import Json, Service, eventually, imported, settled
 from tests.youtube_server import KEY, YouTubeServer, youtube_server
 from workers.clients import pace, youtube
 from workers.clients.youtube import YouTube
+from workers.processors.watch_history import WatchHistoryOptions, followed_by
 
 
 @pytest.fixture
@@ -168,6 +171,46 @@ async def test_who_asks_to_be_left_alone_is_and_then_it_goes_on(
     assert job["output"]["looked_up"]["available"] == 3
     events = [e["event"] for e in service.process.logged if e.get("job_id") == job["id"]]
     assert "job.retrying" in events
+
+
+async def test_a_history_is_added_up_and_nobody_is_asked_unless_somebody_says_so(
+    start_service: StartService, server: YouTubeServer
+) -> None:
+    service = await start_service(enrich="auto")
+    _, job = await enriched(service.client, ids(5))
+    assert job["state"] == "completed"
+    assert job["input"]["look_up"] is False
+    assert job["output"]["looked_up"] == {"available": 0, "unavailable": 0}
+    assert (job["output"]["watched"], job["output"]["not_looked_up"]) == (5, 5)
+    service = await start_service(**settings(server, enrich="auto", youtube_key=""))
+    _, job = await enriched(service.client, ["abcdefghij1"])
+    assert job["input"]["look_up"] is True
+    assert server.asked == [["abcdefghij1"]]
+
+
+@pytest.mark.parametrize(
+    ("given", "looks_up"),
+    [
+        ({}, False),
+        ({"youtube_key": KEY}, True),
+        ({"oembed_url": "https://www.youtube.com/oembed"}, True),
+        ({"enrich": True}, True),
+        ({"enrich": False, "youtube_key": KEY}, False),
+        ({"enrich": "auto", "youtube_key": KEY}, True),
+    ],
+)
+def test_who_runs_the_service_says_whether_youtube_is_asked(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], looks_up: bool
+) -> None:
+    for name in ("ENRICH", "YOUTUBE_KEY", "OEMBED_URL"):
+        monkeypatch.delenv(f"MILLRACE_{name}", raising=False)
+    assert Settings(**given).looks_up is looks_up
+
+
+@pytest.mark.parametrize(("enrich", "asked_for"), [(None, False), (True, True), (False, None)])
+def test_so_does_who_imports_a_history(enrich: bool | None, asked_for: bool | None) -> None:
+    found = followed_by(WatchHistoryOptions(enrich=enrich))
+    assert found == (None if asked_for is None else Following("enrich_videos", asked_for))
 
 
 async def test_nothing_is_looked_up_where_that_is_not_wanted(

@@ -1,4 +1,4 @@
-"""Looks up the videos of a watch history at YouTube, and tells what the history adds up to.
+"""Looks up the videos of a watch history at YouTube, if that is wanted, and tells what the history adds up to.
 
 What is known of a video is kept for every account, so that each is asked for once. A job that is resumed goes on with
 what is not known by then.
@@ -23,6 +23,7 @@ class Wanted(BaseModel):
     dataset: str
     tz: str = Field("UTC", max_length=60)
     job_id: UUID | None = None
+    look_up: bool = True
 
 
 async def run(task: Task) -> AsyncGenerator[Report, None]:
@@ -30,7 +31,7 @@ async def run(task: Task) -> AsyncGenerator[Report, None]:
     wanted = task.wanted(Wanted, 'For example {"dataset": "history", "tz": "Europe/Berlin"}.')
     history = task.stores.videos(wanted.dataset)
     counts = {name: int((task.cursor or {}).get(name) or 0) for name in ("available", "unavailable")}
-    left = await history.begin()
+    left = await history.begin() if wanted.look_up else 0
     total = left + sum(counts.values())
     yield Report(sum(counts.values()), total, "looking up", cursor=counts)
     while left:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pydantic import Field
 
 from service.domain.glimpse import Glimpse, Guess
-from service.domain.processor import Chunk, Processor, Work
+from service.domain.processor import Chunk, Following, Processor, Work
 from service.domain.row_options import FixedColumns
 
 SURE = 0.9
@@ -20,8 +20,16 @@ class WatchHistoryOptions(FixedColumns):
     """None means: as the file says."""
 
     member: str | None = Field(None, description="The file to read in a zip archive; found by its content.")
-    enrich: bool = Field(True, description="Look its videos up afterwards, by a job of enrich_videos.")
+    enrich: bool | None = Field(
+        None,
+        description="Look its videos up at YouTube afterwards, by a job of enrich_videos; false: not even add it up.",
+    )
     tz: str | None = Field(None, max_length=60, description="Zone of the times in HTML: Europe/Berlin, or +02:00.")
+
+
+def followed_by(options: WatchHistoryOptions) -> Following | None:
+    """The look at its videos, unless it is not wanted."""
+    return None if options.enrich is False else Following("enrich_videos", is_asked_for=options.enrich is True)
 
 
 def recognises(glimpse: Glimpse) -> Guess | None:
@@ -53,7 +61,7 @@ processor = Processor(
     title="YouTube watch history of Google Takeout",
     chunks=chunks,
     recognises=recognises,
-    followed_by=lambda options: "enrich_videos" if options.enrich else None,
+    followed_by=followed_by,
     options=WatchHistoryOptions,
     queue="cpu",
     suffixes=(".html", ".json", ".zip"),

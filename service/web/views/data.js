@@ -30,7 +30,7 @@ async function list({ signal }) {
   const more = button('Show more', () => load(), { kind: 'quiet' })
 
   async function load(isAgain = false) {
-    const told = await get('/v1/datasets', { limit: isAgain ? Math.min(1000, Math.max(PAGE, datasets.length)) : PAGE, cursor: isAgain ? null : cursor }, { signal })
+    const told = await get('/v1/datasets', { rows: 'count', limit: isAgain ? Math.min(1000, Math.max(PAGE, datasets.length)) : PAGE, cursor: isAgain ? null : cursor }, { signal })
     datasets = isAgain ? told.datasets : [...datasets, ...told.datasets]
     cursor = told.next_cursor
     draw()
@@ -40,7 +40,7 @@ async function list({ signal }) {
     more.hidden = !cursor
     if (!datasets.length) return show(body, empty('data', 'No datasets yet', 'The first import makes one.', h('a', { class: 'button primary', href: '#/import' }, 'Import a file')))
     const rows = datasets.map(dataset => row(dataset, filling.get(dataset.name), () => load(true)))
-    show(body, table('Datasets', ['Dataset', 'Columns', 'Key', 'Made', h('th', { scope: 'col' }, h('span', { class: 'unseen' }, 'What to do'))], rows, 'plain'))
+    show(body, table('Datasets', ['Dataset', h('th', { scope: 'col', class: 'end' }, 'Rows'), 'Columns', 'Key', 'Made', h('th', { scope: 'col' }, h('span', { class: 'unseen' }, 'What to do'))], rows, 'plain'))
   }
 
   await load()
@@ -59,6 +59,7 @@ async function list({ signal }) {
 function row(dataset, job, changed) {
   return h('tr', {},
     h('th', { scope: 'row' }, h('a', { href: `#/data/${dataset.name}` }, dataset.name), job && [' ', pill('running', `filling · ${number(job.counts.inserted + job.counts.updated)} rows`)]),
+    h('td', { class: 'end' }, dataset.rows_are === 'about' && h('span', { class: 'muted' }, 'about '), number(dataset.rows)),
     h('td', { class: 'cut' }, dataset.columns.length ? h('span', { title: dataset.columns.map((/** @type {any} */ c) => c.name).join(', ') }, h('b', {}, dataset.columns.length), h('span', { class: 'muted' }, ` ${dataset.columns.slice(0, 6).map((/** @type {any} */ c) => c.name).join(', ')}${dataset.columns.length > 6 ? ' …' : ''}`)) : h('span', { class: 'null' }, 'no rows yet')),
     h('td', {}, dataset.keys?.join(', ') ?? h('span', { class: 'muted' }, '–')),
     h('td', { class: 'muted' }, moment(dataset.created_at)),
