@@ -1,6 +1,6 @@
-/** Shapes of content: controls with their labels, tables, facts and figures, and what fills them. */
+/** Shapes of content: controls with their labels, tables, facts and figures. */
 
-import { h, newId, show } from './dom.js'
+import { h, newId } from './dom.js'
 
 /**
  * @typedef {import('./dom.js').Child} Child
@@ -73,30 +73,3 @@ export const facts = pairs => h('dl', { class: 'facts' }, pairs.map(pair => pair
  * @param {[string, Child, string?, string?][]} figures name, value, what it says more, `bad`, `warn` or nothing
  */
 export const figures = figures => h('dl', { class: 'figures' }, figures.map(([name, value, more, kind]) => h('div', { 'data-kind': kind }, h('dt', {}, name), h('dd', {}, value, more && h('small', {}, more)))))
-
-/**
- * Run `look` now and again every `everyMs`, but not while the page is hidden; until `signal` aborts. What goes wrong is
- * for the next time.
- * @param {AbortSignal} signal
- * @param {number} everyMs
- * @param {() => Promise<unknown> | unknown} look
- */
-export async function repeat(signal, everyMs, look) {
-  while (!signal.aborted) {
-    await new Promise(resolve => { setTimeout(resolve, everyMs); signal.addEventListener('abort', resolve, { once: true }) })
-    if (!signal.aborted && !document.hidden) await Promise.resolve(look()).catch(() => null)
-  }
-}
-
-/**
- * Show what a promise brings in place of `element`'s content, or its problem.
- * @param {Element} element
- * @param {Promise<Child | Child[]>} coming
- */
-export async function fill(element, coming) {
-  try {
-    show(element, await coming)
-  } catch (problem) {
-    show(element, problemBox(/** @type {Told} */ (problem)))
-  }
-}

@@ -82,6 +82,10 @@ async def test_a_million_rows_from_the_drop_to_the_undo(
     await page.get_by_role("button", name="Send back").click()
     await is_said(page, "No row is refused")
 
+    await go(page, "data")
+    listed = page.get_by_role("row").filter(has=page.get_by_role("link", name="orders_of_a_year", exact=True))
+    assert await listed.get_by_role("cell").first.inner_text() == "about 1,000,000"
+    await shoot(page, "story-data")
     await go(page, "data/orders_of_a_year")
     await page.get_by_label("Column", exact=True).select_option("amount")
     await page.get_by_label("Condition", exact=True).select_option("=")
@@ -108,6 +112,8 @@ async def test_a_million_rows_from_the_drop_to_the_undo(
     await undone(service, "orders_of_a_year")
     await go(page, "data/orders_of_a_year")
     await is_said(page, "No rows yet")
+    await go(page, "data")
+    assert await listed.get_by_role("cell").first.inner_text() == "0"
 
 
 async def settled_job(service: Service, job: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.domain import csv_text
-from tests.running import Json, Service, imported, superuser
+from tests.running import Json, Service, imported, settled, superuser
 
 PEOPLE = (
     "id,name,age,score,born,seen,member,ref,note\n"
@@ -220,3 +220,25 @@ async def test_a_parquet_export_of_one_column_keeps_its_nulls_and_long_texts(ser
     await imported(service.client, content.encode(), "lonely", processor="ndjson")
     answer = await service.client.get("/v1/datasets/lonely/export?format=parquet")
     assert pq.read_table(io.BytesIO(answer.content)).to_pylist() == [{"t": "a"}, {"t": None}, {"t": long}]
+
+
+async def test_a_list_of_datasets_says_how_many_rows_each_has(service: Service) -> None:
+    async with await service.account("counting") as client:
+
+        async def counts() -> dict[str, tuple[int, str]]:
+            found = (await client.get("/v1/datasets?rows=count")).json()["datasets"]
+            return {each["name"]: (each["rows"], each["rows_are"]) for each in found}
+
+        lines = [f"{n},{n % 7}\n" for n in range(1_500)]
+        await imported(client, ("id,x\n" + "".join(lines[:1_000])).encode(), "few")
+        await imported(client, b"a\n", "none")
+        first = await imported(client, ("id,x\n" + "".join(lines)).encode(), "many", mode="upsert", keys="id")
+        await imported(client, b"id,x\n1,0\n2,0\n1501,0\n", "many", mode="upsert", keys="id")
+        assert await counts() == {"few": (1_000, "counted"), "many": (1_501, "about"), "none": (0, "counted")}
+        undo = (await client.post(f"/v1/jobs/{first['id']}/undo")).json()
+        assert (await settled(client, undo))["state"] == "completed"
+        assert (await counts())["many"] == (3, "counted")
+        await imported(client, ("id,x\n" + "".join(lines[:1_200])).encode(), "many", mode="replace")
+        assert (await counts())["many"] == (1_200, "about")
+        plain = (await client.get("/v1/datasets")).json()["datasets"]
+        assert all("rows" not in each for each in plain)

@@ -1,6 +1,6 @@
 /** What can be done to jobs, one or many at a time. */
 
-import { hasEnded } from './follow.js'
+import { hasEnded } from './ends.js'
 import { plural } from './format.js'
 import { nameOf, standing } from './standing.js'
 

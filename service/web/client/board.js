@@ -1,6 +1,6 @@
 /** The account's jobs in a page, kept up to date by the one stream, and bounded however many there are. */
 
-import { hasEnded } from './follow.js'
+import { hasEnded } from './ends.js'
 import { Problem } from './http.js'
 import { after } from './standing.js'
 

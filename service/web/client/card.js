@@ -2,7 +2,7 @@
 
 import { ACTIONS, PRIORITIES, PRIORITY } from './actions.js'
 import { h, say } from './dom.js'
-import { hasEnded } from './follow.js'
+import { hasEnded } from './ends.js'
 import { duration, left, moment, number } from './format.js'
 import { Problem } from './http.js'
 import { nameOf, standing, told } from './standing.js'

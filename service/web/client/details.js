@@ -1,7 +1,7 @@
 /** What a job's card shows when it is open: why it stands there, how it went, who ran it, what it refused. */
 
 import { h, say } from './dom.js'
-import { hasEnded } from './follow.js'
+import { hasEnded } from './ends.js'
 import { duration, moment, number, plural } from './format.js'
 
 /**

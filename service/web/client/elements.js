@@ -13,10 +13,5 @@
  * `millrace:ended` (`detail.job`).
  */
 
-import { MillraceJob } from './job-element.js'
-import { MillraceMonitor } from './monitor.js'
-
-export { MillraceJob, MillraceMonitor }
-
-if (!customElements.get('millrace-job')) customElements.define('millrace-job', MillraceJob)
-if (!customElements.get('millrace-monitor')) customElements.define('millrace-monitor', MillraceMonitor)
+export { MillraceJob } from './job-element.js'
+export { MillraceMonitor } from './monitor.js'

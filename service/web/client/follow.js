@@ -1,5 +1,6 @@
 /** Follows one job until it has ended. */
 
+import { hasEnded, safely } from './ends.js'
 import { take } from './sse.js'
 
 /**
@@ -74,20 +75,3 @@ export async function follow(http, jobId, follower, pace) {
   }, { ...pace, line: connected => safely(follower.line, connected), signal: follower.signal ?? new AbortController().signal })
   return http.get(path, {}, { signal: follower.signal })
 }
-
-/**
- * Call what somebody else wrote; its failure is theirs, and no reason to lose an event.
- * @template T
- * @param {((value: T) => void) | undefined} listener
- * @param {T} value
- */
-export function safely(listener, value) {
-  try {
-    listener?.(value)
-  } catch (error) {
-    reportError(error)
-  }
-}
-
-/** @param {Job} job */
-export const hasEnded = job => job.state === 'completed' || job.state === 'failed' || job.state === 'cancelled'

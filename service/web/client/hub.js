@@ -5,7 +5,7 @@
  * have told already they drop, and who sees that something is missing reads that as a page.
  */
 
-import { safely } from './follow.js'
+import { safely } from './ends.js'
 import { backOff, pause, Problem } from './http.js'
 import { order } from './position.js'
 import { take } from './sse.js'

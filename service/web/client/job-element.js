@@ -3,7 +3,7 @@
 import { Card } from './card.js'
 import { h, say } from './dom.js'
 import { MillraceElement } from './element.js'
-import { hasEnded } from './follow.js'
+import { hasEnded } from './ends.js'
 import { Problem } from './http.js'
 import { after } from './standing.js'
 
@@ -82,3 +82,5 @@ export class MillraceJob extends MillraceElement {
     say(this.#note, problem instanceof Problem ? `${problem.message} ${problem.suggestion}` : String(problem))
   }
 }
+
+if (!customElements.get('millrace-job')) customElements.define('millrace-job', MillraceJob)

@@ -9,16 +9,13 @@
  * `elements.js`, beside this, has the custom elements. What each method answers is in `types.js`.
  */
 
-import { follow } from './follow.js'
-import { backOff, Http, pause, Problem } from './http.js'
-import { Hub } from './hub.js'
+import { Http, Problem } from './http.js'
 import { datasetsOf, flowsOf, jobsOf, rulesOf, schedulesOf, uploadsOf } from './resources.js'
 import { queryOf, Transfer, Turns } from './transfer.js'
-import { unfinished } from './unfinished.js'
 
 export { Problem, Transfer }
 export { exactly } from './http.js'
-export { hasEnded } from './follow.js'
+export { hasEnded } from './ends.js'
 export { save } from './resources.js'
 
 /**
@@ -31,7 +28,6 @@ const PREVIEWED = 1024 * 1024
 const AT_ONCE = 3
 const POLL_MS = 2_000
 const FIRST_MS = 8_000
-const LOOK_MS = 5_000
 
 /**
  * A client of one service, with a key, or with the session of a browser that is logged in.
@@ -45,6 +41,7 @@ export function connect(connection = {}) {
 export class Millrace extends EventTarget {
   #http
   #pace
+  /** @type {import('./hub.js').Hub | undefined} with the first follower */
   #hub
   #turns = new Turns(AT_ONCE)
 
@@ -54,7 +51,6 @@ export class Millrace extends EventTarget {
     const http = new Http(access)
     this.#http = http
     this.#pace = { pollMs, firstMs }
-    this.#hub = new Hub(http, this.#pace)
     http.addEventListener('refused', () => this.dispatchEvent(new Event('refused')))
     this.jobs = jobsOf(http)
     this.datasets = datasetsOf(http)
@@ -71,7 +67,7 @@ export class Millrace extends EventTarget {
 
   /** Whether this tab holds the stream of all jobs that the tabs of this browser share. */
   get isLeading() {
-    return this.#hub.isLeading
+    return this.#hub?.isLeading ?? false
   }
 
   /**
@@ -115,7 +111,8 @@ export class Millrace extends EventTarget {
   }
 
   /** Uploads to this service that this browser has begun and not ended; choose their files again to go on. */
-  unfinishedUploads() {
+  async unfinishedUploads() {
+    const { unfinished } = await import('./unfinished.js')
     return unfinished().filter(({ url }) => url === this.url)
   }
 
@@ -125,7 +122,8 @@ export class Millrace extends EventTarget {
    * @param {string} jobId
    * @param {import('./types.js').Follower} [follower]
    */
-  follow(jobId, follower = {}) {
+  async follow(jobId, follower = {}) {
+    const { follow } = await import('./follow.js')
     return follow(this.#http, jobId, follower, this.#pace)
   }
 
@@ -133,7 +131,9 @@ export class Millrace extends EventTarget {
    * Follow all jobs of the account until the signal aborts. Tabs of one browser share one stream.
    * @param {import('./types.js').AccountFollower} follower
    */
-  followAll(follower) {
+  async followAll(follower) {
+    const { Hub } = await import('./hub.js')
+    this.#hub ??= new Hub(this.#http, this.#pace)
     return this.#hub.follow(follower)
   }
 
@@ -176,36 +176,7 @@ export class Millrace extends EventTarget {
    * @param {{ms?: number, signal?: AbortSignal, line?: (connected: boolean) => void}} [how]
    * @returns {AsyncGenerator<T, void, void>}
    */
-  async *every(ask, { ms = LOOK_MS, signal, line } = {}) {
-    for (let failures = 0; !signal?.aborted;) {
-      try {
-        const answer = await ask()
-        if (signal?.aborted) return
-        failures = 0
-        line?.(true)
-        yield answer
-      } catch (error) {
-        if (signal?.aborted) return
-        if (!(error instanceof Problem) || !error.isPassing) throw error
-        failures += 1
-        line?.(false)
-      }
-      try {
-        await pause(failures ? backOff(failures, ms) : ms, signal)
-        await visible(signal)
-      } catch {
-        return
-      }
-    }
+  async *every(ask, how) {
+    yield* (await import('./every.js')).every(ask, how)
   }
-}
-
-/** Until the page is seen. @param {AbortSignal} [signal] @returns {Promise<void>} */
-function visible(signal) {
-  return new Promise((resolve, reject) => {
-    if (!document.hidden) return resolve()
-    const ending = new AbortController()
-    document.addEventListener('visibilitychange', () => { if (!document.hidden) { ending.abort(); resolve() } }, { signal: ending.signal })
-    signal?.addEventListener('abort', () => { ending.abort(); reject(signal.reason) }, { once: true })
-  })
 }

@@ -4,11 +4,10 @@ import { Board } from './board.js'
 import { Card } from './card.js'
 import { arrange, h, say } from './dom.js'
 import { MillraceElement } from './element.js'
-import { hasEnded } from './follow.js'
+import { hasEnded } from './ends.js'
 import { number } from './format.js'
 import { isOn, isPossible, notify, turn } from './notify.js'
-import { Selection } from './selection.js'
-import { groupOf, nameOf, standing, told } from './standing.js'
+import { before, groupOf, nameOf, standing, told } from './standing.js'
 
 /** @typedef {import('./types.js').Job} Job */
 
@@ -28,7 +27,7 @@ export class MillraceMonitor extends MillraceElement {
   #cards = new Map()
   /** @type {Set<string>} ids whose card is to be drawn anew */
   #dirty = new Set()
-  /** @type {Selection | undefined} */
+  /** @type {import('./selection.js').Selection | undefined} from the first choice on */
   #selection
   /** @type {Map<string, string>} what was last said aloud of a job that goes on */
   #spoken = new Map()
@@ -52,8 +51,6 @@ export class MillraceMonitor extends MillraceElement {
       for (const { target, isIntersecting } of seen) this.#cards.get(/** @type {HTMLElement} */ (target).dataset.id ?? '')?.near(isIntersecting)
     }, { rootMargin: MARGIN })
     const board = (this.#board = new Board(this.client))
-    this.#selection = new Selection(board, this, { clear: () => this.#chooseAll(false), told: problem => this.#refuse(problem) })
-    parts.note.after(this.#selection.element)
     board.addEventListener('change', event => this.#changed(/** @type {CustomEvent<string | null>} */ (event).detail), { signal })
     board.addEventListener('line', event => { parts.line.hidden = /** @type {CustomEvent<boolean>} */ (event).detail }, { signal })
     board.addEventListener('problem', event => this.#refuse(/** @type {CustomEvent<Error & {suggestion?: string}>} */ (event).detail), { signal })
@@ -202,7 +199,7 @@ export class MillraceMonitor extends MillraceElement {
     return {
       millrace: this.client, isReadOnly: this.isReadOnly, isCompact: this.isCompact, took: job => board.took(job), forget: id => board.forget(id),
       announce: text => this.announce(text), opened: (id, isOpen) => board.pin(id, isOpen),
-      ...(this.isReadOnly ? {} : { chosen: (/** @type {string} */ id, /** @type {boolean} */ isChosen) => { this.#selection?.choose(id, isChosen); this.#drawChosen() } }),
+      ...(this.isReadOnly ? {} : { chosen: (/** @type {string} */ id, /** @type {boolean} */ isChosen) => { this.#choose(board, id, isChosen) } }),
     }
   }
 
@@ -247,6 +244,18 @@ export class MillraceMonitor extends MillraceElement {
     for (const card of this.#cards.values()) if (!isChosen || card.element.isConnected) card.choose(isChosen)
   }
 
+  /** @param {Board} board @param {string} id @param {boolean} isChosen */
+  async #choose(board, id, isChosen) {
+    const { Selection } = await import('./selection.js')
+    if (board !== this.#board || !this.isConnected) return
+    if (!this.#selection) {
+      this.#selection = new Selection(board, this, { clear: () => this.#chooseAll(false), told: problem => this.#refuse(problem) })
+      this.#parts?.note.after(this.#selection.element)
+    }
+    this.#selection.choose(id, isChosen)
+    this.#drawChosen()
+  }
+
   #drawChosen() {
     const parts = this.#parts
     const count = this.#selection?.draw() ?? 0
@@ -288,13 +297,4 @@ export class MillraceMonitor extends MillraceElement {
   }
 }
 
-/**
- * The newest first; of those that wait, the one whose turn is next, and paused ones last.
- * @param {Job} one
- * @param {Job} other
- */
-function before(one, other) {
-  const newer = one.id < other.id ? 1 : -1
-  if (groupOf(one) !== 'waiting' || groupOf(other) !== 'waiting') return newer
-  return Number(one.state === 'paused') - Number(other.state === 'paused') || other.priority - one.priority || -newer
-}
+if (!customElements.get('millrace-monitor')) customElements.define('millrace-monitor', MillraceMonitor)

@@ -106,18 +106,8 @@ export function datasetsOf(http) {
      * @param {Export & {progress?: (bytes: number) => void, signal?: AbortSignal}} [wanted]
      */
     download: async (name, { progress, signal, ...wanted } = {}) => {
-      const file = `${name}.${wanted.format ?? 'csv'}`
-      const picker = /** @type {any} */ (globalThis).showSaveFilePicker
-      const target = picker ? await (await picker.call(globalThis, { suggestedName: file })).createWritable() : null
-      const { body } = await http.request(exportUrl(name, wanted), { signal })
-      if (!body) return 0
-      let bytes = 0
-      const counted = body.pipeThrough(new TransformStream({
-        transform(piece, out) { bytes += piece.byteLength; progress?.(bytes); out.enqueue(piece) },
-      }))
-      if (target) await counted.pipeTo(target)
-      else save(await new Response(counted).blob(), file)
-      return bytes
+      const { download } = await import('./saving.js')
+      return download(http, exportUrl(name, wanted), `${name}.${wanted.format ?? 'csv'}`, { progress, signal })
     },
     /** What would change if `other` took its place. @param {string} name @param {Page & {with: string, keys?: string}} asked @returns {Promise<Record<string, any>>} */
     diff: (name, asked) => page(http, path(name, '/diff'), asked, true),

@@ -1,6 +1,6 @@
 /** Where a job stands: its state in words, its group, what an event makes of it, how long it will take. */
 
-import { hasEnded } from './follow.js'
+import { hasEnded } from './ends.js'
 
 /**
  * @typedef {import('./types.js').Job} Job
@@ -31,6 +31,17 @@ export function told(job) {
 export function groupOf(job) {
   if (hasEnded(job)) return job.state === 'completed' ? 'finished' : 'failed'
   return job.state === 'running' ? 'active' : 'waiting'
+}
+
+/**
+ * The newest first; of those that wait, the one whose turn is next, and paused ones last.
+ * @param {Job} one
+ * @param {Job} other
+ */
+export function before(one, other) {
+  const newer = one.id < other.id ? 1 : -1
+  if (groupOf(one) !== 'waiting' || groupOf(other) !== 'waiting') return newer
+  return Number(one.state === 'paused') - Number(other.state === 'paused') || other.priority - one.priority || -newer
 }
 
 /** What people know it by. @param {Job} job */

@@ -1,6 +1,7 @@
 /** Sends a file by tus 1.0: creates, appends, asks, joins. Loaded with the first upload of a page. */
 
-import { backOff, pause, Problem } from './http.js'
+import { Problem } from './http.js'
+import { Patience, STOPPED } from './patience.js'
 import { put, SPOKEN } from './put.js'
 import { forget, recall, remember } from './unfinished.js'
 
@@ -25,19 +26,14 @@ import { forget, recall, remember } from './unfinished.js'
 
 const SMALL_PIECE = 960 * 1024 // below what nginx lets through by default
 const RATE_MS = 5_000
-const MOST_FAILURES = 12 // in a row and without a byte in between: some five minutes
 const MOST_STARTS = 3
-const STOPPED = Symbol('stopped on purpose')
 const JOINED = Symbol('its parts were put together already')
 
 export class Sending {
   #host
   /** @type {Part[]} */
   #parts = []
-  /** @type {Set<() => void>} requests to break off, and waits to end */
-  #stops = new Set()
-  /** @type {Set<() => void>} who waits for the end of a pause */
-  #paused = new Set()
+  #patience
   #isRemembered = false
   #piece = Infinity
   /** @type {{at: number, sent: number}[]} */
@@ -48,6 +44,7 @@ export class Sending {
   /** @param {Host} host */
   constructor(host) {
     this.#host = host
+    this.#patience = new Patience(host, () => this.progress.sent)
   }
 
   /** @returns {Promise<{upload: Upload, job?: Job}>} */
@@ -70,14 +67,13 @@ export class Sending {
 
   /** Break off what is on its way. */
   stop() {
-    for (const stop of [...this.#stops]) stop()
+    this.#patience.stop()
   }
 
   /** The pause is over. */
   wake() {
     this.#samples = []
-    for (const wake of this.#paused) wake()
-    this.#paused.clear()
+    this.#patience.wake()
   }
 
   /** What has come is no longer wanted: it need not wait until it expires. */
@@ -103,8 +99,8 @@ export class Sending {
     if (this.#host.state === 'waiting') this.#host.become('sending')
     try {
       await Promise.all(this.#parts.map(part => this.#sendPart(part)))
-      await this.#gate()
-      if (this.#parts.length > 1) await this.#persist(() => this.#join())
+      await this.#patience.gate()
+      if (this.#parts.length > 1) await this.#patience.persist(() => this.#join())
     } catch (error) {
       if (error !== JOINED) throw error
       await this.#findJoined()
@@ -115,7 +111,7 @@ export class Sending {
   async #sendPart(part) {
     let isAt = part.url === ''
     let starts = 0
-    await this.#persist(async () => {
+    await this.#patience.persist(async () => {
       if (!part.url) {
         if ((starts += 1) > MOST_STARTS) throw new Problem(410, 'upload_gone', 'The service drops this upload again and again.')
         await this.#create(part)
@@ -127,50 +123,10 @@ export class Sending {
     })
   }
 
-  /**
-   * Do a step until it says that it is done, through everything that passes.
-   * @param {() => Promise<boolean>} step
-   */
-  async #persist(step) {
-    let [failures, before] = [0, -1]
-    for (;;) {
-      await this.#gate()
-      try {
-        if (await step()) return
-        continue
-      } catch (error) {
-        if (error === STOPPED) continue
-        if (!(error instanceof Problem) || !(error.isPassing || error.status === 409)) throw error
-        const { sent } = this.progress
-        failures = sent > before ? 0 : failures + 1
-        before = Math.max(before, sent)
-        if (failures >= MOST_FAILURES) throw error
-        await this.#rest(error.retryAfterMs || backOff(failures, 500))
-      }
-    }
-  }
-
-  /** Wait while it is paused. */
-  async #gate() {
-    while (this.#host.state === 'paused') await new Promise(resolve => this.#paused.add(() => resolve(undefined)))
-    if (this.#host.isOver) throw STOPPED
-  }
-
-  /** Wait, shorter if the browser is online again. @param {number} ms */
-  async #rest(ms) {
-    const ending = new AbortController()
-    const end = () => ending.abort()
-    this.#stops.add(end)
-    addEventListener('online', end)
-    await pause(ms, ending.signal).catch(() => {})
-    removeEventListener('online', end)
-    this.#stops.delete(end)
-  }
-
   /** @param {Part} part */
   async #create(part) {
     const isPart = this.#parts.length > 1
-    const answer = await this.#ended(signal => this.#host.http.request('/v1/uploads', {
+    const answer = await this.#patience.ended(signal => this.#host.http.request('/v1/uploads', {
       method: 'POST', signal, query: isPart ? {} : this.#host.query,
       headers: {
         ...SPOKEN, 'Upload-Length': String(part.end - part.start), 'Upload-Metadata': this.#metadata(), ...(isPart ? { 'Upload-Concat': 'partial' } : {}),
@@ -185,7 +141,7 @@ export class Sending {
   /** How much of a part has come. @param {Part} part */
   async #ask(part) {
     try {
-      const { headers } = await this.#ended(signal => this.#host.http.request(part.url, { method: 'HEAD', signal, headers: SPOKEN }))
+      const { headers } = await this.#patience.ended(signal => this.#host.http.request(part.url, { method: 'HEAD', signal, headers: SPOKEN }))
       part.offset = Number(headers.get('Upload-Offset'))
       this.#note(part, headers)
       this.#tell()
@@ -201,7 +157,7 @@ export class Sending {
     const answer = await this.#host.turns.take(async () => {
       if (this.#host.state === 'paused' || this.#host.isOver) throw STOPPED
       return put(this.#host.http, part.url, from, body, {
-        stops: this.#stops, stopped: STOPPED, moved: bytes => { part.moving = bytes; if (bytes) this.#tell() },
+        stops: this.#patience.stops, stopped: STOPPED, moved: bytes => { part.moving = bytes; if (bytes) this.#tell() },
       })
     })
     part.moving = 0
@@ -236,7 +192,7 @@ export class Sending {
     this.#host.become('storing')
     const urls = this.#parts.map(part => new URL(this.#host.http.address(part.url)).pathname)
     try {
-      const { headers } = await this.#ended(signal => this.#host.http.request('/v1/uploads', {
+      const { headers } = await this.#patience.ended(signal => this.#host.http.request('/v1/uploads', {
         method: 'POST', signal, query: this.#host.query,
         headers: { ...SPOKEN, 'Upload-Concat': `final;${urls.join(' ')}`, 'Upload-Metadata': this.#metadata() },
       }))
@@ -273,8 +229,8 @@ export class Sending {
   /** @param {string} place @returns {Promise<any>} */
   async #settled(place) {
     let found
-    await this.#persist(async () => {
-      found = await this.#ended(signal => this.#host.http.get(place, {}, { signal }))
+    await this.#patience.persist(async () => {
+      found = await this.#patience.ended(signal => this.#host.http.get(place, {}, { signal }))
       return true
     })
     return found
@@ -296,20 +252,6 @@ export class Sending {
       await this.#host.file.slice(0, 1).arrayBuffer()
     } catch {
       throw new Problem(422, 'file_changed', 'The file was changed or is no longer there.', 'Choose it again.')
-    }
-  }
-
-  /** Run a request that `pause` and `abort` break off. @template T @param {(signal: AbortSignal) => Promise<T>} ask */
-  async #ended(ask) {
-    const stopping = new AbortController()
-    const stop = () => stopping.abort()
-    this.#stops.add(stop)
-    try {
-      return await ask(stopping.signal)
-    } catch (error) {
-      throw stopping.signal.aborted ? STOPPED : error
-    } finally {
-      this.#stops.delete(stop)
     }
   }
 

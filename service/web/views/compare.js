@@ -2,10 +2,11 @@
 
 import { get, send } from '../api.js'
 import { ask } from '../ask.js'
+import { fill } from '../coming.js'
 import { h, show } from '../dom.js'
 import { number, plain } from '../format.js'
 import { button, empty, notice, page } from '../parts.js'
-import { field, figures, fill, pill, select, table } from '../shapes.js'
+import { field, figures, pill, select, table } from '../shapes.js'
 
 const PAGE = 100
 

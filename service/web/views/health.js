@@ -1,11 +1,12 @@
 /** Health: how the queue, the workers and the processors do, now and over time. */
 
 import { get } from '../api.js'
+import { fill, repeat } from '../coming.js'
 import { h, s, show } from '../dom.js'
 import { compact, duration, moment, number, percent, plural, size } from '../format.js'
 import { bars, lying } from '../plots.js'
 import { empty, page } from '../parts.js'
-import { figures, fill, pill, repeat, table } from '../shapes.js'
+import { figures, pill, table } from '../shapes.js'
 
 /** @typedef {'hour' | 'day' | 'week'} Span */
 

@@ -1,7 +1,7 @@
 /** One job: how it goes, what it was asked, what it made. */
 
 import { get, millrace } from '../api.js'
-import '../client/elements.js'
+import '../client/job-element.js'
 import { h, icon, show } from '../dom.js'
 import { moment, number, plain, shortId } from '../format.js'
 import { button, clientElement, page } from '../parts.js'

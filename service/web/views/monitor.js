@@ -1,6 +1,6 @@
 /** Monitor: all jobs, as the browser client's element shows them. */
 
-import '../client/elements.js'
+import '../client/monitor.js'
 import { h, icon } from '../dom.js'
 import { clientElement, page } from '../parts.js'
 

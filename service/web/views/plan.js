@@ -2,18 +2,19 @@
 
 import { millrace, Problem, send } from '../api.js'
 import { h, icon, newId, say, show } from '../dom.js'
-import { optionFields } from '../form.js'
-import { datasetName, DATASET_PATTERN, duration, number, plural, shortId, size } from '../format.js'
-import { button, clientElement } from '../parts.js'
+import { datasetName, DATASET_PATTERN, number, plural, size } from '../format.js'
+import { button } from '../parts.js'
 import { field, pill, problemBox, select } from '../shapes.js'
 import { Mapping } from './mapping.js'
-import { evidence, refusedRows, target } from './told.js'
+import { refusedRows, target } from './told.js'
 
 const SAMPLE = 1024 * 1024
 const SOON_MS = 500
 /** Formats whose beginning alone says nothing: a zip's table of contents is at its end. */
 const WHOLE = /\.(xlsx|xlsm|xls|xlsb|ods|apkg|colpkg|zip|gz|zst|bz2|xz)$/i
 const OF_MODE = ['mode', 'keys', 'on_conflict', 'max_rejects']
+/** What the mapping sets better than a form of text fields. */
+const OF_MAPPING = ['columns', 'types', 'rename', 'drop', 'others']
 
 export class Plan {
   /** @type {'looking' | 'ready' | 'trouble' | 'sending' | 'sent'} */
@@ -148,15 +149,33 @@ export class Plan {
     const stored = counts.inserted + counts.updated
     const counted = h('p', { class: 'counted' }, h('span', { class: 'muted' }, isAll ? 'The whole file:' : 'Its first MiB:'), h('span', {}, h('b', {}, number(counts.read)), ' rows read'), h('span', {}, h('b', {}, number(stored)), ' would be stored'),
       counts.skipped > 0 && h('span', {}, h('b', {}, number(counts.skipped)), ' left as they are'), h('span', { class: counts.rejected ? 'bad' : '' }, h('b', {}, number(counts.rejected)), ' refused'))
-    const options = optionFields(known.options, this.#dialect(), { without: new Set([...OF_MODE, 'columns', 'types', 'rename', 'drop', 'others']), changed: () => this.#look(true), found: evidence(this.found) })
     const isOpen = this.body.querySelector('details.dialect')?.open ?? false
-    this.#dialect = () => options.values()
     show(this.body, this.form, counted, this.mapping.element,
       this.found.rejects.length > 0 && h('details', {}, h('summary', {}, `Why rows would be refused`), refusedRows(this.found.rejects)),
-      h('details', { class: 'dialect', open: isOpen }, h('summary', {}, 'How it is read'), options.element),
+      this.#howItIsRead(known, isOpen),
       h('div', { class: 'actions' }, button('Import', () => this.go(), { kind: 'primary', sign: 'import' }), !isAll && button('Check the whole file', () => this.#look(false, 'file'), {})))
     show(this.says, problem && problemBox(problem))
     this.#become('ready')
+  }
+
+  /**
+   * The options of its processor, once somebody wants to see them.
+   * @param {any} known
+   * @param {boolean} isOpen
+   */
+  #howItIsRead(known, isOpen) {
+    const { found } = this
+    const slot = h('div')
+    const fill = async () => {
+      if (slot.childElementCount || !details.open) return
+      const { evidence, optionFields } = await import('../options.js')
+      if (slot.childElementCount || found !== this.found) return
+      const options = optionFields(known.options, this.#dialect(), { without: new Set([...OF_MODE, ...OF_MAPPING]), changed: () => this.#look(true), found: evidence(found) })
+      this.#dialect = () => options.values()
+      show(slot, options.element)
+    }
+    const details = h('details', { class: 'dialect', open: isOpen, ontoggle: fill }, h('summary', {}, 'How it is read'), slot)
+    return details
   }
 
   /** Send the file and start its job. */
@@ -182,7 +201,7 @@ export class Plan {
     }
     const { job: made, upload } = await this.#send({ ...job, ...(again && { again }) }, '')
     this.upload = upload
-    this.#sent(made)
+    await this.#sent(made)
   }
 
   /**
@@ -194,22 +213,9 @@ export class Plan {
     this.#become('sending')
     const transfer = (this.#transfer = millrace.upload(this.file, job))
     signal?.addEventListener('abort', () => transfer.abort())
-    const bar = h('progress', { max: 1, value: 0, 'aria-label': `Sending ${this.file.name}` })
-    const told = h('span', { class: 'muted' })
-    const hold = button('Pause', () => (transfer.state === 'paused' ? transfer.resume() : transfer.pause()), { sign: 'pause' })
-    show(this.says, h('div', { class: 'stack' }, why && h('p', { class: 'muted' }, why), bar, h('div', { class: 'row spread' }, told, hold)))
     this.body.hidden = true
-    const draw = () => {
-      const { sent, total, rate } = transfer.progress
-      bar.value = total ? sent / total : 1
-      hold.lastChild.textContent = transfer.state === 'paused' ? 'Go on' : 'Pause'
-      hold.hidden = !['sending', 'waiting', 'paused'].includes(transfer.state)
-      say(told, transfer.state === 'storing' ? 'Storing …' : `${size(sent)} of ${size(total)}${rate && transfer.state === 'sending' ? ` · ${size(rate)}/s · ${duration((total - sent) / rate)} left` : ''}${transfer.state === 'paused' ? ' · paused' : ''}${transfer.isResumed ? ' · goes on where it stopped' : ''}`)
-    }
-    transfer.addEventListener('progress', draw)
-    transfer.addEventListener('state', draw)
-    draw()
     try {
+      show(this.says, (await import('./sending.js')).underway(transfer, why))
       const came = await transfer.done
       this.upload ??= came.upload
       return came
@@ -221,14 +227,12 @@ export class Plan {
   }
 
   /** @param {any} job */
-  #sent(job) {
+  async #sent(job) {
     this.#become('sent')
     const isOld = job.duplicate_of !== null || job.upload_id !== this.upload.id // then this copy is not kept
     if (isOld) this.upload = null
-    import('../client/elements.js') // only now, for it is large
-    const live = clientElement('millrace-job', { 'job-id': job.id })
-    show(this.says, h('p', { class: 'tip good' }, isOld ? 'This very file was imported like this before, so nothing was done: ' : 'Queued as ', h('a', { href: `#/jobs/${job.id}` }, `job ${shortId(job.id)}`), isOld ? '. ' : '. You may close this tab; it goes on without it.'),
-      isOld && h('div', { class: 'actions' }, button('Import it once more', () => this.#start({ processor: this.processor.value, dataset: this.dataset.value, options: this.options() }, true), { sign: 'again' })), !isOld && live)
+    const again = () => this.#start({ processor: this.processor.value, dataset: this.dataset.value, options: this.options() }, true)
+    show(this.says, (await import('./sending.js')).arrived(job, isOld ? again : null))
     show(this.body)
     this.onchange()
   }

@@ -2,11 +2,12 @@
 
 import { get, mayAct, send } from '../api.js'
 import { ask } from '../ask.js'
+import { fill } from '../coming.js'
 import { h, newId, show } from '../dom.js'
 import { jobForm } from '../form.js'
 import { moment } from '../format.js'
 import { button, empty, notice, page } from '../parts.js'
-import { facts, field, fill, pill, problemBox, select } from '../shapes.js'
+import { facts, field, pill, problemBox, select } from '../shapes.js'
 
 /** @type {[string, string][]} */
 const USUAL = [['0 * * * *', 'each hour'], ['30 2 * * *', 'each night at 2:30'], ['0 8 * * MON-FRI', 'weekdays at 8:00'], ['0 6 * * MON', 'Mondays at 6:00'], ['0 0 1 * *', 'on the first of each month']]

@@ -1,19 +1,7 @@
-/** What a preview tells, in words: how a file is read and why, which rows would be refused, where they would fit. */
+/** What a preview tells, in words: which rows would be refused, where they would fit. */
 
 import { h } from '../dom.js'
-import { number, percent, plain } from '../format.js'
-
-const SHOWN = { ',': 'comma', ';': 'semicolon', '\t': 'tab', ' ': 'space', '|': '|', '': 'none' }
-
-/**
- * What was found out about a file as a whole, by the option that would overrule it.
- * @param {any} found
- * @returns {Record<string, {value: string, why: string}>}
- */
-export function evidence({ evidence: told }) {
-  const whole = (told ?? []).filter((/** @type {any} */ each) => !each.column)
-  return Object.fromEntries(whole.map((/** @type {any} */ each) => [each.subject, { value: /** @type {any} */ (SHOWN)[each.value] ?? plain(each.value), why: `${percent(each.confidence)} sure: ${each.why}` }]))
-}
+import { number } from '../format.js'
 
 /** @param {any[]} rejects */
 export function refusedRows(rejects) {
