@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -255,6 +256,53 @@ def test_an_entry_without_a_time_is_a_reject() -> None:
     [chunk] = chunks_of(json.dumps(entries).encode())
     assert [reject.row for reject in chunk.rejects] == [2, 3]
     assert chunk.batch.num_rows == 1
+
+
+HISTORY = (SAMPLES / "verlauf.html").read_bytes()
+REST = {
+    "Takeout/archive_browser.html": b"<html><body>Takeout</body></html>",
+    "Takeout/YouTube und YouTube Music/Abos/Abos.csv": b"id,url,title\n1,https://www.youtube.com/channel/UC1,A\n",
+}
+WHERE = "Takeout/YouTube und YouTube Music/Verlauf/Wiedergabeverlauf.html"
+
+
+def takeout(files: Mapping[str, bytes]) -> bytes:
+    out = BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def test_of_a_takeout_in_several_parts_the_one_that_has_it_gives_the_history() -> None:
+    searches = page([card("Gesucht nach", "cats", None, "12.07.2026, 16:20:22 MESZ", url=SORTS[4][0])] * 3)
+    part = {**REST, WHERE.replace("Wiedergabeverlauf", "Suchverlauf"): searches}
+    assert rows_of(takeout({**part, WHERE: HISTORY})) == rows_of(HISTORY)
+    with pytest.raises(InputError) as refused:
+        rows_of(takeout(part))
+    assert refused.value.code == "no_entries"
+    assert "in several parts" in refused.value.suggestion
+
+
+def test_of_several_histories_one_has_to_be_named() -> None:
+    other = WHERE.replace(".html", ".json")
+    box = takeout({WHERE: HISTORY, other: (SAMPLES / "verlauf.json").read_bytes()})
+    with pytest.raises(InputError) as refused:
+        rows_of(box)
+    assert refused.value.code == "member_needed"
+    assert WHERE in refused.value.message
+    assert other in refused.value.message
+    work = Work(BytesIO(box), len(box), WatchHistoryOptions(), None, None, 2**20)
+    assert sum(chunk.batch.num_rows for chunk in read(work, None, other)) == 5
+
+
+def test_a_takeout_behind_a_password_says_so() -> None:
+    box = bytearray(takeout({WHERE: HISTORY}))
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        box[box.index(mark) + at] |= 1
+    with pytest.raises(InputError) as refused:
+        rows_of(bytes(box))
+    assert refused.value.code == "password_protected"
 
 
 def test_a_file_that_is_no_history_is_refused() -> None:

@@ -17,6 +17,9 @@ from workers.takeout.pages import clean
 PART_LIMIT = 4_000
 """Characters of each part of a usual entry, so that remembering some of them takes no memory to speak of."""
 
+FRAMES = 4
+"""So many different ones are looked for in an entry before it is taken apart: videos, music, advertisements of both."""
+
 Times = Callable[[Sequence[str]], Sequence[int | None]]
 """The moments of texts, in seconds since 1970, None for what is no moment."""
 
@@ -82,17 +85,24 @@ def _taken_apart(texts: Sequence[str]) -> tuple[list[int], list[Frame], list[str
     What is in front of a body and behind it is the same in most entries of a page, so that is looked at once.
     """
     places, frames, bodies = list[int](), list[Frame](), list[str]()
-    front, back, frame = "", "", None
+    known: list[tuple[str, str, Frame]] = []
     for place, text in enumerate(texts):
-        if frame and text.startswith(front) and text.endswith(back):
-            body = text[len(front) : len(text) - len(back)]
+        for front, back, frame in known:
+            if text.startswith(front) and text.endswith(back):
+                body = text[len(front) : len(text) - len(back)]
+                break
         else:
             # The first </div> ends the header, the next one the body.
             start = text.find('">', text.find("</div>") + 1) + 2
             end = text.find("</div>", start)
+            if end < 0 or max(start, len(text) - end) > PART_LIMIT:
+                continue
             front, body, back = text[:start], text[start:end], text[end:]
-            frame = None if end < 0 or max(len(front), len(back)) > PART_LIMIT else _frame(front, back)
-        if frame and len(body) <= PART_LIMIT:
+            if (found := _frame(front, back)) is None:
+                continue
+            frame = found
+            known = [(front, back, frame), *known[: FRAMES - 1]]
+        if len(body) <= PART_LIMIT:
             places.append(place)
             frames.append(frame)
             bodies.append(body)
