@@ -131,12 +131,14 @@ ODD = [
 
 @pytest.mark.parametrize("entry", ODD)
 def test_odd_entries_are_the_same_by_form_and_by_tree(entry: str) -> None:
-    found, expected = both_ways([entry, ODD[0], entry])  # by itself, and now that its frame is known
+    found, expected = both_ways(
+        [entry.encode(), ODD[0].encode(), entry.encode()]
+    )  # by itself, and now that its frame is known
     assert found == expected
 
 
 def test_odd_entries_among_each_other_are_the_same_by_form_and_by_tree() -> None:
-    found, expected = both_ways([*ODD, *reversed(ODD)])
+    found, expected = both_ways([entry.encode() for entry in (*ODD, *reversed(ODD))])
     assert found == expected
     assert len({type(event) for event in found}) == 2
 
@@ -146,8 +148,8 @@ def test_odd_entries_among_each_other_are_the_same_by_form_and_by_tree() -> None
     [("scrubbed_de_wiedergabeverlauf.html", "de"), ("scrubbed_en-AU_watch-history.html", "en_AU")],
 )
 def test_real_entries_take_the_short_way(name: str, locale: str) -> None:
-    text = corpus_file(f"takeout/{name}").read_text("utf-8")
-    entries = [pages.ENTRY_TEXT + entry for entry in text.split(pages.ENTRY_TEXT)[1:]]
+    data = corpus_file(f"takeout/{name}").read_bytes()
+    entries = [pages.ENTRY + entry for entry in data.split(pages.ENTRY)[1:]]
     _, expected = both_ways(entries, locale)
     assert usual.events_of(entries, Clock(None, locale).read) == expected
 

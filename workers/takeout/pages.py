@@ -14,7 +14,6 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from workers.takeout.events import Link
 
 ENTRY = b'<div class="outer-cell'
-ENTRY_TEXT = ENTRY.decode()
 BATCH_BYTES = 512 * 1024
 SAMPLE_BYTES = 256 * 1024
 """Of a page's entries to settle its language by."""
@@ -36,7 +35,7 @@ class Batch(NamedTuple):
     """Whole entries up to byte `end` of the file, as they are written."""
 
     end: int
-    texts: list[str]
+    entries: list[bytes]
 
 
 def batches(source: BinaryIO, offset: int, size_bytes: int = BATCH_BYTES) -> Iterator[Batch]:
@@ -55,15 +54,15 @@ def batches(source: BinaryIO, offset: int, size_bytes: int = BATCH_BYTES) -> Ite
             if cut == first and len(held) - first > ENTRY_LIMIT:
                 cut = len(held)  # an entry without an end is one bad entry, and what follows it is looked at anew
             if cut > first:
-                texts = held[first:cut].decode("utf-8", errors="replace").split(ENTRY_TEXT)[1:]
-                yield Batch(offset + cut, [ENTRY_TEXT + text for text in texts])
+                yield Batch(offset + cut, [ENTRY + rest for rest in held[first:cut].split(ENTRY)[1:]])
                 offset, held = offset + cut, held[cut:]
         if not data:
             return
 
 
-def by_tree(text: str) -> Card | str:
+def by_tree(entry: bytes) -> Card | str:
     """One entry by its structure, whatever else is in it; its text if it is not as entries are."""
+    text = decoded(entry)
     if (cell := LexborHTMLParser(text).css_first("div.outer-cell")) is None:
         return clean(text)
     title, body, caption = None, None, ""
@@ -98,6 +97,11 @@ def _lines(body: LexborNode) -> list[list[Link]]:
 def _activity(line: list[Link]) -> Link:
     """The link of the first line; without one, as of a removed video, its words."""
     return next((link for link in line if link.url is not None), Link(" ".join(link.text for link in line), None))
+
+
+def decoded(data: bytes) -> str:
+    """Text of a page, which is UTF-8; what is not shows as such."""
+    return data.decode("utf-8", errors="replace")
 
 
 def clean(text: str) -> str:

@@ -118,14 +118,14 @@ def form_of(source: BinaryIO) -> str:
 def _of_page(work: Work, cursor: State, tz: str | None) -> Iterator[Lot]:
     if "locale" not in cursor:
         head = next(pages.batches(work.source, 0, pages.SAMPLE_BYTES), None)
-        cards = [pages.by_tree(text) for text in head.texts] if head else []
+        cards = [pages.by_tree(entry) for entry in head.entries] if head else []
         times = [dates.plain(card.when) for card in cards if not isinstance(card, str)]
         language = dates.language_of(times)
         cursor["locale"] = None if language is None else language.locales[0]
     clock = Clock(tz, cursor["locale"])
     for batch in pages.batches(work.source, int(cursor["offset"] or 0), min(pages.BATCH_BYTES, work.chunk_bytes)):
-        found = _read(batch.texts, clock)
-        yield Lot(found, partial(_raw_card, batch.texts), batch.end, clock.evidence())
+        found = _read(batch.entries, clock)
+        yield Lot(found, partial(_raw_card, batch.entries), batch.end, clock.evidence())
 
 
 def _of_export(work: Work, cursor: State) -> Iterator[Lot]:
@@ -145,13 +145,13 @@ def _exported(item: Element, sentence: Sentence) -> Event | str:
     return entry if isinstance(entry, str) else event_of(entry)
 
 
-def _read(texts: list[str], clock: Clock) -> list[Event | str]:
-    found = usual.events_of(texts, clock.read)
-    return [_by_tree(text, clock) if event is None else event for text, event in zip(texts, found, strict=True)]
+def _read(entries: list[bytes], clock: Clock) -> list[Event | str]:
+    found = usual.events_of(entries, clock.read)
+    return [_by_tree(entry, clock) if event is None else event for entry, event in zip(entries, found, strict=True)]
 
 
-def _by_tree(text: str, clock: Clock) -> Event | str:
-    card = pages.by_tree(text)
+def _by_tree(entry: bytes, clock: Clock) -> Event | str:
+    card = pages.by_tree(entry)
     if isinstance(card, str):
         return "This is no entry of a history."
     (at,) = clock.read([card.when])
@@ -165,8 +165,8 @@ def _raw_item(items: list[Element], index: int) -> str:
     return items[index].text
 
 
-def _raw_card(texts: list[str], index: int) -> str:
-    card = pages.by_tree(texts[index])
+def _raw_card(entries: list[bytes], index: int) -> str:
+    card = pages.by_tree(entries[index])
     if isinstance(card, str):
         return card
     return " | ".join(link.text for link in (card.what, *card.lines, Link(card.when, None)))

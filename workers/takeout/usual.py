@@ -12,10 +12,10 @@ from html import unescape
 from typing import NamedTuple
 
 from workers.takeout.events import MUSIC, Entry, Event, Kind, Link, event_of
-from workers.takeout.pages import clean
+from workers.takeout.pages import clean, decoded
 
 PART_LIMIT = 4_000
-"""Characters of each part of a usual entry, so that remembering some of them takes no memory to speak of."""
+"""Bytes of each part of a usual entry, so that remembering some of them takes no memory to speak of."""
 
 FRAMES = 4
 """So many different ones are looked for in an entry before it is taken apart: videos, music, advertisements of both."""
@@ -53,17 +53,17 @@ Body = tuple[str, str, str, str, str, str, str, str]
 """The groups of `_BODY`. Without a moment, all are empty."""
 
 
-def events_of(texts: Sequence[str], times: Times) -> list[Event | None]:
+def events_of(entries: Sequence[bytes], times: Times) -> list[Event | None]:
     """What entries are understood as; None for each that is not as usual."""
-    found: list[Event | None] = [None] * len(texts)
-    places, frames, bodies = _taken_apart(texts)
-    lines = "\n".join(bodies)
+    found: list[Event | None] = [None] * len(entries)
+    places, frames, bodies = _taken_apart(entries)
+    lines = decoded(b"\n".join(bodies))
     if lines.count("\n") >= len(bodies):  # one of them has lines of its own
         return found
     rows: list[Body] = _BODY.findall(lines)
     names, channels, moments = (_plain([row[part] for row in rows]) for part in (3, 6, 7))
-    entries = zip(places, frames, rows, names, channels, times(moments), strict=True)
-    for place, frame, row, name, channel, at in entries:
+    parts = zip(places, frames, rows, names, channels, times(moments), strict=True)
+    for place, frame, row, name, channel, at in parts:
         if at is not None:
             found[place] = _event(frame, row, name, channel, at)
     return found
@@ -79,29 +79,30 @@ def _event(frame: Frame, row: Body, name: str, channel: str, at: int) -> Event:
     return event_of(Entry(what, Link(channel, plain(channel_url)) if channel_url else None, at, product, is_ad))
 
 
-def _taken_apart(texts: Sequence[str]) -> tuple[list[int], list[Frame], list[str]]:
+def _taken_apart(entries: Sequence[bytes]) -> tuple[list[int], list[Frame], list[bytes]]:
     """The places of the entries whose frame is as usual, their frames and their bodies.
 
     What is in front of a body and behind it is the same in most entries of a page, so that is looked at once.
     """
-    places, frames, bodies = list[int](), list[Frame](), list[str]()
-    known: list[tuple[str, str, Frame]] = []
-    for place, text in enumerate(texts):
-        for front, back, frame in known:
-            if text.startswith(front) and text.endswith(back):
-                body = text[len(front) : len(text) - len(back)]
+    places, frames, bodies = list[int](), list[Frame](), list[bytes]()
+    known: list[tuple[bytes, bytes, Frame]] = []
+    for place, entry in enumerate(entries):
+        for usual in known:
+            front, back, frame = usual
+            if entry.startswith(front) and entry.endswith(back):
                 break
         else:
             # The first </div> ends the header, the next one the body.
-            start = text.find('">', text.find("</div>") + 1) + 2
-            end = text.find("</div>", start)
-            if end < 0 or max(start, len(text) - end) > PART_LIMIT:
+            start = entry.find(b'">', entry.find(b"</div>") + 1) + 2
+            end = entry.find(b"</div>", start)
+            if end < 0 or max(start, len(entry) - end) > PART_LIMIT:
                 continue
-            front, body, back = text[:start], text[start:end], text[end:]
+            front, back = entry[:start], entry[end:]
             if (found := _frame(front, back)) is None:
                 continue
             frame = found
             known = [(front, back, frame), *known[: FRAMES - 1]]
+        body = entry[len(front) : len(entry) - len(back)]
         if len(body) <= PART_LIMIT:
             places.append(place)
             frames.append(frame)
@@ -110,8 +111,8 @@ def _taken_apart(texts: Sequence[str]) -> tuple[list[int], list[Frame], list[str
 
 
 @lru_cache(256)
-def _frame(front: str, back: str) -> Frame | None:
-    above, below = _FRONT.fullmatch(front), _BACK.match(back)
+def _frame(front: bytes, back: bytes) -> Frame | None:
+    above, below = _FRONT.fullmatch(decoded(front)), _BACK.match(decoded(back))
     return Frame(plain(above[1]), "Google Ads" in below[1]) if above and below else None
 
 

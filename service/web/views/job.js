@@ -36,7 +36,7 @@ export async function open(place) {
   draw()
   const look = () => { ended().catch(() => null) }
   if (['completed', 'failed', 'cancelled'].includes(job.state)) look()
-  millrace.followAll({ signal, event: event => { if (event.job_id === id && event.type !== 'job.progressed') look() } }).catch(() => null)
+  millrace.followAll({ signal, snapshot: look, event: event => { if (event.job_id === id && event.type !== 'job.progressed') look() } }).catch(() => null)
   const title = upload?.name || (job.dataset ?? job.processor)
   return page(title, { back: ['Monitor', '#/monitor'], lead: ['Job ', h('code', {}, id)], actions: [ways] }, element, about, notes)
 }
