@@ -69,6 +69,7 @@ async def serve(settings: Settings, command: str) -> None:
         files = open_files(settings)
         stack.callback(files.close)
         bus = Bus(redis)
+        stack.push_async_callback(bus.close)
         dispatch = Dispatch(redis, bus)
         stack.push_async_callback(dispatch.close)
         transfers = Transfers(database)

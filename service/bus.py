@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context
 from uuid import UUID
 
 import structlog
@@ -27,11 +28,22 @@ class Bus:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._away = False
+        self._changed: dict[tuple[UUID, UUID], None] = {}  # in the order in which they came
+        self._teller: asyncio.Task[None] | None = None
 
-    async def notify(self, *changed: tuple[UUID, UUID]) -> None:
-        """Tell every process that jobs have new events, each with its account. Never raises for Redis being away."""
-        if changed:
-            await self._publish(CHANGES, ",".join(f"{job_id} {account_id}" for job_id, account_id in changed))
+    def notify(self, *changed: tuple[UUID, UUID]) -> None:
+        """Tell every process that jobs have new events, each with its account. Returns at once.
+
+        What changes while Redis is being told shares the next message.
+        """
+        self._changed.update(dict.fromkeys(changed))
+        if self._changed and self._teller is None:
+            self._teller = asyncio.create_task(self._tell_all(), context=Context())  # nobody's own
+
+    async def close(self) -> None:
+        """Wait until all is told, or given up."""
+        if self._teller is not None:
+            await self._teller
 
     async def ask(self, job_id: UUID) -> None:
         """Tell the worker that runs a job to look at what its user wants."""
@@ -64,6 +76,14 @@ class Bus:
                             heard(message["data"].decode())
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 2)
+
+    async def _tell_all(self) -> None:
+        try:
+            while self._changed:
+                changed, self._changed = self._changed, {}
+                await self._publish(CHANGES, ",".join(f"{job_id} {account_id}" for job_id, account_id in changed))
+        finally:
+            self._teller = None
 
     async def _publish(self, channel: str, message: str) -> None:
         try:

@@ -645,42 +645,32 @@ $$;
 
 ALTER FUNCTION millrace.live_jobs() OWNER TO millrace_worker;
 
-CREATE FUNCTION millrace.note_job_ends() RETURNS trigger
+CREATE FUNCTION millrace.note_job_end() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'millrace', 'pg_temp'
     AS $$
+declare
+  ended constant job := case when new.finished_at is null then old else new end;
 begin
   insert into job_end (
     account_id, sign, processor, state, outcome, finished_at,
     read, inserted, updated, skipped, rejected, bytes, run_ms, wait_ms
   )
   select
-    account_id, sign, processor, state, outcome, finished_at,
-    read, inserted, updated, skipped, rejected, case when unit = 'bytes' then done else 0 end,
+    ended.account_id, case when new.finished_at is null then -1 else 1 end, ended.processor, ended.state, ended.outcome,
+    ended.finished_at, ended.read, ended.inserted, ended.updated, ended.skipped, ended.rejected,
+    case when ended.unit = 'bytes' then ended.done else 0 end,
     (
       select round(sum(extract(epoch from ended_at - started_at)) * 1000)
       from attempt
       where job_id = ended.id and ended_at is not null
     ),
-    round(greatest(0, extract(epoch from started_at - coalesce(due_at, created_at))) * 1000)
-      * case when started_at is not null then 1 end
-  from (
-    select now_so.*, 1 as sign
-    from now_so
-    join was_so using (id)
-    where now_so.finished_at is not null and was_so.finished_at is null
-    union all
-    select was_so.*, -1
-    from was_so
-    join now_so using (id)
-    where was_so.finished_at is not null and now_so.finished_at is null
-  ) as ended
-  where queue <> 'preview';  -- nobody's work
+    round(greatest(0, extract(epoch from ended.started_at - coalesce(ended.due_at, ended.created_at))) * 1000);
   return null;
 end
 $$;
 
-ALTER FUNCTION millrace.note_job_ends() OWNER TO millrace_worker;
+ALTER FUNCTION millrace.note_job_end() OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.place_event() RETURNS trigger
     LANGUAGE plpgsql
@@ -1617,7 +1607,7 @@ CREATE TRIGGER event_place BEFORE INSERT ON millrace.event FOR EACH ROW WHEN ((n
 
 CREATE TRIGGER job_due_at BEFORE INSERT ON millrace.job FOR EACH ROW EXECUTE FUNCTION millrace.keep_due_at();
 
-CREATE TRIGGER job_end AFTER UPDATE ON millrace.job REFERENCING OLD TABLE AS was_so NEW TABLE AS now_so FOR EACH STATEMENT EXECUTE FUNCTION millrace.note_job_ends();
+CREATE TRIGGER job_end AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((((new.finished_at IS NULL) <> (old.finished_at IS NULL)) AND ((new.state <> 'completed'::text) OR (CURRENT_USER <> 'millrace_worker'::name)) AND (new.queue <> 'preview'::text))) EXECUTE FUNCTION millrace.note_job_end();
 
 CREATE TRIGGER job_ended AFTER UPDATE OF state ON millrace.job FOR EACH ROW WHEN ((new.is_needed AND ((new.finished_at IS NULL) IS DISTINCT FROM (old.finished_at IS NULL)))) EXECUTE FUNCTION millrace.count_dependents();
 
@@ -1895,7 +1885,7 @@ REVOKE ALL ON FUNCTION millrace.keep_event_order() FROM PUBLIC;
 REVOKE ALL ON FUNCTION millrace.live_jobs() FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.live_jobs() TO millrace_api;
 
-REVOKE ALL ON FUNCTION millrace.note_job_ends() FROM PUBLIC;
+REVOKE ALL ON FUNCTION millrace.note_job_end() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION millrace.queue_busy(named text) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.queue_busy(named text) TO millrace_api;

@@ -124,7 +124,7 @@ class Committer:
             divided = fields["done"] < self.divide_before and await self._is_to_be_divided(db)
             limited = refused and self._tolerance != Tolerance()
             counted = await claims.rows_so_far(db, claim) if limited else None
-        await self._tools.bus.notify(claim.changed)
+        self._tools.bus.notify(claim.changed)
         if control is not None:
             raise Interrupted
         if counted is not None:

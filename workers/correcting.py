@@ -64,7 +64,7 @@ async def commit_all(tools: Tools, claim: Claim, child: Sandbox) -> None:
         payload = await child.payload(frame)
         async with asyncio.timeout(DEADLINE_S), tools.database.transaction() as db:
             control = await _commit(db, claim, frame, payload)
-        await tools.bus.notify(claim.changed)
+        tools.bus.notify(claim.changed)
         if control is not None:
             raise Interrupted
 

@@ -18,7 +18,7 @@ from service.domain.errors import Transient
 from service.domain.job import Control
 from service.store import claims, workers
 from service.store.claims import Claim, Held
-from service.store.database import UNREACHABLE
+from service.store.database import UNREACHABLE, Connection
 from workers import helping
 from workers.duties import SPREAD, clocks_of
 from workers.load import Meter, host_load
@@ -100,20 +100,26 @@ class Engine:
             await self._leave()
 
     async def _fill_when_woken(self) -> None:
-        await self._woken.wait()
-        self._woken.clear()  # before the look: what comes during it is not missed
-        while self._awaited:
-            await self._fill(self._awaited.pop())
+        """On one connection while it lives: to open another and plan a claim there takes longer than many claims."""
+        async with self._tools.database.connection() as db:
+            while True:
+                await self._woken.wait()
+                if db.is_closed():
+                    return  # to begin anew with another
+                self._woken.clear()  # before the look: what comes during it is not missed
+                while self._awaited:
+                    await self._fill(db, self._awaited.pop())
 
-    async def _fill(self, queue: str) -> None:
+    async def _fill(self, db: Connection, queue: str) -> None:
         while (free := min(self.free_slots(queue), MOST_AT_ONCE)) > 0:
-            claimed = await self._claim(queue, free)
+            claimed = await self._claim(db, queue, free)
             for claim in claimed:
                 self._start(claim, queue)
-            await self._tools.bus.notify(*(claim.changed for claim in claimed))
+            self._tools.bus.notify(*(claim.changed for claim in claimed))
             if len(claimed) < free:
                 await self._help(queue)
                 return
+            # Nothing was awaited since: the next claim is on its way before these jobs run.
 
     async def _help(self, queue: str) -> None:
         """Nothing waits: read along in another worker's job, if there is one to share."""
@@ -125,12 +131,9 @@ class Engine:
             self._busy[queue] += 1
             task.add_done_callback(lambda task: self._helped(task, claim, queue))
 
-    async def _claim(self, queue: str, most: int) -> list[Claim]:
+    async def _claim(self, db: Connection, queue: str, most: int) -> list[Claim]:
         settings = self._tools.settings
-        async with self._tools.database.connection() as db:
-            return await claims.claim(
-                db, queue, self.name, lease_s=settings.lease_s, most=most, ageing_s=settings.ageing_s
-            )
+        return await claims.claim(db, queue, self.name, lease_s=settings.lease_s, most=most, ageing_s=settings.ageing_s)
 
     async def _sweep(self) -> None:
         await rescue.run_once(self._tools.database, self._tools.bus)

@@ -167,7 +167,7 @@ class Seen:
             control = await claims.report(
                 db, claim, cursor=None, done=self.done, total=None, phase="looking", message=None
             )
-        await tools.bus.notify(claim.changed)
+        tools.bus.notify(claim.changed)
         if control is not None:
             raise Interrupted
 

@@ -217,5 +217,5 @@ async def record(tools: Tools, claim: Claim, settlement: Settlement) -> Settleme
         settled = await claims.settle(db, [(claim, settlement)])
         if not settled:
             raise LeaseLost
-    await tools.settler.tell([claim], settled)
+    tools.settler.tell([claim], settled)
     return settlement

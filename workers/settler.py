@@ -42,10 +42,10 @@ class Settler:
             self._writers.add(asyncio.create_task(self._write_all()))
         await written
 
-    async def tell(self, ended: Sequence[Claim], settled: Mapping[Held, bool]) -> None:
+    def tell(self, ended: Sequence[Claim], settled: Mapping[Held, bool]) -> None:
         """Say that attempts have ended: to those who follow the jobs, and to the jobs that wait for them."""
         flows = {(claim.flow_id, claim.account_id) for claim in ended if claim.flow_id is not None}
-        await self._bus.notify(*(claim.changed for claim in ended), *flows)
+        self._bus.notify(*(claim.changed for claim in ended), *flows)
         if any(settled.values()):
             self._freed()
 
@@ -78,7 +78,7 @@ class Settler:
                 written.set_result(None)
             else:
                 written.set_exception(LeaseLost())
-        await self.tell([claim for claim, _, _ in batch if claim.held in settled], settled)
+        self.tell([claim for claim, _, _ in batch if claim.held in settled], settled)
 
 
 def _fail(batch: Sequence[Ending], error: Exception) -> None:

@@ -60,7 +60,7 @@ async def _store(tools: Tools, claim: Claim, report: Report) -> None:
             phase=report.phase,
             message=report.message,
         )
-    await tools.bus.notify(claim.changed)
+    tools.bus.notify(claim.changed)
     if control is not None:
         raise Interrupted
 

@@ -64,3 +64,4 @@ async def work(settings: Settings) -> None:
                     group.create_task(read_tickets(redis, bus, queue, engine))
         finally:
             files.close()
+            await bus.close()

@@ -62,7 +62,7 @@ async def apply(deps: Deps, caller: Caller, job_id: UUID, wish: Wish) -> Job:
         if not await wish.change(db, job_id):
             raise _refused(await jobs.get(db, job_id), wish)
         job = before if wish.name == "delete" else await jobs.get(db, job_id)
-    await deps.bus.notify((job_id, caller.account_id))
+    deps.bus.notify((job_id, caller.account_id))
     await deps.bus.ask(job_id)
     if job.state is State.QUEUED:
         deps.dispatch.ring(job.queue, job_id)

@@ -123,7 +123,7 @@ async def _change(
         if not changed:
             raise StateError("conflict", f"This flow has no step to {name}.", suggestion=f"For {name}, {needs}.")
         steps = [job for job in await jobs.of_flow(db, flow_id) if job.id in changed]
-    await deps.bus.notify(*((changed_id, caller.account_id) for changed_id in (flow_id, *changed)))
+    deps.bus.notify(*((changed_id, caller.account_id) for changed_id in (flow_id, *changed)))
     for job in steps:
         if job.control is not None:
             await deps.bus.ask(job.id)

@@ -180,7 +180,7 @@ async def written(
             job = await jobs.get(db, replayed.job_id)
     if job.id == job_id:
         deps.dispatch.ring(job.queue, job.id)
-        await deps.bus.notify((job.id, job.account_id))
+        deps.bus.notify((job.id, job.account_id))
     return job, job.id == job_id
 
 

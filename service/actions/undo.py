@@ -41,5 +41,5 @@ async def undo(deps: Deps, caller: Caller, job_id: UUID) -> Job:
         await undos.begin(db, job_id, undo_id)
         job = await jobs.get(db, undo_id)
     deps.dispatch.ring(job.queue, job.id)
-    await deps.bus.notify((job.id, job.account_id))
+    deps.bus.notify((job.id, job.account_id))
     return job

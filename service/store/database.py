@@ -75,23 +75,33 @@ class Database:
     ) -> AsyncIterator[Connection]:
         """A transaction; the API names the account whose rows it may see and write; its act, if any, is recorded."""
         async with self.connection() as db:
-            transaction = db.transaction(isolation=isolation)
-            await transaction.start()
+            await db.execute(_begin(account_id, isolation))
             try:
-                if account_id is not None:
-                    await db.execute("select set_config('millrace.account', $1, true)", str(account_id))
                 yield db
                 if account_id is not None and (act := acting.now()) is not None:
                     await acting.record(db, act)
             except Exception:
                 if not db.is_closed():
-                    await transaction.rollback()
+                    await db.execute("rollback")
                 raise
-            await transaction.commit()
+            await db.execute("commit")
 
     async def close(self) -> None:
         """Close every connection."""
         await self._pool.close()
+
+
+@asynccontextmanager
+async def savepoint(db: Connection) -> AsyncIterator[None]:
+    """A part of a transaction that may fail without the rest."""
+    await db.execute("savepoint part")
+    try:
+        yield
+    except Exception:
+        if not db.is_closed():
+            await db.execute("rollback to savepoint part")
+        raise
+    await db.execute("release savepoint part")
 
 
 @asynccontextmanager
@@ -127,6 +137,12 @@ async def open_database(url: str, *, role: str, connections: int, name: str) -> 
                 await database.close()
         except TimeoutError:
             pool.terminate()
+
+
+def _begin(account_id: UUID | None, isolation: Isolation) -> str:
+    """Not asyncpg's own beginning: the account comes with it, in one round trip."""
+    begin = f"begin isolation level {isolation.replace('_', ' ')}"
+    return begin if account_id is None else f"{begin}; select set_config('millrace.account', '{account_id}', true)"
 
 
 async def _as_it_was(_db: asyncpg.Connection) -> None:

@@ -150,22 +150,37 @@ moved as (
       event_seq = event_seq + 1,
       event_tx = greatest(event_tx, this_event_tx())
   from settled
+  join lease on lease.job_id = settled.job_id and lease.epoch = settled.epoch
   where job.id = settled.job_id and job.epoch = settled.epoch and job.state = 'running'
-  returning  -- not all columns: each is copied three times
+  returning  -- not all columns: each is copied four times
     job.id, job.account_id, job.epoch, job.event_seq, job.event_tx, job.state, job.outcome, job.problem, job.attempt,
     job.run_at, job.read, job.inserted, job.updated, job.skipped, job.rejected, job.is_needed, job.flow_id,
-    settled.event
+    job.processor, job.queue, job.finished_at, case when unit = 'bytes' then done else 0 end as bytes,
+    job.started_at - coalesce(due_at, created_at) as waited,
+    settled.event, lease.worker, lease.number, lease.started_at as claimed_at, lease.read_before
 ),
 released as (
   delete from lease
-  using moved
-  where lease.job_id = moved.id and lease.epoch = moved.epoch
-  returning lease.*, moved.event
+  where job_id = any (array(select id from moved))  -- joined, each row of it would be copied once more
 ),
 ended as (
   insert into attempt (job_id, account_id, epoch, number, worker, started_at, ended_at, result, read_before)
-  select job_id, account_id, epoch, number, worker, started_at, now(), event, read_before
-  from released
+  select id, account_id, epoch, number, worker, claimed_at, now(), event, read_before
+  from moved
+),
+counted as (  -- the other ends are counted by a trigger
+  insert into job_end (
+    account_id, sign, processor, state, outcome, finished_at,
+    read, inserted, updated, skipped, rejected, bytes, run_ms, wait_ms
+  )
+  select
+    account_id, 1, processor, state, outcome, finished_at, read, inserted, updated, skipped, rejected, bytes,
+    round(1000 * extract(epoch from now() - claimed_at + case when epoch = 1 then '0' else coalesce(
+      (select sum(ended_at - started_at) from attempt where job_id = moved.id and ended_at is not null), '0'
+    ) end)),
+    round(1000 * greatest(0, extract(epoch from waited)))
+  from moved
+  where state = 'completed' and queue <> 'preview'
 ),
 told as (
   insert into event (job_id, account_id, seq, type, data, tx)

@@ -21,6 +21,6 @@ async def run_once(database: Database, bus: Bus) -> int:
     while others_wait:  # a job that cannot run any more ends, and the next may have waited for that
         async with database.transaction() as db:
             promoted, others_wait = await claims.promote(db, UNFULFILLED)
-        await bus.notify(*promoted)
+        bus.notify(*promoted)
         moved += len(promoted)
     return moved

@@ -28,7 +28,7 @@ async def run_once(database: Database, bus: Bus) -> int:
         rescued, lost = await claims.rescue(db, MAX_DEATHS, POISON)
     for job_id, _ in rescued:
         log.warning("job.rescued", job_id=str(job_id))
-    await bus.notify(*rescued)
+    bus.notify(*rescued)
     if lost:
         async with database.transaction() as db:
             ended = await claims.end_transactions(db, lost)

@@ -15,7 +15,7 @@ from service.domain.ids import new_id
 from service.domain.schedule import Schedule, due_slots, first_slot
 from service.store import schedules
 from service.store.claims import Changed
-from service.store.database import Connection, Database
+from service.store.database import Connection, Database, savepoint
 from workers.outcome import is_transient, problem
 
 log = structlog.get_logger()
@@ -36,7 +36,7 @@ async def run_once(database: Database, bus: Bus) -> int:
                 raise
             log.exception("schedule.broke", schedule_id=str(schedule_id))  # the others go on
             continue
-        await bus.notify(*submitted_now)
+        bus.notify(*submitted_now)
         submitted += len(submitted_now)
     return submitted
 
@@ -68,7 +68,7 @@ async def _submit(db: Connection, schedule: Schedule, slot: datetime) -> UUID | 
     """The slot's job; None if there can be none, which the schedule then says. It goes on with its next slot."""
     job_id = new_id()
     try:
-        async with db.transaction():
+        async with savepoint(db):
             live_id = await schedules.submit(db, schedule, job_id, slot)
             if live_id != job_id:
                 raise _still_live(slot, live_id)
