@@ -389,6 +389,14 @@ async def rows_of(client: httpx.AsyncClient, dataset: str) -> list[Json]:
             return rows
 
 
+async def numbers_of(service: Service, dataset: str) -> list[int]:
+    """The numbers of a dataset's rows in order, from the database: for more than a few thousand rows."""
+    async with superuser(service.database_url) as db:
+        table = await db.fetchval("select table_name from dataset where name = $1", dataset)
+        found: list[int] = [row[0] for row in await db.fetch(f'select _row from datasets."{table}" order by _row')]
+        return found
+
+
 async def account_id_of(database_url: str, name: str = "dev") -> UUID:
     """The id of an account by name."""
     db = await asyncpg.connect(database_url)

@@ -6,7 +6,7 @@ import random
 
 from tests.acceptance.test_worker_faults import people
 from tests.conftest import StartService
-from tests.running import FINAL, Json, Service, eventually, post_import, rows_of, settled
+from tests.running import FINAL, Json, Service, eventually, numbers_of, post_import, settled
 
 JOBS = 5
 SLOTS = 2
@@ -43,5 +43,5 @@ async def test_controls_under_load_do_what_was_asked_and_lose_no_row(start_servi
         ended = await settled(service.client, job, timeout_s=60)
         assert ended["state"] == ("cancelled" if n == 0 and removed else "completed")
         assert ended["counts"]["read"] == (0 if n == 0 and removed else ROWS)
-        numbers = [row["_row"] for row in await rows_of(service.client, f"people_{n}")]
+        numbers = await numbers_of(service, f"people_{n}")
         assert len(numbers) == len(set(numbers)) == ended["counts"]["inserted"]

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from service import embedded
 from tests import running
 from tests.acceptance.test_worker_faults import people
-from tests.running import Servers, Service, eventually, post_import, rows_of, settled
+from tests.running import Servers, Service, eventually, numbers_of, post_import, settled
 
 AWAY_S = 20
 
@@ -45,7 +45,7 @@ async def test_flushall_with_queued_and_running_jobs_loses_and_doubles_nothing(
     for n, job in enumerate(jobs):
         ended = await settled(service.client, job)
         assert ended["state"] == "completed"
-        rows = [row["_row"] for row in await rows_of(service.client, f"people_{n}")]
+        rows = await numbers_of(service, f"people_{n}")
         assert len(rows) == len(set(rows)) == ended["counts"]["inserted"]
 
 

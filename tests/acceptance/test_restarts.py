@@ -15,7 +15,7 @@ from service import embedded
 from tests import running
 from tests.acceptance.test_worker_faults import people
 from tests.conftest import StartService
-from tests.running import Servers, Service, eventually, post_import, rows_of, settled
+from tests.running import Servers, Service, eventually, numbers_of, post_import, settled
 
 ROWS = 100_000
 
@@ -24,7 +24,7 @@ async def complete(service: Service, job: running.Json, dataset: str, rows: int)
     """The job ended complete, with every row once."""
     ended = await settled(service.client, job, timeout_s=90)
     assert (ended["state"], ended["counts"]["read"]) == ("completed", rows), ended
-    numbers = [row["_row"] for row in await rows_of(service.client, dataset)]
+    numbers = await numbers_of(service, dataset)
     assert len(numbers) == len(set(numbers)) == ended["counts"]["inserted"]
 
 

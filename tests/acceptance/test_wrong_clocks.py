@@ -13,7 +13,7 @@ import pytest
 
 from tests.acceptance.test_worker_faults import committed_chunk, people
 from tests.conftest import StartService
-from tests.running import Json, Running, Service, eventually, imported, post_import, rows_of, settled
+from tests.running import Json, Running, Service, eventually, imported, numbers_of, post_import, settled
 
 HOUR_S = 3600
 FILE = b"id,name\n1,Ann\n2,Bob\n"
@@ -117,5 +117,5 @@ async def test_no_lease_is_taken_early_and_none_lasts_longer(start_service: Star
         holder = successor
     ended = await settled(service.client, job, timeout_s=60)
     assert (ended["state"], ended["counts"]["read"]) == ("completed", LONG)
-    numbers = [row["_row"] for row in await rows_of(service.client, "people")]
+    numbers = await numbers_of(service, "people")
     assert len(numbers) == len(set(numbers)) == ended["counts"]["inserted"]
