@@ -29,13 +29,8 @@ def quoted(data: bytes, dialect: Dialect | None) -> tuple[Positions, Positions]:
         return NONE, NONE
     octets = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(octets == quote[0])
-    before = octets[quotes - 1]
-    if quotes[0] == 0:
-        before[0] = NEWLINE
-    follows = before == quote[0]
-    at_start = (before == ord(dialect.delimiter)) | (before == NEWLINE) | (before == RETURN)
-    # Every other quote opens a field or goes on with one after a doubled quote: then parity is the whole truth.
-    if (follows | at_start)[0::2].all():
+    follows, at_start = _befores(octets, quotes, quote[0], dialect)
+    if _take_turns(follows, at_start):
         opens, closes = quotes[0::2], quotes[1::2]
     else:
         opens, closes = _walked(quotes, follows, at_start)
@@ -49,6 +44,8 @@ def strays(data: bytes, dialect: Dialect) -> Positions:
     if dialect.quote is None or (quote := dialect.quote.encode()) not in data:
         return NONE
     octets = np.frombuffer(data, np.uint8)
+    if _is_tidy(data, octets, quote[0], dialect):
+        return NONE
     opens, closes = quoted(data, dialect)
     is_quoted = (octets[opens] == quote[0]) & (opens < closes) & (closes < len(data) - 1)
     closes = np.union1d(closes[is_quoted], _shut(data, octets, quote[0], dialect, opens, closes))
@@ -79,6 +76,34 @@ def inside(positions: Positions, opens: Positions, closes: Positions) -> npt.NDA
         return np.zeros(len(positions), bool)
     around = np.searchsorted(opens, positions) - 1
     return (around >= 0) & (positions <= closes[around])
+
+
+def _befores(
+    octets: npt.NDArray[np.uint8], quotes: Positions, quote: int, dialect: Dialect
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Of each of some quotes: whether it follows another one, and whether it stands where a field may start."""
+    before = octets[quotes - 1]
+    if quotes[0] == 0:
+        before[0] = NEWLINE
+    return before == quote, (before == ord(dialect.delimiter)) | (before == NEWLINE) | (before == RETURN)
+
+
+def _take_turns(follows: npt.NDArray[np.bool_], at_start: npt.NDArray[np.bool_]) -> bool:
+    """Whether every other quote opens a field or goes on with one: then parity is the whole truth."""
+    return bool((follows | at_start)[0::2].all())
+
+
+def _is_tidy(data: bytes, octets: npt.NDArray[np.uint8], quote: int, dialect: Dialect) -> bool:
+    """Whether it is seen at once that every field ends where its quotes close, as in nearly all text."""
+    if has_escapes(data, dialect) or has_remarks(data, dialect):
+        return False
+    quotes = np.flatnonzero(octets == quote)
+    if not _take_turns(*_befores(octets, quotes, quote, dialect)):
+        return False
+    closes = quotes[1::2]
+    behind = octets[closes[:-1] + 1 if len(closes) and closes[-1] == len(data) - 1 else closes + 1]
+    ends = (behind == ord(dialect.delimiter)) | (behind == NEWLINE) | (behind == RETURN) | (behind == quote)
+    return bool(ends.all())
 
 
 def _walked(
