@@ -146,10 +146,10 @@ def _boolean(name: str, values: pa.Array) -> Column | None:
 
 
 def _number(name: str, values: pa.Array) -> Column | None:
-    if not _match(values, rf"^{_WHOLE}(\.[0-9]+)?([eE][+-]?[0-9]+)?$"):
-        return None
     if _match(values, rf"^{_WHOLE}$"):
         return _whole(name, values)
+    if not _match(values, rf"^{_WHOLE}(\.[0-9]+)?([eE][+-]?[0-9]+)?$"):
+        return None
     if pc.any(pc.match_substring(values, "e", ignore_case=True)).as_py():
         return exact_double(name, values)
     return _decimal(name, values)

@@ -35,8 +35,11 @@ DEADLINE_S = 60
 """For one chunk: asyncpg's COPY does not notice a dead server by itself."""
 
 
-SUMMARIZE_CHUNKS = 32
-"""After so many chunks their pages are entered into the block-range index."""
+SUMMARIZE_CHUNKS = 64
+"""After so many chunks their pages are entered into the block-range index, which reads them all again.
+
+Whoever looks at rows before that reads the pages that are not entered: 256 MiB at most.
+"""
 
 
 class Interrupted(Exception):
@@ -166,7 +169,7 @@ class Committer:
         if self._landing is not None and self._unsummarized:
             self._unsummarized = 0
             with suppress(asyncpg.PostgresError):
-                async with self._tools.database.transaction() as db:
+                async with self._tools.database.connection() as db:
                     await tables.summarize(db, self._landing.table)
 
 

@@ -114,14 +114,12 @@ def _quote(sample: Sample, dialect: Dialect) -> Dialect:
     mark = re.escape(dialect.delimiter.encode())
     opening = len(re.findall(rb"(?:\A|(?<=[\n\r]|" + mark + rb"))" + quote, data))
     closing = len(re.findall(quote + rb"(?=[\r\n]|" + mark + rb"|\Z)", data))
+    if opening <= 1 or closing >= 0.25 * opening:
+        return dialect
     with_it, plain = trial(sample, dialect, 1.0), trial(sample, replace(dialect, quote=None), 1.0)
     _, closes = quoted(data, dialect)
     is_open = sample.at_end and len(closes) > 0 and int(closes[-1]) == len(data)
-    if (
-        opening > 1
-        and closing < 0.25 * opening
-        and (plain.evenness > with_it.evenness or (is_open and plain.evenness == 1.0))
-    ):
+    if plain.evenness > with_it.evenness or (is_open and plain.evenness == 1.0):
         return plain.dialect
     return dialect
 

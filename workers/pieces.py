@@ -16,6 +16,9 @@ from workers.frames import PIECE_BYTES
 _COPY_DATA = struct.Struct(">cI")
 _LENGTH_BYTES = 4
 
+BUFFER_BYTES = 1024 * 1024
+"""Room between us and PostgreSQL, as far as the system grants it: it goes on while the event loop is busy."""
+
 
 class Payload(Protocol):
     """A complete binary COPY stream."""
@@ -84,6 +87,7 @@ async def _send(transport: asyncio.WriteTransport, descriptor: int, length: int)
     """Write CopyData messages straight to the socket."""
     opened: socket.socket = transport.get_extra_info("socket")
     duplicate = os.dup(opened.fileno())  # the loop lets nobody but the transport watch the descriptor itself
+    _widen(duplicate)
     try:
         for start in range(0, length, PIECE_BYTES):
             size = min(PIECE_BYTES, length - start)
@@ -91,6 +95,14 @@ async def _send(transport: asyncio.WriteTransport, descriptor: int, length: int)
             await _copied(duplicate, descriptor, start, size)
     finally:
         os.close(duplicate)
+
+
+def _widen(descriptor: int) -> None:
+    opened = socket.socket(fileno=descriptor)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+    finally:
+        opened.detach()
 
 
 async def _written(out: int, data: bytes) -> None:

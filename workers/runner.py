@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
+import asyncpg
 import structlog
 
 from service.domain.errors import InputError, Transient
 from service.domain.job import Control, State
 from service.domain.processor import PREVIEWS, Processor, TooNarrow
 from service.domain.tolerance import Tolerance
-from service.store import claims
+from service.store import claims, datasets, tables
 from service.store.claims import Claim, LeaseLost, Settlement
 from service.store.database import CLASHED, UNREACHABLE
 from workers import correcting, following, inputs, landing, outcome, previewing, references, requests, retyping, sharing
@@ -42,6 +44,7 @@ class Run:
         self._worked = worked
         self._is_interrupted = False
         self._is_attempting = False
+        self._pace = Pace()
         self.task = asyncio.create_task(self._to_its_end())
 
     def interrupt(self) -> None:
@@ -60,6 +63,8 @@ class Run:
             await settle(self._tools, claim, settlement)
             if claim.queue == PREVIEWS:
                 await previewing.clear(self._tools, claim)
+            elif self._pace.rows and not self._is_interrupted:
+                await summarize(self._tools, claim)
         except (LeaseLost, Transient, *UNREACHABLE) as error:
             # With the database away the lease runs out, and another worker goes on.
             log.warning("job.not_settled", job_id=str(claim.job_id), epoch=claim.epoch, error=repr(error))
@@ -70,7 +75,7 @@ class Run:
             return None
         self._is_attempting = True
         try:
-            return await run_attempt(self._tools, self.claim)
+            return await run_attempt(self._tools, self.claim, self._pace)
         except Interrupted:
             return None
         except asyncio.CancelledError:
@@ -80,9 +85,8 @@ class Run:
             self._is_attempting = False
 
 
-async def run_attempt(tools: Tools, claim: Claim) -> Settlement:
+async def run_attempt(tools: Tools, claim: Claim, pace: Pace) -> Settlement:
     """Work on the job until its end; how it ended, whatever went wrong. Raises LeaseLost, Interrupted."""
-    pace = Pace()
     try:
         if claim.control in (Control.PAUSE, Control.CANCEL):
             raise Interrupted
@@ -167,7 +171,6 @@ async def read_in_order(tools: Tools, processor: Processor, place: Landing, file
     try:
         async with tools.sandboxes.open(file.source, order, claim.retry.deadline_s) as child:
             await committer.commit_all(child, place)
-            await committer.summarize()
     except Divided:
         await sharing.divide(tools, claim)
         return True
@@ -181,6 +184,18 @@ async def check_rejects(tools: Tools, claim: Claim, *, is_all: bool) -> None:
     async with tools.database.connection() as db:
         read, rejected = await claims.rows_so_far(db, claim)
     tolerance.check(read, rejected, is_all=is_all)
+
+
+async def summarize(tools: Tools, claim: Claim) -> None:
+    """Let the last pages of the rows be found quickly, too. Behind the job's end: it is only a help, and takes a while.
+
+    What a worker that dies leaves undone here, the next job or PostgreSQL's own vacuum does.
+    """
+    assert claim.dataset_id is not None
+    with suppress(asyncpg.PostgresError, Transient, *UNREACHABLE):
+        async with tools.database.connection() as db:
+            if (table := await datasets.table_of(db, claim.dataset_id)) is not None:
+                await tables.summarize(db, table)
 
 
 async def settle(tools: Tools, claim: Claim, settlement: Settlement) -> None:

@@ -114,6 +114,12 @@ async def live_jobs(db: Connection, *dataset_ids: UUID) -> list[UUID]:
     return [row["id"] for row in await db.fetch(_SQL["live_jobs"], dataset_ids)]
 
 
+async def table_of(db: Connection, dataset_id: UUID) -> str | None:
+    """The name of the table that a dataset shows at this moment."""
+    name: str | None = await db.fetchval(_SQL["table_of"], dataset_id)
+    return name
+
+
 async def landing_place(db: Connection, dataset_id: UUID) -> tuple[str, tuple[str, ...] | None]:
     """The dataset's table and key, which stay so until the transaction ends."""
     return _place(await db.fetchrow(_SQL["landing_place"], dataset_id))

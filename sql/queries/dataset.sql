@@ -70,6 +70,11 @@ where dataset.id = any($1::uuid[])
   and job.corrects_id is null
 group by dataset.id;
 
+-- name: table_of
+select table_name
+from dataset
+where id = $1 and removed_at is null;
+
 -- name: landing_place
 select table_name, keys
 from dataset
