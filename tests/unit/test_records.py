@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import time
-from itertools import repeat
+from itertools import product, repeat
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.dialect import COMMA
+from workers.dialect import COMMA, Dialect
+from workers.quoting import strays
 from workers.records import KEPT_BYTES, Block, blocks, line_count, pieces, records
 
 NASTY = st.text(alphabet='a,"\n\r', max_size=60).map(str.encode)
@@ -141,3 +142,13 @@ def test_a_lone_quote_in_front_of_a_long_file_is_given_up_once() -> None:
     assert time.process_time() - started < 3
     assert [block.fault for block in found].count("unclosed_quote") == 1
     assert sum(block.lines for block in found) == 1_500_001
+
+
+def test_stray_quotes_are_those_found_from_left_to_right() -> None:
+    """A comment in a text has it scanned; without one its quotes are looked at all at once."""
+    remark = b"#\n"
+    for length in range(1, 7):
+        for octets in product(b'",\na', repeat=length):
+            data = bytes(octets)
+            scanned = strays(remark + data, Dialect(comment="#")) - len(remark)
+            assert strays(data, COMMA).tolist() == scanned.tolist(), data
