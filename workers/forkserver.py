@@ -164,8 +164,11 @@ def serve(line: socket.socket, parent: int, modules: Sequence[str]) -> None:
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     server, alive = os.getpid(), set[int]()
+    watched = select.poll()  # numbers of descriptors are as high as those of a parent with thousands of clients
+    watched.register(line, select.POLLIN)
+    watched.register(ends, select.POLLIN)
     while True:
-        ready = select.select([line.fileno(), ends], [], [])[0]
+        ready = {descriptor for descriptor, _ in watched.poll()}
         if ends in ready:
             os.read(ends, 4096)
             for pid in list(alive):

@@ -69,4 +69,6 @@ def _kind(process: psutil.Process, service_pid: int) -> str | None:
     command = process.cmdline()
     if "workers.forkserver" in command:
         return "child"
-    return "postgres" if command and "postgres" in command[0] else None
+    if not command or "autovacuum" in command[0]:  # it comes for what was written before, by whomever
+        return None
+    return "postgres" if "postgres" in command[0] else None

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from service.config import Settings
-from tests.running import eventually
+from tests.running import ROOT, eventually
 from workers.forkserver import IS_AVAILABLE, Forked, ForkServer
 from workers.sandbox import Sandboxes
 
@@ -31,7 +31,7 @@ sys.exit(int(sys.argv[2]))
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[ForkServer]:
     (tmp_path / "shown.py").write_text(SHOWN)
-    environment = {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])}
+    environment = {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     server = await ForkServer.start(["json"], environment)
     yield server
     await server.close()
@@ -54,6 +54,19 @@ async def test_a_fork_has_what_it_is_given_and_nothing_else(server: ForkServer, 
     assert await child.wait() == 3
     with pytest.raises(ProcessLookupError):
         child.kill()
+
+
+async def test_a_process_with_thousands_of_descriptors_can_have_forks(tmp_path: Path) -> None:
+    (tmp_path / "shown.py").write_text(SHOWN)
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(1_100)]
+    try:
+        server = await ForkServer.start(["json"], {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])})
+        child, _ = await shown(server, tmp_path, "end", "0")
+        assert await child.wait() == 0
+        await server.close()
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 async def test_a_fork_that_is_killed_says_so_and_leaves_nothing(server: ForkServer, tmp_path: Path) -> None:
