@@ -220,7 +220,7 @@ begin
       lane.*,
       account.weight,
       greatest(account.turn, coalesce((select turn from turn_clock where queue = in_queue), 0)) as turn,
-      least(10, lane.priority + floor(extract(epoch from now() - lane.run_at) / ageing_s)) as urgency,
+      least(10, lane.priority + floor(greatest(0, extract(epoch from now() - lane.run_at)) / ageing_s)) as urgency,
       of_account.free as account_free,
       of_processor.free as processor_free
     from lane

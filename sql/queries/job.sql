@@ -123,6 +123,7 @@ with moved as (
       finished_at = case when state = 'running' or ($2 and inserted + updated > 0) then null else now() end,
       phase = case when state = 'running' or ($2 and inserted + updated > 0) then 'cancelling' else 'cancelled' end,
       remove_rows = $2,
+      run_at = case when $2 and inserted + updated > 0 then least(run_at, now()) else run_at end,  -- no back-off any more
       cancel_requested_at = now(),
       event_seq = event_seq + 1
   where id = $1 and state in ('pending', 'queued', 'running', 'retrying', 'paused')

@@ -17,8 +17,17 @@ from service.domain.job import State
 from service.store import accounts, claims, jobs, limits
 from service.store.claims import Claim, Settlement
 from service.store.database import WORKER_ROLE, Database, open_database
+from tests.running import eventually
 
 QUEUE = "io"
+IS_WAITED_FOR = """
+    select exists (
+      select
+      from pg_locks
+      join pg_database on pg_database.oid = database
+      where datname = current_database() and locktype = 'advisory' and not granted
+    )
+"""
 
 
 @dataclass
@@ -124,6 +133,33 @@ async def test_waiting_makes_more_urgent(line: Line) -> None:
     await line.age("ann", 4_300)  # seven steps of 600 s: as urgent as 10
     await line.queue("bob", 4, priority=9)
     assert await line.order(6) == ["ann"] * 2 + ["bob"] * 4
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+async def test_a_cancel_that_takes_rows_back_waits_from_now_on_and_not_from_the_end_of_the_back_off(
+    line: Line, is_paused: bool
+) -> None:
+    await line.queue("ann", 1)
+    [claim] = await line.take()
+    async with line.database.transaction() as db:
+        await claims.advance(db, claim, cursor={}, done=0, read=1, inserted=1, rejected=0, rate=None)
+        await claims.settle(db, [(claim, Settlement(State.RETRYING, EventType.RETRYING, wait_s=3_600))])
+        if is_paused:
+            assert await jobs.pause(db, claim.job_id)
+        assert await jobs.cancel(db, claim.job_id, remove_rows=True)
+    await line.age("ann", 1_200)  # two steps of 600 s: as urgent as 7
+    await line.queue("bob", 2, priority=6)
+    assert await line.order(3) == ["ann", "bob", "bob"]
+
+
+async def test_who_comes_while_a_claim_waits_for_another_is_no_less_urgent_for_it(line: Line) -> None:
+    await line.queue("ann", 1, priority=5)
+    async with line.database.transaction() as other:
+        await other.execute("select pg_advisory_xact_lock(1296651340, 1)")
+        taking = asyncio.create_task(line.take())  # its time is that of its start
+        await eventually(lambda: other.fetchval(IS_WAITED_FOR))
+        await line.queue("bob", 1, priority=6)
+    assert [claim.account_id for claim in await taking] == [line.accounts["bob"]]
 
 
 @pytest.mark.parametrize(("kind", "name"), [("queue", QUEUE), ("processor", "echo"), ("account", "ann")])
