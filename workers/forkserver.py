@@ -219,6 +219,7 @@ def _become(told: Mapping[str, Any], given: Sequence[int]) -> NoReturn:
     os.environ.update(told["environment"])
     time.tzset()
     sys.argv = [told["module"], *told["arguments"], *map(str, given[3:])]
+    sys.modules.pop(told["module"] + ".__main__", None)  # it runs anew: else a warning goes before what it says
     runpy.run_module(told["module"], run_name="__main__", alter_sys=True)
     sys.exit()
 
