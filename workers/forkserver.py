@@ -34,10 +34,9 @@ _PR_SET_PDEATHSIG = 1
 class Forked:
     """A process that was forked. It is a zombie until we have heard of its end, so its id is its own until then."""
 
-    def __init__(self, server: ForkServer, pid: int) -> None:
+    def __init__(self, pid: int) -> None:
         self.pid = pid
         self.returncode: int | None = None
-        self._server = server
         self._ended = asyncio.Event()
 
     def kill(self) -> None:
@@ -126,16 +125,18 @@ class ForkServer:
             self._lost()
             return
         told = json.loads(said)
-        pid, returncode = told["pid"], told["returncode"]
-        if returncode is None:
-            self._alive[pid] = child = Forked(self, pid)
-            answer = self._asked.pop(0)
-            if answer.cancelled():
+        pid, code = told["pid"], told["code"]
+        if pid is None:
+            if not (answer := self._asked.pop(0)).done():
+                answer.set_exception(OSError(code, os.strerror(code)))
+        elif code is None:
+            self._alive[pid] = child = Forked(pid)
+            if (answer := self._asked.pop(0)).done():  # nobody waits for it any more
                 child.kill()
             else:
                 answer.set_result(child)
         else:
-            self._alive.pop(pid)._end(returncode)
+            self._alive.pop(pid)._end(code)
             with suppress(OSError):
                 self._line.send(json.dumps({"heard_of": pid}).encode())
 
@@ -183,20 +184,26 @@ def serve(line: socket.socket, parent: int, modules: Sequence[str]) -> None:
         told, given = json.loads(said), _descriptors(ancillary)
         if (pid := told.get("heard_of")) is not None:
             os.waitpid(pid, 0)
-        elif (pid := os.fork()) == 0:
-            _die_with(server, signal.SIGTERM)
-            for descriptor in (line.detach(), ends, wake):
-                os.close(descriptor)
-            _become(told, given)
+            continue
+        try:
+            pid = os.fork()
+        except OSError as error:  # there are as many processes as may be
+            _tell(line, None, error.errno)
         else:
+            if pid == 0:
+                _die_with(server, signal.SIGTERM)
+                for descriptor in (line.detach(), ends, wake):
+                    os.close(descriptor)
+                _become(told, given)
             alive.add(pid)
-            for descriptor in given:
-                os.close(descriptor)
             _tell(line, pid, None)
+        for descriptor in given:
+            os.close(descriptor)
 
 
-def _tell(line: socket.socket, pid: int, returncode: int | None) -> None:
-    line.send(json.dumps({"pid": pid, "returncode": returncode}).encode())
+def _tell(line: socket.socket, pid: int | None, code: int | None) -> None:
+    """A fork, its end with its exit code, or why there is none."""
+    line.send(json.dumps({"pid": pid, "code": code}).encode())
 
 
 def _descriptors(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:

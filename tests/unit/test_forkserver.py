@@ -27,6 +27,15 @@ if sys.argv[1] == "wait":
 sys.exit(int(sys.argv[2]))
 """
 
+REFUSED_ONCE = """
+import errno, os
+fork = os.fork
+def refused():
+    os.fork = fork
+    raise OSError(errno.EAGAIN, "as many processes as may be")
+os.fork = refused
+"""
+
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[ForkServer]:
@@ -67,6 +76,17 @@ async def test_a_process_with_thousands_of_descriptors_can_have_forks(tmp_path: 
     finally:
         for descriptor in taken:
             os.close(descriptor)
+
+
+async def test_one_fork_that_the_system_refuses_is_told_and_harms_no_other(tmp_path: Path) -> None:
+    (tmp_path / "shown.py").write_text(SHOWN)
+    (tmp_path / "full.py").write_text(REFUSED_ONCE)
+    server = await ForkServer.start(["full"], {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])})
+    with pytest.raises(BlockingIOError):
+        await shown(server, tmp_path, "end", "0")
+    child, _ = await shown(server, tmp_path, "end", "0")
+    assert await child.wait() == 0
+    await server.close()
 
 
 async def test_a_fork_that_is_killed_says_so_and_leaves_nothing(server: ForkServer, tmp_path: Path) -> None:
