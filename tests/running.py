@@ -393,6 +393,8 @@ async def numbers_of(service: Service, dataset: str) -> list[int]:
     """The numbers of a dataset's rows in order, from the database: for more than a few thousand rows."""
     async with superuser(service.database_url) as db:
         table = await db.fetchval("select table_name from dataset where name = $1", dataset)
+        if await db.fetchval("select to_regclass($1)", f'datasets."{table}"') is None:
+            return []  # it is made with the first rows
         found: list[int] = [row[0] for row in await db.fetch(f'select _row from datasets."{table}" order by _row')]
         return found
 
