@@ -166,5 +166,10 @@ async def test_the_keyboard_reaches_everything(page: Page, service: Service) -> 
         if "Import" in reached:
             break
     assert {"files", "Import"} <= reached
+    shown = await card(page, "keyed.csv").get_by_role("button", name="Import", exact=True).element_handle()
+    await card(page, "keyed.csv").locator("select").first.evaluate("each => each.dispatchEvent(new Event('change'))")
+    assert shown is not None
+    await shown.wait_for_element_state("hidden")  # the preview is shown anew
+    assert await page.evaluate("document.activeElement.textContent") == "Import"
     await page.keyboard.press("Enter")
     await card(page, "keyed.csv").get_by_text("Queued as").wait_for()

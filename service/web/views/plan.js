@@ -150,12 +150,21 @@ export class Plan {
     const counted = h('p', { class: 'counted' }, h('span', { class: 'muted' }, isAll ? 'The whole file:' : 'Its first MiB:'), h('span', {}, h('b', {}, number(counts.read)), ' rows read'), h('span', {}, h('b', {}, number(stored)), ' would be stored'),
       counts.skipped > 0 && h('span', {}, h('b', {}, number(counts.skipped)), ' left as they are'), h('span', { class: counts.rejected ? 'bad' : '' }, h('b', {}, number(counts.rejected)), ' refused'))
     const isOpen = this.body.querySelector('details.dialect')?.open ?? false
+    const focused = this.body.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement) : null
     show(this.body, this.form, counted, this.mapping.element,
       this.found.rejects.length > 0 && h('details', {}, h('summary', {}, `Why rows would be refused`), refusedRows(this.found.rejects)),
       this.#howItIsRead(known, isOpen),
       h('div', { class: 'actions' }, button('Import', () => this.go(), { kind: 'primary', sign: 'import' }), !isAll && button('Check the whole file', () => this.#look(false, 'file'), {})))
+    if (focused) this.#focusAgain(focused)
     show(this.says, problem && problemBox(problem))
     this.#become('ready')
+  }
+
+  /** Whoever is in a field or on a button stays there while all around is shown anew. @param {HTMLElement} focused */
+  #focusAgain(focused) {
+    const same = [...this.body.querySelectorAll('button')].find(each => each.textContent === focused.textContent)
+    if (this.body.contains(focused)) focused.focus()
+    else same?.focus()
   }
 
   /**
