@@ -220,8 +220,10 @@ class Engine:
 
 async def every(pause_s: float, duty: Callable[[], Awaitable[object]], spread: float = 0) -> None:
     """Do a duty for ever; a database that is away only delays it. `spread` is the share by which pauses differ."""
+    task = asyncio.current_task()
+    assert task is not None
     await asyncio.sleep(random.uniform(0, spread * pause_s))
-    while True:
+    while not task.cancelling():  # a connection that cannot be given back says so in place of the cancellation
         try:
             await duty()
         except (Transient, *UNREACHABLE) as error:
