@@ -223,7 +223,7 @@ async def every(pause_s: float, duty: Callable[[], Awaitable[object]], spread: f
     task = asyncio.current_task()
     assert task is not None
     await asyncio.sleep(random.uniform(0, spread * pause_s))
-    while not task.cancelling():  # a connection that cannot be given back says so in place of the cancellation
+    while not task.cancelling():  # an error may have taken the place of the cancellation
         try:
             await duty()
         except (Transient, *UNREACHABLE) as error:

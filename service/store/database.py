@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Literal, TypeAlias
 from uuid import UUID
 
@@ -64,7 +64,8 @@ class Database:
             yield acquired
         except (asyncio.CancelledError, GeneratorExit):
             # asyncpg would wait for the server to confirm the cancel, which a dead one never does.
-            acquired.terminate()
+            with suppress(asyncpg.InterfaceError):  # one that has died meanwhile is the pool's again
+                acquired.terminate()
             raise
         finally:
             await self._pool.release(acquired)
