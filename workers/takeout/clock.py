@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timezone, tzinfo
 from typing import NamedTuple
 
 from workers.evidence import Evidence
@@ -26,8 +26,6 @@ _MORNING = {written: 3600 * (hour % 12) for hour in range(1, 13) for written in 
 _AFTERNOON = {written: seconds + 12 * 3600 for written, seconds in _MORNING.items()}
 _APART = re.compile(r"^(?:([^:\n]*?)(\d\d?):(\d\d):(\d\d)([^:\n]*)|.*)$", re.ASCII | re.MULTILINE)
 """Lines in parts: what is in front of the hour, hour, minute, second, the rest; no parts without two colons there."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND = timedelta(seconds=1)
 
 Around = tuple[str, int, str]
 """What is in front of the hour, how many digits that has, and what is behind the second."""
@@ -67,15 +65,16 @@ class Clock:
             at = self._read(text)
             if at is not None and hour and len(text) <= LONGEST:
                 self._remember((front, len(hour), back), text, at)
-            return _since_1970(at)
+            return None if at is None else dates.since_1970(at)
         try:
             seconds = day.midnight + day.hours[hour] + _MINUTES[minute] + _SIXTY[second]
         except KeyError:  # no such time
             return self._second(text)
-        return seconds if day.tz is None else _since_1970(_written(seconds).replace(tzinfo=day.tz))
+        return seconds if day.tz is None else dates.since_1970(_written(seconds).replace(tzinfo=day.tz))
 
     def _second(self, text: str) -> int | None:
-        return _since_1970(self._read(text))
+        at = self._read(text)
+        return None if at is None else dates.since_1970(at)
 
     def _read(self, text: str) -> datetime | None:
         if self._language is None or (moment := dates.read(text, self._language)) is None:
@@ -104,13 +103,9 @@ class Clock:
         hours = _WHOLE_DAY if not self._language.has_halves else _MORNING if at.hour < 12 else _AFTERNOON
         is_fixed = isinstance(at.tzinfo, timezone)
         midnight = at.replace(hour=0, minute=0, second=0, tzinfo=at.tzinfo if is_fixed else UTC)
-        self._days[around] = Day((midnight - _EPOCH) // _SECOND, hours, None if is_fixed else at.tzinfo)
-
-
-def _since_1970(at: datetime | None) -> int | None:
-    return None if at is None else (at - _EPOCH) // _SECOND
+        self._days[around] = Day(dates.since_1970(midnight), hours, None if is_fixed else at.tzinfo)
 
 
 def _written(seconds: int) -> datetime:
     """The moment as the clock of a zone shows it."""
-    return _EPOCH + seconds * _SECOND
+    return dates.EPOCH + seconds * dates.SECOND

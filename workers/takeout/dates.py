@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from importlib.resources import files
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
 
 _MARKS = dict.fromkeys(map(ord, "\u200e\u200f\u202a\u202b\u202c\u061c"))
 _BLANKS = dict.fromkeys(map(ord, "\u00a0\u202f\u2009\t"), " ")
@@ -25,6 +28,11 @@ _FORMS = {
     "a": r"(?P<period>\D{1,12}?)",
 }
 _TOKEN = re.compile(r"'([^']*)'|(MMM|[yMdHhmsaB])\2*|(.)", re.DOTALL)
+
+
+def since_1970(at: datetime) -> int:
+    """Whole seconds, of a moment with its zone."""
+    return (at - EPOCH) // SECOND
 
 
 @dataclass(frozen=True, slots=True)

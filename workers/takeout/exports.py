@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
+from workers.takeout.dates import since_1970
 from workers.takeout.events import Entry, Link, unwrapped, video_id_of
 
 SENTENCES = (
@@ -44,8 +45,6 @@ SENTENCES = (
     "Гледахте {}",
     "Megtekintette a következőt: {}",
 )
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND = timedelta(seconds=1)
 COMMON_FROM = 8
 """So many titles must share words before these are believed to be the sentence's."""
 
@@ -102,7 +101,7 @@ def entry_of(value: Any, sentence: Sentence) -> Entry | str:
     what = Link(sentence.title(_plain(title)), url if isinstance(url, str) else None)
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     # Pages have whole seconds, and both forms of a history are to give the same.
-    return Entry(what, _channel(value), (at - _EPOCH) // _SECOND, str(value.get("header") or "YouTube"), _is_ad(value))
+    return Entry(what, _channel(value), since_1970(at), str(value.get("header") or "YouTube"), _is_ad(value))
 
 
 def _channel(value: Mapping[str, Any]) -> Link | None:

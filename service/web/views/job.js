@@ -1,6 +1,7 @@
 /** One job: how it goes, what it was asked, what it made. */
 
 import { get, millrace } from '../api.js'
+import { hasEnded } from '../client/ends.js'
 import '../client/job-element.js'
 import { h, icon, show } from '../dom.js'
 import { moment, number, plain, shortId } from '../format.js'
@@ -35,7 +36,7 @@ export async function open(place) {
 
   draw()
   const look = () => { ended().catch(() => null) }
-  if (['completed', 'failed', 'cancelled'].includes(job.state)) look()
+  if (hasEnded(job)) look()
   millrace.followAll({ signal, snapshot: look, event: event => { if (event.job_id === id && event.type !== 'job.progressed') look() } }).catch(() => null)
   const title = upload?.name || (job.dataset ?? job.processor)
   return page(title, { back: ['Monitor', '#/monitor'], lead: ['Job ', h('code', {}, id)], actions: [ways] }, element, about, notes)
