@@ -152,7 +152,7 @@ async def test_a_file_and_its_job_load_little_script_also_beside_the_monitor(pag
 
 async def test_the_keyboard_reaches_everything(page: Page, service: Service) -> None:
     await sign_in(page, service)
-    await drop(page, keyed_csv=b"n\n1\n")
+    await drop(page, keyed_csv=b"keyed\n1\n")
     await card(page, "keyed.csv").get_by_text("ready").wait_for()
     await page.evaluate("document.activeElement?.blur()")
     await page.keyboard.press("Tab")

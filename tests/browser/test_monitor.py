@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -20,7 +22,7 @@ from tests.running import Json, Servers, Service, eventually, imported, post_imp
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.async_api import BrowserContext, Locator, Page
+    from playwright.async_api import BrowserContext, Locator, Page, Route
 
 BAD = b"id,amount\n" + b"".join(b"%d,%s\n" % (n, b"x" if n % 60 == 7 else b"%d.5" % n) for n in range(3_000))
 HOSTILE = "<img src=x onerror=alert(1)>.csv"
@@ -86,7 +88,7 @@ async def test_a_job_is_watched_paused_resumed_and_undone(service: Service, page
 
 async def test_a_cancel_asks_what_becomes_of_the_rows(service: Service, page: Page) -> None:
     shown = await monitored(page, service.url)
-    job = await post_import(service.client, rows(150_000), "stopped")
+    job = await post_import(service.client, rows(1_000_000), "stopped")
     its = card(shown, job)
     await page.wait_for_function(
         "id => monitor.shadowRoot.querySelector(`[data-id='${id}'] [data-figure=Rows] dd`)?.textContent.length > 3",
@@ -195,6 +197,26 @@ async def test_who_opts_in_is_notified_when_jobs_end(service: Service, page: Pag
     await shown.get_by_text("Notifications are off.").wait_for()
     await notified_of(service, shown, "no_more")
     assert len(await page.evaluate("() => noted")) == 1
+
+
+async def test_who_is_notified_hears_of_jobs_that_end_before_they_are_looked_at(service: Service, page: Page) -> None:
+    await page.add_init_script(f"window.answer = 'granted'; ({NOTE})()")
+    shown = await monitored(page, service.url)
+    await shown.get_by_role("button", name="Notify me").click()
+    await shown.get_by_text("You will be notified").wait_for()
+    ended = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await ended.wait()
+        await route.continue_()
+
+    await page.route(re.compile(r"/v1/jobs/[0-9a-f-]{36}$"), late)
+    job = await post_import(service.client, rows(300), "short")
+    await settled(service.client, job)
+    ended.set()
+    await card(shown, job).locator('.pill[data-state="completed"]').wait_for()
+    await page.wait_for_function("() => noted.length === 1")
+    assert (await page.evaluate("() => noted"))[0]["tag"] == job["id"]
 
 
 async def notified_of(service: Service, shown: Locator, name: str) -> Json:

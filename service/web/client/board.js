@@ -17,7 +17,8 @@ const RECONCILE_MS = 60_000
 
 /**
  * Fires `change` when `jobs` has changed (`detail` is the id of the one job that did, or null), `happened` for each
- * event (`detail`), `line` when the service answers again or no more, and `problem` if it refuses.
+ * event (`detail`), `ended` with a job of which an event told and that had ended when it was first looked at, `line`
+ * when the service answers again or no more, and `problem` if it refuses.
  */
 export class Board extends EventTarget {
   /** @type {Map<string, Job>} */
@@ -30,8 +31,8 @@ export class Board extends EventTarget {
   isConnected = true
   /** @type {Set<string>} deleted jobs, which an answer on its way may still hold */
   #gone = new Set()
-  /** @type {Set<string>} ids of jobs to look up */
-  #unknown = new Set()
+  /** @type {Map<string, boolean>} ids of jobs to look up, and whether an event told of what is not known yet */
+  #unknown = new Map()
   /** @type {Set<string>} looked at right now: they stay, whatever comes */
   #pinned = new Set()
   /** @type {AbortController | undefined} */
@@ -88,8 +89,8 @@ export class Board extends EventTarget {
   }
 
   /** Look at a job anew. @param {string} id */
-  look(id) {
-    this.#unknown.add(id)
+  look(id, isHeard = false) {
+    this.#unknown.set(id, isHeard || (this.#unknown.get(id) ?? false))
     this.#soon()
   }
 
@@ -126,7 +127,7 @@ export class Board extends EventTarget {
       this.jobs.set(id, moved)
       this.#fire('change', id)
       this.#lookBehind(moved)
-    } else if (!job && !this.#gone.has(id)) this.look(id)
+    } else if (!job && !this.#gone.has(id)) this.look(id, true)
     this.#fire('happened', event)
   }
 
@@ -185,9 +186,12 @@ export class Board extends EventTarget {
     const ids = [...this.#unknown]
     this.#unknown.clear()
     if (ids.length > FEW && this.#running) await this.#load(this.#running.signal)
-    for (const id of ids.slice(0, FEW)) {
+    for (const [id, isHeard] of ids.slice(0, FEW)) {
       try {
-        this.took(await this.millrace.jobs.get(id))
+        const job = await this.millrace.jobs.get(id)
+        const isNew = !this.jobs.has(id)
+        this.took(job)
+        if (isHeard && isNew && hasEnded(job) && this.jobs.has(id)) this.#fire('ended', job)
       } catch (problem) {
         if (problem instanceof Problem && problem.status === 404) this.forget(id)
       }

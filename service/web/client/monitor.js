@@ -4,9 +4,9 @@ import { Board } from './board.js'
 import { Card } from './card.js'
 import { arrange, h, say } from './dom.js'
 import { MillraceElement } from './element.js'
-import { hasEnded } from './ends.js'
+import { Herald } from './herald.js'
 import { number } from './format.js'
-import { isOn, isPossible, notify, turn } from './notify.js'
+import { isOn, isPossible, turn } from './notify.js'
 import { before, groupOf, nameOf, standing, told } from './standing.js'
 
 /** @typedef {import('./types.js').Job} Job */
@@ -15,9 +15,6 @@ const GROUPS = /** @type {const} */ ([['active', 'Active'], ['waiting', 'Waiting
 const TICK_MS = 1_000
 const SEARCH_MS = 150
 const MARGIN = '800px 0px' // how far outside of what is seen cards are filled
-const SPOKEN_STEP = 25
-const MOST_SPOKEN = 3 // of more jobs at a time only their ends are said
-const SPOKEN = new Set(['pausing', 'paused', 'cancelling', 'completed', 'failed', 'cancelled'])
 
 export class MillraceMonitor extends MillraceElement {
   static observedAttributes = ['mode']
@@ -29,8 +26,7 @@ export class MillraceMonitor extends MillraceElement {
   #dirty = new Set()
   /** @type {import('./selection.js').Selection | undefined} from the first choice on */
   #selection
-  /** @type {Map<string, string>} what was last said aloud of a job that goes on */
-  #spoken = new Map()
+  #herald = new Herald(this)
   /** @type {IntersectionObserver | undefined} */
   #sight
   /** @type {AbortController | undefined} */
@@ -52,6 +48,7 @@ export class MillraceMonitor extends MillraceElement {
     }, { rootMargin: MARGIN })
     const board = (this.#board = new Board(this.client))
     board.addEventListener('change', event => this.#changed(/** @type {CustomEvent<string | null>} */ (event).detail), { signal })
+    board.addEventListener('ended', event => this.#herald.end(/** @type {CustomEvent<Job>} */ (event).detail), { signal })
     board.addEventListener('line', event => { parts.line.hidden = /** @type {CustomEvent<boolean>} */ (event).detail }, { signal })
     board.addEventListener('problem', event => this.#refuse(/** @type {CustomEvent<Error & {suggestion?: string}>} */ (event).detail), { signal })
     const timer = setInterval(() => { if (!document.hidden) this.#cards.forEach(card => card.tick()) }, TICK_MS)
@@ -67,7 +64,7 @@ export class MillraceMonitor extends MillraceElement {
     this.#owner = undefined
     for (const card of this.#cards.values()) card.details?.close()
     this.#selection = undefined
-    for (const known of [this.#cards, this.#dirty, this.#spoken]) known.clear()
+    for (const known of [this.#cards, this.#dirty, this.#herald]) known.clear()
   }
 
   attributeChangedCallback() {
@@ -76,7 +73,7 @@ export class MillraceMonitor extends MillraceElement {
 
   /** How many entries its maps hold: they are bounded, whatever happens. */
   get held() {
-    return Math.max(this.#board?.jobs.size ?? 0, this.#board?.files.size ?? 0, this.#cards.size, this.#dirty.size, this.#selection?.size ?? 0, this.#spoken.size)
+    return Math.max(this.#board?.jobs.size ?? 0, this.#board?.files.size ?? 0, this.#cards.size, this.#dirty.size, this.#selection?.size ?? 0, this.#herald.size)
   }
 
   build() {
@@ -129,7 +126,7 @@ export class MillraceMonitor extends MillraceElement {
   #changed(id) {
     const job = id ? this.#board?.jobs.get(id) : undefined
     if (id && job) {
-      this.#listen(job)
+      this.#herald.hear(job)
       const card = this.#cards.get(id)
       this.#dirty.add(id)
       if (!card || groupOf(card.job) !== groupOf(job) || card.job.priority !== job.priority || standing(card.job) !== standing(job)) this.#isReordered = true
@@ -210,7 +207,7 @@ export class MillraceMonitor extends MillraceElement {
     card.details?.close()
     this.#sight?.unobserve(card.element)
     this.#selection?.forget(id)
-    for (const known of [this.#cards, this.#spoken]) known.delete(id)
+    for (const known of [this.#cards, this.#herald]) known.delete(id)
   }
 
   /** @param {Board} board @param {Job} job */
@@ -270,21 +267,6 @@ export class MillraceMonitor extends MillraceElement {
     parts.older.disabled = true
     await this.#board?.more().catch(problem => this.#refuse(problem))
     parts.older.disabled = false
-  }
-
-  /** Each quarter, each stop and the end of a job that was seen going on. @param {Job} job */
-  #listen(job) {
-    const step = Math.floor((job.progress.percent ?? 0) / SPOKEN_STEP) * SPOKEN_STEP
-    const now = SPOKEN.has(standing(job)) ? standing(job) : `${step} percent`
-    const before = this.#spoken.get(job.id)
-    if (hasEnded(job)) this.#spoken.delete(job.id)
-    else this.#spoken.set(job.id, now)
-    if (before === undefined || before === now) return
-    if (hasEnded(job)) {
-      notify(job)
-      this.tell('millrace:ended', { job })
-    } else if (this.#spoken.size > MOST_SPOKEN) return
-    this.announce(`${nameOf(job)}: ${now}, ${number(job.counts.inserted + job.counts.updated)} rows, ${number(job.counts.rejected)} rejected${job.problem ? `. ${job.problem.message}` : ''}`)
   }
 
   /** @param {(Error & {suggestion?: string}) | null} problem */

@@ -1,7 +1,6 @@
 /** One job: how it goes, what it was asked, what it made. */
 
 import { get, millrace } from '../api.js'
-import { hasEnded } from '../client/ends.js'
 import '../client/job-element.js'
 import { h, icon, show } from '../dom.js'
 import { moment, number, plain, shortId } from '../format.js'
@@ -23,20 +22,22 @@ export async function open(place) {
   const about = h('div', { class: 'stack loose' })
   const notes = h('div', { class: 'stack' })
 
+  /** What did not change stays as it is, with what somebody opened in it. */
+  async function looked() {
+    const now = await get(`/v1/jobs/${id}`, {}, { signal })
+    if (JSON.stringify(now) === JSON.stringify(job)) return
+    job = now
+    draw()
+  }
+
   function draw() {
     show(ways, links(job))
     show(about, details(job, upload))
-  }
-
-  async function ended() {
-    job = await get(`/v1/jobs/${id}`, {}, { signal })
-    draw()
-    if (job.notes > 0) await noted(notes, job, signal)
+    if (job.notes > 0) noted(notes, job, signal).catch(() => null)
   }
 
   draw()
-  const look = () => { ended().catch(() => null) }
-  if (hasEnded(job)) look()
+  const look = () => { looked().catch(() => null) }
   millrace.followAll({ signal, snapshot: look, event: event => { if (event.job_id === id && event.type !== 'job.progressed') look() } }).catch(() => null)
   const title = upload?.name || (job.dataset ?? job.processor)
   return page(title, { back: ['Monitor', '#/monitor'], lead: ['Job ', h('code', {}, id)], actions: [ways] }, element, about, notes)
