@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 import psutil
@@ -22,7 +23,9 @@ COUNTS = {"read": ROWS, "inserted": ROWS - BAD, "updated": 0, "skipped": 0, "rej
 LEASE_S = 2.0
 UNDISTURBED = 32 * 1024
 """Bytes of a chunk where nothing happens that the job would have to outlast."""
-SHARED = {"lease_s": LEASE_S, "chunk_bytes": 4096, "range_bytes": 256 * 1024, "job_children": 2}
+PATIENT = {"max_attempts": 10, "first_wait_s": 0.2}
+"""A retry whose waits do not decide how long a test takes."""
+SHARED = {"lease_s": LEASE_S, "chunk_bytes": 16 * 1024, "range_bytes": 256 * 1024, "job_children": 2}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +69,29 @@ async def shared(
     fleet = Fleet(service)
     for _ in range(workers):
         await fleet.grow()
-    return service, fleet, await post_import(service.client, people(rows), "people")
+    upload = (await service.client.post("/v1/uploads", content=people(rows))).json()
+    asked = {"processor": "csv", "dataset": "people", "upload_id": upload["id"], "retry": PATIENT}
+    return service, fleet, (await service.client.post("/v1/jobs", json=asked)).json()
+
+
+@asynccontextmanager
+async def slowly(service: Service, job: Json) -> AsyncIterator[None]:
+    """Each chunk takes the database 0.2 s longer, from the first on that is stored: the job outlasts its faults."""
+    await committed_chunk(service, job)
+    db = await asyncpg.connect(service.database_url)
+    try:
+        table = await db.fetchval(
+            "select format('datasets.%I', table_name) from millrace.dataset where name = $1", job["dataset"]
+        )
+        await db.execute(f"""
+            create function public.brake() returns trigger language plpgsql
+                as 'begin perform pg_sleep(0.2); return null; end';
+            create trigger brake after insert on {table} for each statement execute function public.brake()
+        """)
+        yield
+        await db.execute(f"drop trigger brake on {table}")
+    finally:
+        await db.close()
 
 
 async def same(service: Service, job: Json, alone: Content) -> None:
@@ -102,31 +127,33 @@ async def test_several_workers_store_what_one_does(start_service: StartService, 
 @pytest.mark.timeout(240)
 async def test_killed_workers_and_children_lose_and_double_nothing(start_service: StartService, alone: Content) -> None:
     service, fleet, job = await shared(start_service, 3)
-    for number in range(6):
-        leader, helper = await helper_of(service, fleet, job)
-        await committed_chunk(service, job)
-        victim = (leader, helper)[number % 2]
-        if number in (2, 3):  # one that dies with a range; of the leader's, that costs an attempt
-            child = await eventually(lambda of=victim: child_of(of))
-            with suppress(psutil.NoSuchProcess):
-                child.kill()
-            continue
-        victim.kill()
-        fleet.workers.remove(victim)
-        await fleet.grow()
+    async with slowly(service, job):
+        for number in range(6):
+            leader, helper = await helper_of(service, fleet, job)
+            await committed_chunk(service, job)
+            victim = (leader, helper)[number % 2]
+            if number in (2, 3):  # one that dies with a range; of the leader's, that costs an attempt
+                child = await eventually(lambda of=victim: child_of(of))
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+                continue
+            victim.kill()
+            fleet.workers.remove(victim)
+            await fleet.grow()
     await same(service, job, alone)
 
 
 @pytest.mark.timeout(200)
 async def test_a_helper_that_freezes_and_wakes_up_writes_nothing(start_service: StartService, alone: Content) -> None:
     service, fleet, job = await shared(start_service, 2, job_children=1)
-    for _ in range(3):
-        _, helper = await helper_of(service, fleet, job)
-        await committed_chunk(service, job)
-        os.kill(helper.pid, signal.SIGSTOP)
-        await eventually(lambda pid=helper.pid: without(service, job, pid))
-        await committed_chunk(service, job)
-        os.kill(helper.pid, signal.SIGCONT)
+    async with slowly(service, job):
+        for _ in range(3):
+            _, helper = await helper_of(service, fleet, job)
+            await committed_chunk(service, job)
+            os.kill(helper.pid, signal.SIGSTOP)
+            await eventually(lambda pid=helper.pid: without(service, job, pid))
+            await committed_chunk(service, job)
+            os.kill(helper.pid, signal.SIGCONT)
     await same(service, job, alone)
 
 
@@ -137,15 +164,16 @@ async def without(service: Service, job: Json, pid: int) -> bool:
 @pytest.mark.timeout(200)
 async def test_pause_stops_all_and_resume_goes_on(start_service: StartService, alone: Content) -> None:
     service, fleet, job = await shared(start_service, 3)
-    for _ in range(2):
-        await helper_of(service, fleet, job)
-        await service.client.post(f"{job['links']['self']}/pause")
-        await eventually(lambda: reached(service, job, "paused"))
-        await eventually(lambda: nobody_reads(service, job))
-        before = await service.client.get(job["links"]["self"])
-        await asyncio.gather(*(worker.has_logged("worker.started") for worker in fleet.workers))
-        assert (await service.client.get(job["links"]["self"])).json()["counts"] == before.json()["counts"]
-        await service.client.post(f"{job['links']['self']}/resume")
+    async with slowly(service, job):
+        for _ in range(2):
+            await helper_of(service, fleet, job)
+            await service.client.post(f"{job['links']['self']}/pause")
+            await eventually(lambda: reached(service, job, "paused"))
+            await eventually(lambda: nobody_reads(service, job))
+            before = await service.client.get(job["links"]["self"])
+            await asyncio.gather(*(worker.has_logged("worker.started") for worker in fleet.workers))
+            assert (await service.client.get(job["links"]["self"])).json()["counts"] == before.json()["counts"]
+            await service.client.post(f"{job['links']['self']}/resume")
     await same(service, job, alone)
 
 
