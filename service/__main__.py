@@ -80,7 +80,7 @@ async def serve(settings: Settings, command: str) -> None:
         server = Server(create_app(deps, streams), lambda: announce(url_of(bound), key if command == "dev" else ""))
         tasks = [asyncio.create_task(streams.run())]
         if command != "api":
-            tasks.append(asyncio.create_task(work(settings)))
+            tasks.append(asyncio.create_task(work(settings, bus)))
         serving = asyncio.create_task(server.serve([bound]))
         try:
             await lifecycle.until(stop, *tasks)

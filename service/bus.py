@@ -1,12 +1,16 @@
-"""Wake-ups over Redis pub/sub: "something about job X changed". Never the carrier of truth; any may be lost."""
+"""Wake-ups: "something about job X changed". At once within a process, and over Redis pub/sub to the others.
+
+Never the carrier of truth; any may be lost.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import structlog
 from redis.asyncio import Redis
@@ -27,6 +31,8 @@ class Bus:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._name = uuid4().hex  # in front of what it publishes: who listens here has heard that already
+        self._here: defaultdict[str, list[Callable[[str], None]]] = defaultdict(list)
         self._away = False
         self._changed: dict[tuple[UUID, UUID], None] = {}  # in the order in which they came
         self._teller: asyncio.Task[None] | None = None
@@ -64,18 +70,24 @@ class Bus:
 
     async def listen(self, channel: str, heard: Callable[[str], None]) -> None:
         """Call `heard` with every message on `channel`, for ever; reconnects with back-off."""
+        self._here[channel].append(heard)
         pause_s = 0.1
-        while True:
-            with suppress(*AWAY):
-                async with self._redis.pubsub() as subscription:
-                    await subscription.subscribe(channel)
-                    pause_s = 0.1
-                    while True:
-                        message = await subscription.get_message(ignore_subscribe_messages=True, timeout=30)
-                        if message is not None:
-                            heard(message["data"].decode())
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, 2)
+        try:
+            while True:
+                with suppress(*AWAY):
+                    async with self._redis.pubsub() as subscription:
+                        await subscription.subscribe(channel)
+                        pause_s = 0.1
+                        while True:
+                            message = await subscription.get_message(ignore_subscribe_messages=True, timeout=30)
+                            if message is not None:
+                                sender, _, said = message["data"].decode().partition(" ")
+                                if sender != self._name:
+                                    heard(said)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 2)
+        finally:
+            self._here[channel].remove(heard)
 
     async def _tell_all(self) -> None:
         try:
@@ -86,9 +98,11 @@ class Bus:
             self._teller = None
 
     async def _publish(self, channel: str, message: str) -> None:
+        for heard in self._here[channel]:
+            heard(message)
         try:
             async with asyncio.timeout(0.5):
-                await self._redis.publish(channel, message)
+                await self._redis.publish(channel, f"{self._name} {message}")
         except AWAY as error:
             if not self._away:
                 log.warning("redis.away", error=str(error) or type(error).__name__)

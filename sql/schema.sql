@@ -758,6 +758,69 @@ $$;
 
 ALTER FUNCTION millrace.queue_position(waiting_id uuid) OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.read_account_events(whose uuid, after_tx bigint, after_no bigint, most integer) RETURNS TABLE(job_id uuid, seq integer, type text, at timestamp with time zone, data jsonb, tx bigint, no bigint, is_settled boolean)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform set_config('millrace.account', whose::text, true);
+  return query
+  (
+    select job_id, seq, type, at, data, tx, no, tx < event_horizon()
+    from event
+    where account_id = whose and (tx, no) > (after_tx, after_no)
+    order by tx, no
+    limit most
+  )
+  union all
+  (
+    select null, seq, type, at, data, tx, no, tx < event_horizon()
+    from flow_event
+    where account_id = whose and (tx, no) > (after_tx, after_no)
+    order by tx, no
+    limit most
+  )
+  order by tx, no
+  limit most;
+end
+$$;
+
+ALTER FUNCTION millrace.read_account_events(whose uuid, after_tx bigint, after_no bigint, most integer) OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.read_flow_events(whose uuid, of_flow uuid, after_seq integer, most integer) RETURNS TABLE(seq integer, type text, at timestamp with time zone, data jsonb, tx bigint, no bigint)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform set_config('millrace.account', whose::text, true);
+  return query
+  select seq, type, at, data, tx, no
+  from flow_event
+  where flow_id = of_flow and seq > after_seq
+  order by seq
+  limit most;
+end
+$$;
+
+ALTER FUNCTION millrace.read_flow_events(whose uuid, of_flow uuid, after_seq integer, most integer) OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.read_job_events(whose uuid, of_job uuid, after_seq integer, most integer) RETURNS TABLE(job_id uuid, seq integer, type text, at timestamp with time zone, data jsonb, tx bigint, no bigint)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform set_config('millrace.account', whose::text, true);
+  return query
+  select job_id, seq, type, at, data, tx, no
+  from event
+  where job_id = of_job and seq > after_seq
+  order by seq
+  limit most;
+end
+$$;
+
+ALTER FUNCTION millrace.read_job_events(whose uuid, of_job uuid, after_seq integer, most integer) OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.show_all_rows() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'millrace', 'pg_temp'
@@ -798,6 +861,129 @@ CREATE FUNCTION millrace.this_event_tx() RETURNS bigint
     RETURN (((pg_current_xact_id())::text)::bigint + millrace.event_shift());
 
 ALTER FUNCTION millrace.this_event_tx() OWNER TO millrace_worker;
+
+CREATE TABLE millrace.job (
+    id uuid NOT NULL,
+    account_id uuid NOT NULL,
+    processor text NOT NULL,
+    queue text NOT NULL,
+    state text NOT NULL,
+    outcome text,
+    priority smallint DEFAULT 5 NOT NULL,
+    upload_id uuid,
+    dataset_id uuid,
+    options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    dedupe_key text,
+    attempt integer DEFAULT 1 NOT NULL,
+    max_attempts integer DEFAULT 3 NOT NULL,
+    deaths smallint DEFAULT 0 NOT NULL,
+    epoch integer DEFAULT 0 NOT NULL,
+    event_seq integer DEFAULT 0 NOT NULL,
+    cursor jsonb,
+    unit text NOT NULL,
+    done bigint DEFAULT 0 NOT NULL,
+    total bigint,
+    rate double precision,
+    phase text NOT NULL,
+    message text,
+    read bigint DEFAULT 0 NOT NULL,
+    inserted bigint DEFAULT 0 NOT NULL,
+    updated bigint DEFAULT 0 NOT NULL,
+    skipped bigint DEFAULT 0 NOT NULL,
+    rejected bigint DEFAULT 0 NOT NULL,
+    problem jsonb,
+    control text,
+    cancel_requested_at timestamp with time zone,
+    remove_rows boolean DEFAULT false NOT NULL,
+    removed_at timestamp with time zone,
+    run_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    input jsonb DEFAULT '{}'::jsonb NOT NULL,
+    output jsonb,
+    first_wait_s double precision DEFAULT 2 NOT NULL,
+    longest_wait_s double precision DEFAULT 600 NOT NULL,
+    deadline_s double precision,
+    waits_for integer DEFAULT 0 NOT NULL,
+    is_needed boolean DEFAULT false NOT NULL,
+    run_if text DEFAULT 'completed'::text NOT NULL,
+    flow_id uuid,
+    step text,
+    is_required boolean DEFAULT true NOT NULL,
+    due_at timestamp with time zone,
+    through bigint DEFAULT 0 NOT NULL,
+    is_shared boolean DEFAULT false NOT NULL,
+    landed_in text,
+    is_writing boolean DEFAULT false NOT NULL,
+    noted bigint DEFAULT 0 NOT NULL,
+    undone_by uuid,
+    undone_at timestamp with time zone,
+    undo_expired_at timestamp with time zone,
+    corrects_id uuid,
+    widened jsonb DEFAULT '[]'::jsonb NOT NULL,
+    event_tx bigint DEFAULT millrace.this_event_tx() NOT NULL,
+    CONSTRAINT every_row_is_accounted_for CHECK ((read = (((inserted + updated) + skipped) + rejected))),
+    CONSTRAINT failures_say_why CHECK (((state <> 'failed'::text) OR (problem IS NOT NULL))),
+    CONSTRAINT final_states_have_an_end CHECK (((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
+    CONSTRAINT final_states_have_an_outcome CHECK (((finished_at IS NULL) = (outcome IS NULL))),
+    CONSTRAINT job_control_check CHECK ((control = ANY (ARRAY['pause'::text, 'cancel'::text, 'restart'::text]))),
+    CONSTRAINT job_deadline_s_check CHECK ((deadline_s > (0)::double precision)),
+    CONSTRAINT job_dedupe_key_check CHECK (((length(dedupe_key) >= 1) AND (length(dedupe_key) <= 200))),
+    CONSTRAINT job_first_wait_s_check CHECK ((first_wait_s >= (0)::double precision)),
+    CONSTRAINT job_longest_wait_s_check CHECK ((longest_wait_s >= (0)::double precision)),
+    CONSTRAINT job_max_attempts_check CHECK ((max_attempts >= 1)),
+    CONSTRAINT job_outcome_check CHECK ((outcome = ANY (ARRAY['complete'::text, 'partial'::text, 'none'::text]))),
+    CONSTRAINT job_priority_check CHECK (((priority >= 1) AND (priority <= 10))),
+    CONSTRAINT job_run_if_check CHECK ((run_if = ANY (ARRAY['completed'::text, 'ended'::text]))),
+    CONSTRAINT job_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text, 'retrying'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
+    CONSTRAINT job_waits_for_check CHECK ((waits_for >= 0))
+)
+WITH (fillfactor='70');
+
+ALTER TABLE millrace.job OWNER TO millrace_worker;
+
+CREATE FUNCTION millrace.submit_jobs(whose uuid, wanted jsonb, acts jsonb) RETURNS SETOF millrace.job
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+  perform set_config('millrace.account', whose::text, true);
+  insert into audit (id, account_id, key_id, session_id, request_id, action, targets, outcome)
+  select id, whose, key_id, session_id, request_id, action, array[target], 'done'
+  from jsonb_to_recordset(acts) as act (
+    id uuid, key_id uuid, session_id uuid, request_id text, action text, target uuid
+  );
+  return query
+  with created as (
+    insert into job (
+      id, account_id, processor, queue, state, priority, options, metadata, input,
+      unit, phase, event_seq, run_at, max_attempts, first_wait_s, longest_wait_s, deadline_s
+    )
+    select
+      id, whose, processor, queue, case when run_at > now() then 'pending' else 'queued' end, priority, options,
+      metadata, input, unit, 'waiting', 1, greatest(run_at, now()), max_attempts, first_wait_s, longest_wait_s, deadline_s
+    from jsonb_to_recordset(wanted) as new (
+      id uuid, processor text, queue text, priority smallint, options jsonb, metadata jsonb, input jsonb,
+      unit text, run_at timestamptz, max_attempts integer, first_wait_s float8, longest_wait_s float8, deadline_s float8
+    )
+    returning *
+  ),
+  told as (
+    insert into event (job_id, account_id, seq, type, data)
+    select id, account_id, 1, 'job.created', jsonb_build_object(
+      'processor', processor, 'priority', priority, 'metadata', metadata
+    )
+    from created
+  )
+  select *
+  from created
+  order by id;
+end
+$$;
+
+ALTER FUNCTION millrace.submit_jobs(whose uuid, wanted jsonb, acts jsonb) OWNER TO millrace_worker;
 
 CREATE FUNCTION millrace.upload_jobs(asked uuid) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -1006,88 +1192,6 @@ CREATE TABLE millrace.idempotency (
 );
 
 ALTER TABLE millrace.idempotency OWNER TO millrace_worker;
-
-CREATE TABLE millrace.job (
-    id uuid NOT NULL,
-    account_id uuid NOT NULL,
-    processor text NOT NULL,
-    queue text NOT NULL,
-    state text NOT NULL,
-    outcome text,
-    priority smallint DEFAULT 5 NOT NULL,
-    upload_id uuid,
-    dataset_id uuid,
-    options jsonb DEFAULT '{}'::jsonb NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    dedupe_key text,
-    attempt integer DEFAULT 1 NOT NULL,
-    max_attempts integer DEFAULT 3 NOT NULL,
-    deaths smallint DEFAULT 0 NOT NULL,
-    epoch integer DEFAULT 0 NOT NULL,
-    event_seq integer DEFAULT 0 NOT NULL,
-    cursor jsonb,
-    unit text NOT NULL,
-    done bigint DEFAULT 0 NOT NULL,
-    total bigint,
-    rate double precision,
-    phase text NOT NULL,
-    message text,
-    read bigint DEFAULT 0 NOT NULL,
-    inserted bigint DEFAULT 0 NOT NULL,
-    updated bigint DEFAULT 0 NOT NULL,
-    skipped bigint DEFAULT 0 NOT NULL,
-    rejected bigint DEFAULT 0 NOT NULL,
-    problem jsonb,
-    control text,
-    cancel_requested_at timestamp with time zone,
-    remove_rows boolean DEFAULT false NOT NULL,
-    removed_at timestamp with time zone,
-    run_at timestamp with time zone DEFAULT now() NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    started_at timestamp with time zone,
-    finished_at timestamp with time zone,
-    input jsonb DEFAULT '{}'::jsonb NOT NULL,
-    output jsonb,
-    first_wait_s double precision DEFAULT 2 NOT NULL,
-    longest_wait_s double precision DEFAULT 600 NOT NULL,
-    deadline_s double precision,
-    waits_for integer DEFAULT 0 NOT NULL,
-    is_needed boolean DEFAULT false NOT NULL,
-    run_if text DEFAULT 'completed'::text NOT NULL,
-    flow_id uuid,
-    step text,
-    is_required boolean DEFAULT true NOT NULL,
-    due_at timestamp with time zone,
-    through bigint DEFAULT 0 NOT NULL,
-    is_shared boolean DEFAULT false NOT NULL,
-    landed_in text,
-    is_writing boolean DEFAULT false NOT NULL,
-    noted bigint DEFAULT 0 NOT NULL,
-    undone_by uuid,
-    undone_at timestamp with time zone,
-    undo_expired_at timestamp with time zone,
-    corrects_id uuid,
-    widened jsonb DEFAULT '[]'::jsonb NOT NULL,
-    event_tx bigint DEFAULT millrace.this_event_tx() NOT NULL,
-    CONSTRAINT every_row_is_accounted_for CHECK ((read = (((inserted + updated) + skipped) + rejected))),
-    CONSTRAINT failures_say_why CHECK (((state <> 'failed'::text) OR (problem IS NOT NULL))),
-    CONSTRAINT final_states_have_an_end CHECK (((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) = (finished_at IS NOT NULL))),
-    CONSTRAINT final_states_have_an_outcome CHECK (((finished_at IS NULL) = (outcome IS NULL))),
-    CONSTRAINT job_control_check CHECK ((control = ANY (ARRAY['pause'::text, 'cancel'::text, 'restart'::text]))),
-    CONSTRAINT job_deadline_s_check CHECK ((deadline_s > (0)::double precision)),
-    CONSTRAINT job_dedupe_key_check CHECK (((length(dedupe_key) >= 1) AND (length(dedupe_key) <= 200))),
-    CONSTRAINT job_first_wait_s_check CHECK ((first_wait_s >= (0)::double precision)),
-    CONSTRAINT job_longest_wait_s_check CHECK ((longest_wait_s >= (0)::double precision)),
-    CONSTRAINT job_max_attempts_check CHECK ((max_attempts >= 1)),
-    CONSTRAINT job_outcome_check CHECK ((outcome = ANY (ARRAY['complete'::text, 'partial'::text, 'none'::text]))),
-    CONSTRAINT job_priority_check CHECK (((priority >= 1) AND (priority <= 10))),
-    CONSTRAINT job_run_if_check CHECK ((run_if = ANY (ARRAY['completed'::text, 'ended'::text]))),
-    CONSTRAINT job_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'queued'::text, 'running'::text, 'retrying'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
-    CONSTRAINT job_waits_for_check CHECK ((waits_for >= 0))
-)
-WITH (fillfactor='70');
-
-ALTER TABLE millrace.job OWNER TO millrace_worker;
 
 CREATE TABLE millrace.job_end (
     id bigint NOT NULL,
@@ -1897,6 +2001,8 @@ REVOKE ALL ON FUNCTION millrace.show_all_rows() FROM PUBLIC;
 
 GRANT ALL ON FUNCTION millrace.spreadsheet_safe(given text) TO millrace_api;
 
+GRANT SELECT,INSERT,UPDATE ON TABLE millrace.job TO millrace_api;
+
 REVOKE ALL ON FUNCTION millrace.upload_writers(ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION millrace.upload_writers(ids uuid[]) TO millrace_api;
 
@@ -1937,8 +2043,6 @@ GRANT SELECT,INSERT,UPDATE ON TABLE millrace.flow TO millrace_api;
 GRANT SELECT,INSERT ON TABLE millrace.flow_event TO millrace_api;
 
 GRANT SELECT,INSERT ON TABLE millrace.idempotency TO millrace_api;
-
-GRANT SELECT,INSERT,UPDATE ON TABLE millrace.job TO millrace_api;
 
 GRANT SELECT ON TABLE millrace.job_stat TO millrace_api;
 

@@ -28,8 +28,8 @@ SPARE_CONNECTIONS = 5
 """For heartbeat, sweep, claim and two settles. A duty has its own, so that a slow one delays none of these."""
 
 
-async def work(settings: Settings) -> None:
-    """Take and run jobs until cancelled. The database must be migrated."""
+async def work(settings: Settings, bus: Bus | None = None) -> None:
+    """Take and run jobs until cancelled. The database must be migrated. `bus` is that of an API in this process."""
     processors = discover()
     queues = sorted({processor.queue for processor in processors.values()} | {PREVIEWS})
     async with (
@@ -47,7 +47,7 @@ async def work(settings: Settings) -> None:
         httpx.AsyncClient(trust_env=False, follow_redirects=False) as client,
     ):
         files = open_files(settings)
-        bus = Bus(redis)
+        bus = bus or Bus(redis)
         freed = asyncio.Event()
         dispatch = Dispatch(redis, bus)
         settler = Settler(database, bus, freed.set)

@@ -142,7 +142,7 @@ async def submit_all(deps: Deps, caller: Caller, asked: Sequence[tuple[UUID | No
         check_upload(prepared.processor, upload_id)
     async with deps.database.transaction(caller.account_id) as db:
         alone = [p.job(new_id(), caller.account_id) for _, p in checked if p.stands_alone]
-        written_alone = iter(await jobs.submit_many(db, alone))
+        written_alone = iter(await jobs.submit_many(db, caller.account_id, alone))
         acting.about(*(job.id for job in alone))
         queued = [
             next(written_alone) if prepared.stands_alone else await _write_one(db, caller, prepared, upload_id)

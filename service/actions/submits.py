@@ -1,4 +1,4 @@
-"""Writes jobs that are submitted at the same time together: one transaction for many requests of an account."""
+"""Writes jobs that are submitted at the same time together: one statement for many requests of an account."""
 
 from __future__ import annotations
 
@@ -47,10 +47,9 @@ class Submits:
 
     async def _write(self, account_id: UUID, batch: Sequence[Request]) -> None:
         try:
-            async with self._database.transaction(account_id) as db:
-                written = await jobs.submit_many(db, [job for job, _, _ in batch])
-                acts = ((act, job.id) for job, act, _ in batch)
-                await acting.record_all(db, [(act, made) for act, made in acts if act is not None])
+            async with self._database.connection() as db:  # one statement: one round trip
+                acts = [(act, job.id) for job, act, _ in batch if act is not None]
+                written = await jobs.submit_many(db, account_id, [job for job, _, _ in batch], acts)
         except UNSTORABLE as error:
             if len(batch) == 1:
                 _fail(batch, error)

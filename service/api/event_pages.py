@@ -27,8 +27,8 @@ def wanted(request: Request) -> bool:
 
 async def of_job(request: Request, database: Database, account_id: UUID, job_id: UUID, after: int) -> JSONResponse:
     """The events of a job behind number `after`, in order, up to `limit`."""
-    async with database.transaction(account_id) as db:
-        found = await events.after(db, job_id, after, limit=limit_of(request))
+    async with database.connection() as db:
+        found = await events.after(db, account_id, job_id, after, limit=limit_of(request))
     last = found[-1].seq if found else after
     return JSONResponse({"events": [told(event) for event in found], "last_event_id": last})
 

@@ -35,8 +35,8 @@ TAIL = 2 * PAGE
 """Latest events that a feed keeps in memory: followers may be a whole page behind its reader."""
 GATHER_S = 0.02
 """Least time from one read to the next, in which wake-ups gather."""
-HELD_S = 0.02
-"""Pause before the next look at events that must wait for an older transaction; twice as long where nothing comes."""
+HELD_S = 0.005
+"""Least time to the next look at events that wait for an older transaction; else half as long as they wait already."""
 
 Batches: TypeAlias = AsyncGenerator[Sequence[Event], None]
 
@@ -74,22 +74,22 @@ class Streams:
     def of_job(self, job: Job) -> AbstractAsyncContextManager[Feed[int]]:
         """The feed of a job's events."""
 
-        job_id = job.id  # all that stays of it here, once for each client
+        job_id, account_id = job.id, job.account_id  # all that stays of it here, once for each client
 
         async def fetch(db: Connection, seq: int) -> tuple[Sequence[Event], bool]:
-            return await events.after(db, job_id, seq, limit=PAGE), False
+            return await events.after(db, account_id, job_id, seq, limit=PAGE), False
 
-        return self._feed(self._jobs, Source(job_id, job.account_id, _number, fetch), job.event_seq)
+        return self._feed(self._jobs, Source(job_id, _number, fetch), job.event_seq)
 
     def of_flow(self, flow: Flow) -> AbstractAsyncContextManager[Feed[int]]:
         """The feed of a flow's events."""
 
-        flow_id = flow.id
+        flow_id, account_id = flow.id, flow.account_id
 
         async def fetch(db: Connection, seq: int) -> tuple[Sequence[Event], bool]:
-            return await flows.events_after(db, flow_id, seq, limit=PAGE), False
+            return await flows.events_after(db, account_id, flow_id, seq, limit=PAGE), False
 
-        return self._feed(self._jobs, Source(flow_id, flow.account_id, _number, fetch), flow.event_seq)
+        return self._feed(self._jobs, Source(flow_id, _number, fetch), flow.event_seq)
 
     def of_account(self, account_id: UUID, newest: Position) -> AbstractAsyncContextManager[Feed[Position]]:
         """The feed of an account's events. `newest` is its newest position as the caller has just read it."""
@@ -97,7 +97,7 @@ class Streams:
         async def fetch(db: Connection, position: Position) -> tuple[Sequence[Event], bool]:
             return await events.after_in_account(db, account_id, position, limit=PAGE)
 
-        return self._feed(self._accounts, Source(account_id, account_id, _position, fetch), newest)
+        return self._feed(self._accounts, Source(account_id, _position, fetch), newest)
 
     async def follow(self, job: Job, after: int) -> Batches:
         """Batches of a job's events behind number `after`, each event once and in order, until `close`."""
@@ -153,13 +153,12 @@ class Streams:
 
 @dataclass(frozen=True, slots=True)
 class Source(Generic[Place]):
-    """Events of one job or account: whose they are, where each has its place, and how those behind a place are read.
+    """Events of one job, flow or account: where each has its place, and how those behind a place are read.
 
     `fetch` also says whether there are more, which may not be told yet.
     """
 
     id: UUID
-    account_id: UUID
     place: Callable[[Event], Place]
     fetch: Callable[[Connection, Place], Awaitable[tuple[Sequence[Event], bool]]]
 
@@ -216,7 +215,7 @@ class Feed(Generic[Place]):
 
     async def read(self, poll_s: float) -> None:
         """Keep the tail up to date while somebody follows: when woken, and every `poll_s` if a wake-up was lost."""
-        held_s = HELD_S
+        held_since = None
         while self.followers:
             self._woken.clear()
             began, is_held, before = time.monotonic(), False, self._position
@@ -224,12 +223,16 @@ class Feed(Generic[Place]):
                 is_held = await self._read_new()
             except (Transient, *UNREACHABLE) as error:
                 log.warning("stream.database_away", source=str(self._source.id), error=repr(error))
-            held_s = min(poll_s, held_s * 2) if is_held and self._position == before else HELD_S
+            if not is_held:
+                held_since = None
+            elif held_since is None or self._position != before:
+                held_since = began
+            pause_s = GATHER_S if held_since is None else min(poll_s, max(HELD_S, (began - held_since) / 2))
             with suppress(TimeoutError):
-                async with asyncio.timeout(held_s if is_held else poll_s):
+                async with asyncio.timeout(pause_s if is_held else poll_s):
                     await self._woken.wait()
             if self.followers:
-                await asyncio.sleep(began + GATHER_S - time.monotonic())
+                await asyncio.sleep(began + pause_s - time.monotonic())
 
     async def _read_new(self) -> bool:
         while True:
@@ -249,7 +252,7 @@ class Feed(Generic[Place]):
             del self._tail[:-TAIL]
 
     async def _fetch(self, place: Place) -> tuple[Sequence[Event], bool]:
-        async with self._database.transaction(self._source.account_id) as db:
+        async with self._database.connection() as db:  # one statement: one round trip
             return await self._source.fetch(db, place)
 
 

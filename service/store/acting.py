@@ -68,18 +68,16 @@ async def record(db: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy, act:
     )  # fmt: skip
 
 
-async def record_all(
-    db: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy, acts: Sequence[tuple[Act, UUID]]
-) -> None:
-    """The same for many acts of an account that are committed together, each with what it has made."""
-    if acts:
-        await db.execute(
-            _SQL["record_all"],
-            [new_id() for _ in acts],
-            acts[0][0].account_id,
-            [act.key_id for act, _ in acts],
-            [act.session_id for act, _ in acts],
-            [act.request_id for act, _ in acts],
-            [act.action[:MOST_CHARACTERS] for act, _ in acts],
-            [made for _, made in acts],
-        )
+def entries(acts: Sequence[tuple[Act, UUID]]) -> list[dict[str, str | None]]:
+    """Those of many acts of an account that one statement commits, each with what it has made."""
+    return [
+        {
+            "id": str(new_id()),
+            "key_id": str(act.key_id),
+            "session_id": None if act.session_id is None else str(act.session_id),
+            "request_id": act.request_id,
+            "action": act.action[:MOST_CHARACTERS],
+            "target": str(made),
+        }
+        for act, made in acts
+    ]

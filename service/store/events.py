@@ -26,15 +26,18 @@ START = Position(0, 0)
 """In front of every event."""
 
 
-async def after(db: Connection, job_id: UUID, seq: int, *, limit: int) -> list[Event]:
-    """The events that follow number `seq`, in order."""
-    return [_event(row) for row in await db.fetch(_SQL["after"], job_id, seq, limit)]
+async def after(db: Connection, account_id: UUID, job_id: UUID, seq: int, *, limit: int) -> list[Event]:
+    """The events of an account's job that follow number `seq`, in order. Needs no transaction."""
+    return [_event(row) for row in await db.fetch(_SQL["after"], account_id, job_id, seq, limit)]
 
 
 async def after_in_account(
     db: Connection, account_id: UUID, position: Position, *, limit: int
 ) -> tuple[Sequence[Event], bool]:
-    """The events of an account that follow `position`, in order; and whether there are more that must wait yet."""
+    """The events of an account that follow `position`, in order; and whether there are more that must wait yet.
+
+    Needs no transaction.
+    """
     rows = await db.fetch(_SQL["after_in_account"], account_id, position.tx, position.no, limit)
     settled = [_event(row) for row in rows if row["is_settled"]]
     return settled, len(settled) < len(rows)

@@ -44,9 +44,9 @@ async def steps(db: Connection, flow_id: UUID) -> list[Step]:
     return [Step(job, after.get(job.step or "", [])) for job in await jobs.of_flow(db, flow_id)]
 
 
-async def events_after(db: Connection, flow_id: UUID, seq: int, *, limit: int) -> Sequence[Event]:
-    """The flow's events that follow number `seq`, in order."""
-    rows = await db.fetch(_SQL["events_after"], flow_id, seq, limit)
+async def events_after(db: Connection, account_id: UUID, flow_id: UUID, seq: int, *, limit: int) -> Sequence[Event]:
+    """The events of an account's flow that follow number `seq`, in order. Needs no transaction."""
+    rows = await db.fetch(_SQL["events_after"], account_id, flow_id, seq, limit)
     return [
         Event(None, row["seq"], EventType(row["type"]), row["at"], row["data"], Position(row["tx"], row["no"]))
         for row in rows

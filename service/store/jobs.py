@@ -13,6 +13,8 @@ from asyncpg import Record, UniqueViolationError
 from service.domain.errors import NotFound, StateError, Transient
 from service.domain.job import DEFAULT_RETRY, Control, Counts, Job, Outcome, Progress, Retry, RunIf, State
 from service.domain.upload import Upload
+from service.store import acting
+from service.store.acting import Act
 from service.store.database import Connection
 from service.store.queries import load
 from service.store.uploads import file_needed
@@ -94,9 +96,15 @@ async def submit(db: Connection, job: NewJob) -> UUID:
     return joined
 
 
-async def submit_many(db: Connection, new: Sequence[NewJob]) -> list[Job]:
-    """Write jobs without upload, dataset and dedupe_key, with their first events; as they are then, in order."""
-    rows = await db.fetch(_SQL["submit_many"], [_plain(job) for job in new])
+async def submit_many(
+    db: Connection, account_id: UUID, new: Sequence[NewJob], acts: Sequence[tuple[Act, UUID]] = ()
+) -> list[Job]:
+    """Write an account's jobs without upload, dataset and dedupe_key, with their first events.
+
+    Returns them as they are then, in order. Needs no transaction. `acts` are the requests for them, where no
+    transaction records its own.
+    """
+    rows = await db.fetch(_SQL["submit_many"], account_id, [_plain(job) for job in new], acting.entries(acts))
     written = {row["id"]: _job(row) for row in rows}
     return [written[job.id] for job in new]
 
@@ -222,7 +230,6 @@ async def matching(db: Connection, *, state: State | None, processor: str | None
 def _plain(job: NewJob) -> dict[str, Any]:
     return {
         "id": str(job.id),
-        "account_id": str(job.account_id),
         "processor": job.processor,
         "queue": job.queue,
         "priority": job.priority,

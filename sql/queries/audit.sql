@@ -3,12 +3,6 @@ insert into audit (id, account_id, key_id, session_id, request_id, action, targe
 select $1, $2, $3, $4, $5, $6, $7, 'done'
 where pg_current_xact_id_if_assigned() is not null;  -- what has changed nothing is no action
 
--- name: record_all
-insert into audit (id, account_id, key_id, session_id, request_id, action, targets, outcome)
-select id, $2, key_id, session_id, request_id, action, array[target], 'done'
-from unnest($1::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::uuid[])
-  as told (id, key_id, session_id, request_id, action, target);
-
 -- name: refuse
 insert into audit (id, account_id, key_id, session_id, request_id, action, targets, outcome)
 values ($1, $2, $3, $4, $5, $6, $7, $8);

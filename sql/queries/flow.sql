@@ -16,8 +16,5 @@ order by id desc
 limit $3;
 
 -- name: events_after
-select seq, type, at, data, tx, no
-from flow_event
-where flow_id = $1 and seq > $2
-order by seq
-limit $3;
+select *
+from read_flow_events($1, $2, $3, $4);

@@ -18,34 +18,8 @@ from created
 returning job_id;
 
 -- name: submit_many
-with new as (
-  select *
-  from jsonb_to_recordset($1::jsonb) as new (
-    id uuid, account_id uuid, processor text, queue text, priority smallint, options jsonb, metadata jsonb, input jsonb,
-    unit text, run_at timestamptz, max_attempts integer, first_wait_s float8, longest_wait_s float8, deadline_s float8
-  )
-),
-created as (
-  insert into job (
-    id, account_id, processor, queue, state, priority, options, metadata, input,
-    unit, phase, event_seq, run_at, max_attempts, first_wait_s, longest_wait_s, deadline_s
-  )
-  select
-    id, account_id, processor, queue, case when run_at > now() then 'pending' else 'queued' end, priority, options,
-    metadata, input, unit, 'waiting', 1, greatest(run_at, now()), max_attempts, first_wait_s, longest_wait_s, deadline_s
-  from new
-  returning *
-),
-told as (
-  insert into event (job_id, account_id, seq, type, data)
-  select id, account_id, 1, 'job.created', jsonb_build_object(
-    'processor', processor, 'priority', priority, 'metadata', metadata
-  )
-  from created
-)
 select *, null as dataset
-from created
-order by id;
+from submit_jobs($1, $2, $3);
 
 -- name: live
 select id

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import cycle, islice
+from uuid import UUID, uuid4
 
 import httpx
 import psutil
@@ -15,11 +16,12 @@ from annotated_types import Le
 from redis.asyncio import Redis
 
 from service.api.sse import PATIENCE
-from service.bus import CHANGES
+from service.bus import CHANGES, Bus
 from service.config import Settings
+from service.dispatch import open_redis
 from tests import sse
 from tests.conftest import StartService
-from tests.running import Json, Service, eventually
+from tests.running import Json, Servers, Service, eventually
 
 HEAVY = {"text": "x" * 9_000}
 LATER = "2099-01-01T00:00:00Z"
@@ -122,6 +124,42 @@ async def test_there_is_one_subscription_however_many_clients(service: Service) 
         await eventually(lambda: _are_open(service, 30))
         assert await redis.pubsub_numsub(CHANGES) == before
     await eventually(lambda: _are_open(service, 0))
+
+
+async def test_what_a_process_tells_it_hears_itself_at_once_and_only_once(servers: Servers) -> None:
+    first, second = (uuid4(), uuid4()), (uuid4(), uuid4())
+    told = [" ".join(map(str, changed)) for changed in (first, second)]
+    heard: list[list[str]] = [[], []]
+    async with servers.redis() as url, open_redis(url) as redis:
+        buses = [Bus(redis), Bus(redis)]
+        before = (await redis.pubsub_numsub(CHANGES))[0][1]
+        listening = [
+            asyncio.create_task(bus.listen(CHANGES, into.append)) for bus, into in zip(buses, heard, strict=True)
+        ]
+
+        async def subscribed() -> bool:
+            return bool((await redis.pubsub_numsub(CHANGES))[0][1] == before + 2)
+
+        await eventually(subscribed)
+        for bus, changed in zip(buses, (first, second), strict=True):
+            bus.notify(changed)
+            await bus.close()
+            await eventually(lambda said=" ".join(map(str, changed)): all(said in each for each in heard))
+        for task in listening:
+            task.cancel()
+    assert [[message for message in each if message in told] for each in heard] == [told, told]
+
+
+async def test_what_a_process_tells_it_hears_without_redis() -> None:
+    heard: list[str] = []
+    async with open_redis("redis://127.0.0.1:1") as redis:
+        bus = Bus(redis)
+        listening = asyncio.create_task(bus.listen(CHANGES, heard.append))
+        await asyncio.sleep(0)
+        bus.notify((UUID(int=1), UUID(int=2)))
+        await bus.close()
+        listening.cancel()
+    assert heard == [f"{UUID(int=1)} {UUID(int=2)}"]
 
 
 async def test_a_client_that_reads_late_gets_every_event_once(service: Service) -> None:

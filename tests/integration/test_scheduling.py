@@ -43,7 +43,7 @@ class Line:
             if account not in self.accounts:
                 self.accounts[account] = await accounts.ensure(db, account, f"key of {account}")
             new = [self._job(self.accounts[account], processor, priority) for _ in range(number)]
-            await jobs.submit_many(db, new)
+            await jobs.submit_many(db, self.accounts[account], new)
 
     async def take(self, most: int = 1) -> list[Claim]:
         """Claim up to so many."""
