@@ -144,7 +144,7 @@ async def test_what_a_process_tells_it_hears_itself_at_once_and_only_once(server
         for bus, changed in zip(buses, (first, second), strict=True):
             bus.notify(changed)
             await bus.close()
-            await eventually(lambda said=" ".join(map(str, changed)): all(said in each for each in heard))
+            await eventually(lambda said=f"{changed[0]} {changed[1]}": all(said in each for each in heard))
         for task in listening:
             task.cancel()
     assert [[message for message in each if message in told] for each in heard] == [told, told]
