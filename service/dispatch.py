@@ -1,11 +1,14 @@
-"""Rings workers: an arq ticket says "look at jobs X, Y". It may be lost or doubled; PostgreSQL has the jobs."""
+"""Rings workers, who look for jobs at once; an arq ticket, "look at jobs X, Y", follows for whoever did not hear it.
+
+Both may be lost or doubled; PostgreSQL has the jobs.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +24,9 @@ TICKET = "ticket"
 
 GATHER_S = 0.005
 """After a ring: what comes so soon behind it shares the next one. Whoever heard the first is awake by then."""
+
+TICKET_S = 0.1
+"""From the first ring to its ticket. A burst of submits makes one, and most workers have taken the jobs by then."""
 
 NAMED = 20
 """Jobs that one ticket names; it is read as "there is work", whatever their number."""
@@ -61,7 +67,10 @@ class Dispatch:
         self._redis = redis
         self._bus = bus
         self._new: dict[str, list[UUID]] = {}  # by queue
+        self._untold: dict[str, list[UUID]] = {}  # rung for, and on no ticket yet
         self._ringer: asyncio.Task[None] | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     async def has_ticket(self, queue: str) -> bool:
         """Whether a ticket waits to be read. Raises AWAY."""
@@ -70,27 +79,42 @@ class Dispatch:
         return tickets > 0
 
     def ring(self, queue: str, *job_ids: UUID) -> None:
-        """Say that jobs are queued; returns at once. What comes while a ring is under way shares the next ticket."""
+        """Say that jobs are queued; returns at once. What comes while a ring is under way shares the next one."""
         self._new.setdefault(queue, []).extend(job_ids)
         if self._ringer is None:
             self._ringer = asyncio.create_task(self._ring_all())
 
     async def close(self) -> None:
-        """Wait until every ring is out, or given up."""
-        if self._ringer is not None:
-            await self._ringer
+        """Ring, and write the tickets, or give up."""
+        self._closing.set()
+        while (task := self._ringer or self._writer) is not None:
+            await task
+        self._closing.clear()
 
     async def _ring_all(self) -> None:
         try:
             while self._new:
                 queue, job_ids = self._new.popitem()
-                await self._ring(queue, job_ids)
+                await self._bus.ring(queue)
+                self._untold.setdefault(queue, []).extend(job_ids[:NAMED])
+                if self._writer is None:
+                    self._writer = asyncio.create_task(self._write_all())
                 await asyncio.sleep(GATHER_S)
         finally:
             self._ringer = None
 
-    async def _ring(self, queue: str, job_ids: Sequence[UUID]) -> None:
-        await self._bus.ring(queue)  # first: it is the quicker one, and the ticket makes up for it if nobody hears it
+    async def _write_all(self) -> None:
+        try:
+            while self._untold:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TICKET_S):
+                        await self._closing.wait()
+                while self._untold:
+                    await self._write(*self._untold.popitem())
+        finally:
+            self._writer = None
+
+    async def _write(self, queue: str, job_ids: Sequence[UUID]) -> None:
         try:
             if await self.has_ticket(queue):  # whoever reads that one finds these jobs too
                 return
