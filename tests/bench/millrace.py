@@ -63,7 +63,7 @@ class Millrace:
 
     name = "Millrace"
     warm_up = 200
-    jobs = 5_000
+    jobs = 20_000
     paced = 200
     slots = 200
 

@@ -29,7 +29,7 @@ PEERS = [
     ("SAQ", "saq_.py", 5_000),
     ("taskiq", "taskiq_.py", 5_000),
     ("Celery", "celery_.py", 1_000),
-    ("BullMQ", "bullmq.mjs", 5_000),
+    ("BullMQ", "bullmq.mjs", 20_000),
 ]
 """Name, script, and no-op jobs that a round drains."""
 
@@ -77,15 +77,16 @@ class Row:
 
 async def one_round(system: System, row: Row) -> None:
     """Measure everything once."""
-    single, half = system.jobs // 10, system.jobs // 2
+    single, few = min(500, system.jobs // 10), min(2_500, system.jobs // 2)
+    many = system.jobs - few
     await system.start()
     try:
         await system.submit_single(system.warm_up)
         row.add("single/s", single / (await system.submit_single(single) or 1))
-        row.add("concurrent/s", half / (await system.submit_concurrent(half) or 1))
-        if seconds := await in_batch(system, half):
-            row.add("batch/s", half / seconds)
-        row.add("drained/s", 2 * half / await system.drain(system.warm_up + single, 2 * half))
+        row.add("concurrent/s", few / (await system.submit_concurrent(few) or 1))
+        if seconds := await in_batch(system, many):
+            row.add("batch/s", many / seconds)
+        row.add("drained/s", system.jobs / await system.drain(system.warm_up + single, system.jobs))
         await asyncio.sleep(1)  # the worker has settled what it drained
         waits = sorted((await system.pickup(system.paced))[system.paced // 10 :])
         row.add("p50 ms", waits[len(waits) // 2])
