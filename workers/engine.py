@@ -33,6 +33,9 @@ BEATS_PER_LEASE = 3.3
 MOST_AT_ONCE = 100
 """Jobs taken in one claim."""
 
+IDLE_S = 0.5
+"""From the start, or one look to the next, until a worker with nothing to do gets ready for files."""
+
 MOST_AVOIDED = 1000
 """Jobs remembered as ones that this worker cannot help with."""
 
@@ -93,11 +96,19 @@ class Engine:
                 clocks.create_task(every(0, self._promote_when_freed))
                 clocks.create_task(every(settings.sweep_s, self._run_schedules))
                 clocks.create_task(every(TOLD_S, self._tell))
+                clocks.create_task(self._warm_up())
                 for period_s, duty in clocks_of(self._tools):
                     clocks.create_task(every(period_s, duty, spread=SPREAD))
         finally:
             await self._let_go()
             await self._leave()
+
+    async def _warm_up(self) -> None:
+        """Get ready for files once there is time for it; who has one before waits for that."""
+        await asyncio.sleep(IDLE_S)
+        while self._running:
+            await asyncio.sleep(IDLE_S)
+        self._tools.sandboxes.warm_up()
 
     async def _fill_when_woken(self) -> None:
         """On one connection while it lives: to open another and plan a claim there takes longer than many claims."""

@@ -29,8 +29,6 @@ from workers.slots import Slots
 
 log = structlog.get_logger()
 
-LOADED_AFTER_S = 3.0
-"""After the start: loading the libraries keeps a core busy, and jobs that wait have it first."""
 LOADED = ("workers.libraries",)
 
 _CODE = str(Path(__file__).resolve().parent.parent)
@@ -175,16 +173,11 @@ class Sandboxes:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._server: asyncio.Task[ForkServer] | None = None
-        self._later: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Sandboxes:
-        if forkserver.IS_AVAILABLE:
-            self._later = asyncio.get_running_loop().call_later(LOADED_AFTER_S, self._load)
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        if self._later is not None:
-            self._later.cancel()
         if self._server is not None:
             with suppress(OSError):
                 await (await self._server).close()
@@ -206,6 +199,11 @@ class Sandboxes:
             yield sandbox
         finally:
             await child.end()
+
+    def warm_up(self) -> None:
+        """Load the libraries ahead of the first child: half a second of work, for when there is no other."""
+        if forkserver.IS_AVAILABLE:
+            self._load()
 
     def _load(self) -> asyncio.Task[ForkServer]:
         if self._server is None or (self._server.done() and self._server.exception() is not None):
