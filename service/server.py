@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -76,11 +77,13 @@ class Wire:
     The scope's extension `millrace.wire` makes it. What is written must be whole chunks of a body that has begun.
     """
 
-    __slots__ = ("_cycle", "write")
+    __slots__ = ("_cycle", "_descriptor", "write")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
-        self.write = cycle.transport.write
+        self._descriptor = cycle.transport.get_extra_info("socket").fileno()
+        is_plain = cycle.transport.get_extra_info("ssl_object") is None
+        self.write: Callable[[bytes], None] = self._write_now if is_plain else cycle.transport.write
         with contextlib.suppress(OSError, ValueError):  # it may be closed by now
             cycle.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
@@ -88,6 +91,19 @@ class Wire:
     def is_clogged(self) -> bool:
         """Whether more waits to be sent than is good."""
         return self._cycle.flow.write_paused
+
+    def _write_now(self, data: bytes) -> None:
+        """Without a way through the loop, which costs as much again where there are thousands; unless bytes wait."""
+        transport = self._cycle.transport
+        if not transport.get_write_buffer_size() and not transport.is_closing():
+            try:
+                sent = os.write(self._descriptor, data)
+            except OSError:  # it is full, or broken: the transport knows what to do
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        transport.write(data)
 
     @property
     def is_gone(self) -> bool:

@@ -105,10 +105,11 @@ class Engine:
 
     async def _warm_up(self) -> None:
         """Get ready for files once there is time for it; who has one before waits for that."""
-        await asyncio.sleep(IDLE_S)
-        while self._running:
+        while True:
             await asyncio.sleep(IDLE_S)
-        self._tools.sandboxes.warm_up()
+            if not self._running:
+                self._tools.sandboxes.warm_up()
+                return
 
     async def _fill_when_woken(self) -> None:
         """On one connection while it lives: to open another and plan a claim there takes longer than many claims."""
