@@ -12,9 +12,10 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, BinaryIO
 
+from service.domain.chunk import Column, ColumnType
 from service.domain.dataset import LINEAGE, columns_from_json, columns_to_json
 from service.domain.errors import Transient
-from service.domain.processor import Column, ColumnType, Piece
+from service.domain.processor import Piece
 from service.piped import piped
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.domain.processor import Column, ColumnType
+from service.domain.chunk import Column, ColumnType
 from workers.columns import PRECISION, arrow_type
 from workers.exact import refuse, stored
 from workers.formats import PLAIN, Format, plain

@@ -9,9 +9,9 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from service.domain.chunk import Column, ColumnType, Fault
 from service.domain.column_spec import NUMBERS, TIMES, ColumnSpec
 from service.domain.errors import InputError
-from service.domain.processor import Column, ColumnType, Fault
 from workers.casting import cast
 from workers.columns import PRECISION
 

@@ -24,9 +24,10 @@ from dataclasses import asdict
 from typing import Any, BinaryIO, cast
 from uuid import UUID
 
+from service.domain.chunk import Chunk, Enclosed, TooNarrow, Widening, Widens
 from service.domain.dataset import columns_from_json, columns_to_json
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Enclosed, Processor, TooNarrow, Widening, Widens, Work
+from service.domain.processor import Processor, Work
 from workers.frames import LAST_PIECE, PIPE_BYTES, head, piece_head
 from workers.slots import Shelf
 from workers.source import open_source

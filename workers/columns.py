@@ -11,9 +11,9 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from service.domain.chunk import Column, ColumnType
 from service.domain.errors import InputError
 from service.domain.naming import NAME_BYTES, cut, plain_name
-from service.domain.processor import Column, ColumnType
 from service.domain.row_options import MOST_COLUMNS
 
 COLUMN_LIMIT = MOST_COLUMNS

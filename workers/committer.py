@@ -16,9 +16,9 @@ from typing import Any
 
 import asyncpg
 
+from service.domain.chunk import Fault, Reject
 from service.domain.dataset import columns_from_json
 from service.domain.job import Control
-from service.domain.processor import Fault, Reject
 from service.domain.tolerance import Tolerance
 from service.store import claims, ranges, rejects, tables
 from service.store.claims import Claim

@@ -15,9 +15,9 @@ from typing import Any
 from asyncpg import Record
 
 from service.domain import correction, csv_text
+from service.domain.chunk import Column, Reject
 from service.domain.dataset import columns_from_json
 from service.domain.errors import InputError
-from service.domain.processor import Column, Reject
 from service.domain.row_options import Meeting
 from service.store import claims, datasets, merges, rejects, stages
 from service.store.claims import Claim

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from service.domain import correction
+from service.domain.chunk import Chunk, Column, ColumnType, Cursor, Fault
 from service.domain.csv_text import HIDDEN, restored
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Column, ColumnType, Cursor, Fault, Work
+from service.domain.processor import Work
 from service.domain.row_options import RowOptions
 from workers import formats, numbering
 from workers.arrow_csv import fields

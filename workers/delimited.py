@@ -7,7 +7,8 @@ from dataclasses import replace
 from itertools import repeat
 from typing import Any
 
-from service.domain.processor import Chunk, Cursor, Cut, Work
+from service.domain.chunk import Chunk, Cursor
+from service.domain.processor import Cut, Work
 from service.domain.row_options import RowOptions
 from workers import formats, numbering, reading
 from workers.dialect import Dialect

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO, cast
 
+from service.domain.chunk import Chunk, Fault
 from service.domain.json_options import JsonOptions
-from service.domain.processor import Chunk, Fault, Work
+from service.domain.processor import Work
 from workers import numbering, objects
 from workers.elements import Element, elements
 from workers.explaining import explained

@@ -11,7 +11,7 @@ from pgpq import ArrowToPostgresBinaryEncoder
 from pgpq.encoders import StringEncoderBuilder
 from pgpq.schema import Jsonb
 
-from service.domain.processor import Chunk, ColumnType
+from service.domain.chunk import Chunk, ColumnType
 
 SLICE_ROWS = 4_096
 """Rows encoded at a time, which keeps the encoder's buffer small."""

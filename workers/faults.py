@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from service.domain.processor import Fault, Reject
+from service.domain.chunk import Fault, Reject
 from workers.arrow_csv import cut
 from workers.casting import Mask
 from workers.dialect import Dialect

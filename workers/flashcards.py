@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from service.domain.chunk import Fault
 from service.domain.errors import InputError
-from service.domain.processor import Fault
 from workers.evidence import Evidence
 from workers.grid import Grid, Line
 from workers.mapping import Names

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.domain.processor import ColumnType
+from service.domain.chunk import ColumnType
 from workers.dates import Order, in_iso
 
 Mask = npt.NDArray[np.bool_]

@@ -9,7 +9,8 @@ from itertools import islice
 import numpy as np
 import pyarrow as pa
 
-from service.domain.processor import Chunk, Column, Cursor, Fault, Reject, Work
+from service.domain.chunk import Chunk, Column, Cursor, Fault, Reject
+from service.domain.processor import Work
 from service.domain.row_options import RowOptions
 from workers import numbering
 from workers.columns import schema

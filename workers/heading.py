@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from service.domain.chunk import Column, ColumnType
 from service.domain.errors import InputError
-from service.domain.processor import Column, ColumnType
 from workers.arrow_csv import fields
 from workers.columns import column_names, infer
 from workers.dialect import Dialect

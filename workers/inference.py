@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.domain.processor import Column, ColumnType
+from service.domain.chunk import Column, ColumnType
 from workers.casting import cast
 from workers.columns import infer, spoken
 from workers.formats import PLAIN, Format

@@ -14,10 +14,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from service.domain.chunk import RAW_LIMIT, Column, Reject
 from service.domain.dataset import Dataset, table_name
 from service.domain.errors import InputError, Occupied, Transient
 from service.domain.note import Note, NoteCode
-from service.domain.processor import RAW_LIMIT, Column, Processor, Reject
+from service.domain.processor import Processor
 from service.domain.row_options import RowOptions
 from service.store import attachments, checks, claims, datasets, landings, merges, rejects, tables, undos
 from service.store.claims import Claim

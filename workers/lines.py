@@ -7,8 +7,9 @@ from dataclasses import replace
 from itertools import repeat
 from typing import BinaryIO, cast
 
+from service.domain.chunk import Chunk
 from service.domain.json_options import JsonOptions
-from service.domain.processor import Chunk, Cut, Work
+from service.domain.processor import Cut, Work
 from workers import numbering, objects
 from workers.explaining import explained
 from workers.heading import start_of_text

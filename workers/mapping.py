@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from service.domain.chunk import ColumnType
 from service.domain.column_spec import ColumnSpec
 from service.domain.errors import InputError
 from service.domain.naming import plain_name
-from service.domain.processor import ColumnType
 from service.domain.row_options import RowOptions
 
 SHOWN = 500

@@ -13,7 +13,8 @@ from dataclasses import fields as dataclass_fields
 
 import pyarrow as pa
 
-from service.domain.processor import RAW_LIMIT, Chunk, Column, ColumnType, Cursor, Cut, Fault, Reject
+from service.domain.chunk import RAW_LIMIT, Chunk, Column, ColumnType, Cursor, Fault, Reject
+from service.domain.processor import Cut
 from workers.columns import arrow_type, schema
 from workers.records import RECORD_LIMIT, Block
 

@@ -12,9 +12,10 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
+from service.domain.chunk import Column, ColumnType, Cursor, Fault
 from service.domain.errors import InputError
 from service.domain.json_options import JsonOptions
-from service.domain.processor import Column, ColumnType, Cursor, Fault, Work
+from service.domain.processor import Work
 from workers import numbering
 from workers.columns import COLUMN_LIMIT, column_names, exact_double, infer
 from workers.elements import DEPTH_LIMIT, is_too_deep

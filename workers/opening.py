@@ -10,8 +10,9 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
+from service.domain.chunk import Column, ColumnType
 from service.domain.errors import InputError
-from service.domain.processor import Column, ColumnType, Work
+from service.domain.processor import Work
 from service.domain.row_options import RowOptions
 from workers import reading
 from workers.detection import STAND_INS, dialect_of

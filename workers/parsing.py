@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.domain.processor import Column, ColumnType, Reject
+from service.domain.chunk import Column, ColumnType, Reject
 from workers.arrow_csv import read
 from workers.casting import Mask, cast, is_within
 from workers.columns import arrow_type

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from service.domain.chunk import Column, ColumnType, Widens
 from service.domain.column_spec import ColumnSpec
 from service.domain.errors import InputError
-from service.domain.processor import Column, ColumnType, Widens
 from service.domain.row_options import RowOptions
 from workers.casting import cast
 from workers.checking import checks

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from service.domain.chunk import TooNarrow
 from service.domain.dataset import Dataset, columns_from_json, columns_to_json
 from service.domain.errors import InputError, NotFound
-from service.domain.processor import Processor, TooNarrow
+from service.domain.processor import Processor
 from service.domain.tolerance import Tolerance
 from service.store import claims, datasets, uploads, widenings
 from service.store.claims import Claim, Settlement

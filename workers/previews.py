@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from service.domain.chunk import Chunk, Column, ColumnType
 from service.domain.dataset import columns_to_json
-from service.domain.processor import Chunk, Column, ColumnType
 from workers.frames import head
 
 ROWS = 20

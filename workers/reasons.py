@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from service.domain.processor import Column, ColumnType
+from service.domain.chunk import Column, ColumnType
 from workers.casting import DECIMAL, WHOLE
 from workers.formats import PLAIN, Format, plain
 

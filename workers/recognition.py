@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.domain.processor import Column, ColumnType
+from service.domain.chunk import Column, ColumnType
 from workers import formats
 from workers.casting import cast
 from workers.dates import ISO, Order, iso_of

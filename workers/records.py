@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from service.domain.processor import RAW_LIMIT
+from service.domain.chunk import RAW_LIMIT
 from workers.dialect import Dialect
 from workers.quoting import NEWLINE, NONE, RETURN, Positions, has_remarks, inside, quoted
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from service.domain.chunk import Column
 from service.domain.dataset import Dataset
-from service.domain.processor import Column
 from service.domain.row_options import RowOptions
 from service.store import rehearsals
 from service.store.claims import Claim

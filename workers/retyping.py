@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from service.domain.chunk import TooNarrow, Widening
 from service.domain.dataset import columns_to_json, table_name
 from service.domain.ids import new_id
-from service.domain.processor import TooNarrow, Widening
 from service.store import claims, datasets, landings, widenings
 from service.store.claims import Claim
 from service.store.database import Database

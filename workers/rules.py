@@ -10,8 +10,8 @@ import json
 from collections.abc import Sequence
 from uuid import UUID
 
+from service.domain.chunk import RAW_LIMIT, Column, Fault, Reject
 from service.domain.errors import InputError
-from service.domain.processor import RAW_LIMIT, Column, Fault, Reject
 from service.domain.row_options import RowOptions
 from service.store import checks, datasets
 from service.store.checks import Broken, Rule

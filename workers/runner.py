@@ -11,9 +11,10 @@ from dataclasses import replace
 import asyncpg
 import structlog
 
+from service.domain.chunk import TooNarrow
 from service.domain.errors import InputError, Transient
 from service.domain.job import Control, State
-from service.domain.processor import PREVIEWS, Processor, TooNarrow
+from service.domain.processor import PREVIEWS, Processor
 from service.domain.tolerance import Tolerance
 from service.store import claims, datasets, tables
 from service.store.claims import Claim, LeaseLost, Settlement

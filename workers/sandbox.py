@@ -18,9 +18,9 @@ from typing import Any
 import structlog
 
 from service.config import Settings
+from service.domain.chunk import TooNarrow, Widening
 from service.domain.dataset import columns_from_json
 from service.domain.errors import InputError
-from service.domain.processor import TooNarrow, Widening
 from workers import forkserver
 from workers.forkserver import Forked, ForkServer
 from workers.frames import PIECE_BYTES, Frame, read_frame, read_payload

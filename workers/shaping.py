@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from service.domain.chunk import Column, ColumnType, Fault
 from service.domain.column_spec import ColumnSpec
-from service.domain.processor import Column, ColumnType, Fault
 from workers.casting import Mask, cast
 from workers.checking import Check
 from workers.formats import PLAIN, Format

@@ -7,9 +7,10 @@ from contextlib import aclosing
 from uuid import UUID
 
 from service.apkg import exporting
+from service.domain.chunk import Cursor
 from service.domain.errors import InputError
 from service.domain.ids import new_id
-from service.domain.processor import Cursor, ExportFormat, Piece, Report, Saved, Videos
+from service.domain.processor import ExportFormat, Piece, Report, Saved, Videos
 from service.domain.upload import label
 from service.store import claims, datasets, exports, uploads
 from service.store.claims import Claim

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import UUID
 
+from service.domain.chunk import Cursor
 from service.domain.dataset import Dataset
 from service.domain.errors import NotFound, Occupied
-from service.domain.processor import Cursor, Report
+from service.domain.processor import Report
 from service.domain.undo import Undoable, refusal
 from service.store import attachments, datasets, landings, undos
 from service.store.claims import Claim

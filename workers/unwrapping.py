@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
 from typing import BinaryIO
 
+from service.domain.chunk import Chunk
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Work
+from service.domain.processor import Work
 from workers.evidence import Evidence, of_packing
 from workers.members import files_of
 from workers.unpacking import Compression, compression_of, picked, unpacked

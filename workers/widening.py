@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from service.domain.processor import Column, ColumnType, TooNarrow, Widening, Widens
+from service.domain.chunk import Column, ColumnType, TooNarrow, Widening, Widens
 from workers.casting import Mask, cast
 from workers.columns import EXACT_DIGITS, PRECISION
 from workers.formats import PLAIN, plain

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from service.domain.chunk import ColumnType
 from service.domain.dataset import NAME_PATTERN
 from service.domain.naming import plain_name
-from service.domain.processor import ColumnType
 
 MOST_VALUES = 1_000
 LONGEST = 10_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from service.domain.chunk import Column, ColumnType, Fault, Reject
 from service.domain.csv_text import record
-from service.domain.processor import Column, ColumnType, Fault, Reject
 
 ROW = "_row"
 TOLD = (ROW, "_column", "_code", "_message", "_suggestion")

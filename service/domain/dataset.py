@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from service.domain.chunk import Column, ColumnType
 from service.domain.errors import InputError
-from service.domain.processor import Column, ColumnType
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,47}$"
 

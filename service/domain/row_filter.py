@@ -11,8 +11,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Literal
 from uuid import UUID
 
+from service.domain.chunk import Column, ColumnType
 from service.domain.errors import InputError
-from service.domain.processor import Column, ColumnType
 
 MOST = 20
 """Conditions of one request."""

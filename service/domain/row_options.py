@@ -13,8 +13,8 @@ from typing import Any, Literal, Self, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
+from service.domain.chunk import ColumnType
 from service.domain.column_spec import ColumnName, ColumnSpec
-from service.domain.processor import ColumnType
 from service.domain.tolerance import MaxRejects
 
 MOST_COLUMNS = 1_590

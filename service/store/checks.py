@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from service.domain.processor import Column
+from service.domain.chunk import Column
 from service.store import tables
 from service.store.database import Connection
 from service.store.merges import STAGE

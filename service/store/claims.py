@@ -13,10 +13,10 @@ from uuid import UUID
 
 from asyncpg import Record
 
+from service.domain.chunk import Column
 from service.domain.dataset import columns_from_json
 from service.domain.event import EventType
 from service.domain.job import Control, Retry, State
-from service.domain.processor import Column
 from service.store.database import Connection
 from service.store.queries import load
 

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from asyncpg import Record
 
+from service.domain.chunk import Column
 from service.domain.dataset import Dataset, RowCount, columns_from_json, columns_to_json, table_name
 from service.domain.errors import NotFound
 from service.domain.ids import new_id
-from service.domain.processor import Column
 from service.store import attachments, tables
 from service.store.database import Connection
 from service.store.queries import load

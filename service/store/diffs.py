@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from service.domain.chunk import ColumnType
 from service.domain.dataset import Dataset
 from service.domain.errors import InputError
-from service.domain.processor import ColumnType
 from service.store import tables
 from service.store.database import Connection
 from service.store.queries import load

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from service.domain.chunk import Column
 from service.domain.dataset import columns_from_json, columns_to_json
 from service.domain.note import Note, NoteCode
-from service.domain.processor import Column
 from service.store import attachments, tables
 from service.store.claims import Claim, LeaseLost
 from service.store.database import Connection

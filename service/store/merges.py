@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from service.domain.chunk import Column, ColumnType
 from service.domain.dataset import LINEAGE
-from service.domain.processor import Column, ColumnType
 from service.domain.row_options import Meeting
 from service.store import tables
 from service.store.database import Connection

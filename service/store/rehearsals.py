@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
-from service.domain.processor import Column
+from service.domain.chunk import Column
 from service.domain.row_options import Meeting
 from service.store import merges, tables
 from service.store.database import Connection

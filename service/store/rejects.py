@@ -10,7 +10,7 @@ from uuid import UUID
 
 from asyncpg import Record
 
-from service.domain.processor import Fault, Reject
+from service.domain.chunk import Fault, Reject
 from service.store.database import Connection
 from service.store.queries import load
 

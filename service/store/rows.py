@@ -18,9 +18,10 @@ from uuid import UUID
 
 from asyncpg import QueryCanceledError, Record
 
+from service.domain.chunk import Column, ColumnType
 from service.domain.dataset import LINEAGE, Dataset
 from service.domain.errors import InputError
-from service.domain.processor import Column, ColumnType, ExportFormat
+from service.domain.processor import ExportFormat
 from service.domain.row_filter import Condition, Wanted, checked
 from service.store.database import Connection
 from service.store.queries import load

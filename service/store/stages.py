@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from asyncpg import Record
 
+from service.domain.chunk import Column
 from service.domain.dataset import LINEAGE
-from service.domain.processor import Column
 from service.store import merges
 from service.store.database import Connection
 from service.store.tables import SQL_TYPES, qualified, quoted

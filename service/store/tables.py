@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from service.domain.chunk import Column, ColumnType
 from service.domain.dataset import LINEAGE
 from service.domain.errors import InputError
-from service.domain.processor import Column, ColumnType
 from service.store.database import API_ROLE, Connection
 from service.store.queries import load
 

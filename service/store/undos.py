@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from service.domain.chunk import Cursor
 from service.domain.dataset import LINEAGE
 from service.domain.errors import NotFound
 from service.domain.job import State
 from service.domain.note import Note, NoteCode
-from service.domain.processor import Cursor
 from service.domain.undo import Undoable
 from service.store import tables
 from service.store.claims import Claim, LeaseLost

@@ -19,8 +19,9 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from service.domain.chunk import Chunk
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Work
+from service.domain.processor import Work
 from tests.bench import pollute
 from tests.bench.peer import SCRIPTS, Missing, run
 from tests.bench.pollute import Dirty

@@ -31,8 +31,8 @@ import zstandard
 
 from service.config import Settings
 from service.domain.attachment import is_plain
+from service.domain.chunk import TooNarrow
 from service.domain.errors import InputError
-from service.domain.processor import TooNarrow
 from workers.frames import Frame
 from workers.sandbox import ProcessorCrashed, Sandbox, Sandboxes
 

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import asyncpg
 
+from service.domain.chunk import Column, ColumnType, Reject
 from service.domain.errors import InputError, Transient
 from service.domain.job import Control
-from service.domain.processor import Column, ColumnType, Reject
 from service.store import claims, rejects, tables
 from service.store.claims import Claim, LeaseLost, Settlement
 from tests.campaign.model import Hand

@@ -9,8 +9,9 @@ from collections import Counter
 
 import pytest
 
+from service.domain.chunk import Chunk
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Work
+from service.domain.processor import Work
 from tests.corpus import CORPUS, corpus_file
 from workers.registry import discover
 

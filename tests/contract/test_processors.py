@@ -9,7 +9,8 @@ from typing import Any, BinaryIO, cast
 
 import pytest
 
-from service.domain.processor import Chunk, Column, ColumnType, Cursor, Cut, Processor, Work
+from service.domain.chunk import Chunk, Column, ColumnType, Cursor
+from service.domain.processor import Cut, Processor, Work
 from workers import numbering
 from workers.columns import schema
 from workers.registry import discover

@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from service.domain.processor import RAW_LIMIT
+from service.domain.chunk import RAW_LIMIT
 from tests.conftest import StartService
 from tests.running import Json, Service, eventually, imported, rows_of, settled
 

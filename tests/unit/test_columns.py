@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.domain.chunk import Column, ColumnType
 from service.domain.errors import InputError
-from service.domain.processor import Column, ColumnType
 from workers.casting import cast
 from workers.columns import arrow_type, column_names, infer
 from workers.reasons import reason

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.domain.chunk import RAW_LIMIT, Chunk, Column, ColumnType
 from service.domain.column_spec import ColumnSpec
 from service.domain.errors import InputError
-from service.domain.processor import RAW_LIMIT, Chunk, Column, ColumnType, Work
+from service.domain.processor import Work
 from workers import parsing
 from workers.dialect import COMMA
 from workers.formats import PLAIN, Format

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service.domain.processor import Chunk, Cursor, Work
+from service.domain.chunk import Chunk, Cursor
+from service.domain.processor import Work
 from workers.dialect import COMMA
 from workers.processors.csv import processor
 from workers.records import count, records

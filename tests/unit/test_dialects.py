@@ -20,8 +20,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.domain.chunk import Chunk, Column, ColumnType
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Column, ColumnType
 from tests.unit.test_csv import code, rejects, rows, run, shape
 from workers import unpacking
 from workers.detection import dialect_of

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain import errors
+from service.domain.chunk import Column, ColumnType
 from service.domain.dataset import checked_name, columns_from_json, columns_to_json, table_name
 from service.domain.errors import InputError, MillraceError
 from service.domain.event import TERMINAL, EventType
 from service.domain.ids import new_id
 from service.domain.job import FINAL, TRANSITIONS, Progress, State
-from service.domain.processor import Column, ColumnType
 from service.domain.upload import NAME_LIMIT, label
 
 POSTGRES_NAME_BYTES = 63

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from service.domain.chunk import Chunk
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Work
+from service.domain.processor import Work
 from tests.corpus import CORPUS
 from workers import elements
 from workers.processors.json import processor

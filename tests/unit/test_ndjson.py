@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.domain.chunk import Chunk, Column, ColumnType
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Column, ColumnType, NoOptions, Work
+from service.domain.processor import NoOptions, Work
 from workers.processors.ndjson import processor
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.domain.processor import Column, ColumnType
+from service.domain.chunk import Column, ColumnType
 from tests.corpus import CORPUS, corpus_file
 from tests.unit.test_csv import rejects, rows, run
 

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from service.domain.chunk import Chunk, Column, ColumnType, Reject
 from service.domain.errors import InputError, faults_of
-from service.domain.processor import Chunk, Column, ColumnType, Reject, Work
+from service.domain.processor import Work
 from workers.processors import csv as delimited
 from workers.processors import ndjson
 

@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.domain.chunk import Chunk
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Work
+from service.domain.processor import Work
 from tests.corpus import CORPUS, corpus_file
 from workers.processors.watch_history import WatchHistoryOptions
 from workers.takeout import dates, exports, pages

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import zstandard
 
+from service.domain.chunk import Chunk, Cursor
 from service.domain.errors import InputError
 from service.domain.filetype import check_kind, check_name, kind_of
-from service.domain.processor import Chunk, Cursor, Work
+from service.domain.processor import Work
 from service.domain.zip_table import names_in
 from tests.books import ods, xlsx
 from tests.decks import note, package

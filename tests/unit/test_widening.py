@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.domain.processor import Chunk, Column, ColumnType, TooNarrow, Widens, Work
+from service.domain.chunk import Chunk, Column, ColumnType, TooNarrow, Widens
+from service.domain.processor import Work
 from workers.inference import judge
 from workers.processors.csv import CsvOptions, processor
 from workers.widening import STEPS, TEXT_CELLS

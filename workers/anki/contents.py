@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from service.domain.chunk import Enclosed
 from service.domain.errors import InputError
-from service.domain.processor import Enclosed
 from workers.anki.package import PIECE_BYTES, UNREADABLE, Medium, Package
 from workers.unpacking import FREE_BYTES, RATIO_LIMIT
 

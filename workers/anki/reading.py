@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from service.domain.processor import Chunk, Enclosed, Reject, Work
+from service.domain.chunk import Chunk, Enclosed, Reject
+from service.domain.processor import Work
 from workers.anki.collection import Collection
 from workers.anki.contents import Contents
 from workers.anki.package import Package

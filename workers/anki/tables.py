@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from service.domain.processor import Column, ColumnType
+from service.domain.chunk import Column, ColumnType
 
 Part = Literal["notes", "cards", "reviews", "note_types", "decks", "media"]
 

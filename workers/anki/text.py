@@ -15,8 +15,9 @@ from itertools import islice
 from typing import Any, BinaryIO, cast
 
 from service.apkg.fields import media, occlusions, plain, uncovered
+from service.domain.chunk import Chunk
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Work
+from service.domain.processor import Work
 from workers.anki.reading import ROW_BYTES, ROWS, Item, chunk_of
 from workers.anki.rows import as_json, cloze_count, sides
 from workers.anki.tables import COLUMNS

@@ -12,10 +12,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from service.domain.chunk import Chunk
 from service.domain.errors import InputError
 from service.domain.filetype import PACKINGS
 from service.domain.glimpse import Glimpse, Guess
-from service.domain.processor import Chunk, Processor, Work
+from service.domain.processor import Processor, Work
 from service.domain.row_options import FixedColumns, Meeting
 
 _HEADING = re.compile(

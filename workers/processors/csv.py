@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from service.domain.chunk import Chunk
 from service.domain.filetype import PACKINGS
 from service.domain.glimpse import Glimpse, Guess
-from service.domain.processor import Chunk, Cut, Processor, Work
+from service.domain.processor import Cut, Processor, Work
 from service.domain.row_options import RowOptions
 
 _HEADINGS = frozenset(

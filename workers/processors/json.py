@@ -12,10 +12,11 @@ from itertools import islice
 
 from pydantic import Field
 
+from service.domain.chunk import Chunk
 from service.domain.filetype import PACKINGS
 from service.domain.glimpse import Glimpse, Guess
 from service.domain.json_options import JsonOptions
-from service.domain.processor import Chunk, Processor, Work
+from service.domain.processor import Processor, Work
 
 DEPTH = 3
 _BEGINNING = re.compile(r'\[\s*(?:[\[{"\]\d-]|true|false|null|$)|\{\s*(?:["}]|$)')

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 
+from service.domain.chunk import Chunk
 from service.domain.filetype import PACKINGS
 from service.domain.glimpse import Glimpse, Guess
 from service.domain.json_options import JsonOptions
-from service.domain.processor import Chunk, Cut, Processor, Work
+from service.domain.processor import Cut, Processor, Work
 
 NEEDED_SHARE = 0.9
 

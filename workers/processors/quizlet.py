@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 
 from pydantic import Field
 
+from service.domain.chunk import Chunk
 from service.domain.errors import InputError
 from service.domain.glimpse import Glimpse, Guess
-from service.domain.processor import Chunk, Processor, Work
+from service.domain.processor import Processor, Work
 from service.domain.row_options import RowOptions
 
 MARKS = (("\t", 0.8), (" - ", 0.75), (" – ", 0.75), ("::", 0.75), ("-----", 0.9), ("/////", 0.9), ("$$", 0.8))

@@ -7,9 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from service.domain.chunk import Chunk
 from service.domain.filetype import PACKINGS, kind_of
 from service.domain.glimpse import Glimpse, Guess
-from service.domain.processor import Chunk, Processor, Work
+from service.domain.processor import Processor, Work
 from service.domain.row_options import RowOptions
 
 SUFFIXES = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")

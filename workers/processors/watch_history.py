@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 
 from pydantic import Field
 
+from service.domain.chunk import Chunk
 from service.domain.glimpse import Glimpse, Guess
-from service.domain.processor import Chunk, Following, Processor, Work
+from service.domain.processor import Following, Processor, Work
 from service.domain.row_options import FixedColumns
 
 SURE = 0.9

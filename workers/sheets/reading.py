@@ -8,8 +8,9 @@ from datetime import date, datetime
 
 from python_calamine import CalamineSheet
 
+from service.domain.chunk import Chunk, Column, ColumnType, Fault
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Column, ColumnType, Fault, Work
+from service.domain.processor import Work
 from service.domain.row_options import RowOptions
 from workers import grid
 from workers.columns import column_names

@@ -11,8 +11,9 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+from service.domain.chunk import Chunk, Column, ColumnType, Reject
 from service.domain.errors import InputError
-from service.domain.processor import Chunk, Column, ColumnType, Reject, Work
+from service.domain.processor import Work
 from workers.columns import check_shape, schema
 from workers.elements import Element, elements
 from workers.evidence import Evidence, of_packing
