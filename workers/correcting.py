@@ -24,9 +24,9 @@ from service.store.claims import Claim
 from service.store.database import Connection
 from service.store.merges import Merged
 from service.store.rejects import Counts
-from workers import landing
 from workers.committer import DEADLINE_S, Interrupted, reject_of
 from workers.frames import Frame
+from workers.keys import REFUSALS
 from workers.pieces import Payload
 from workers.sandbox import Sandbox
 from workers.tools import Tools
@@ -89,7 +89,7 @@ async def _commit(db: Connection, claim: Claim, frame: Frame, payload: Payload) 
     for row in accepted:
         if row.original in clashing:
             code = clashing[row.original]
-            bad.append((row.original, _refusal(row, code, *landing.REFUSALS[code])))
+            bad.append((row.original, _refusal(row, code, *REFUSALS[code])))
     accepted = [row for row in accepted if row.original not in clashing]
     await rejects.close(db, claim.corrects_id, claim.job_id, [row.original for row in accepted])
     await rejects.mend(db, claim.corrects_id, _mended(bad, still_open, accepted))

@@ -25,27 +25,13 @@ from service.store.claims import Claim
 from service.store.database import Connection, Database
 from service.store.landings import KeptTable, Stand
 from service.store.merges import Merged, Refused
+from workers.keys import REFUSALS, check_keys, other_keys
 from workers.rules import Rules, cell_of
 
 MOST_REPEATS = 1_000
 """Notes of one chunk on rows that met another of their own file."""
 
 MOST_PATIENCE_S = 15.0
-
-REFUSALS = {
-    "key_missing": (
-        "The row has no value in a key column, so nothing says which row it is.",
-        "Fill in the key and send the row again.",
-    ),
-    "key_too_long": (
-        f"The key of this row is longer than {merges.KEY_BYTES} bytes.",
-        "Use a shorter column as the key.",
-    ),
-    "not_unique": (
-        "The dataset has a row with this key already.",
-        "Import with mode=upsert to change rows that are there, or remove the row.",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,41 +150,6 @@ class Landing:
             await tables.add_key(db, self.table, keys)
         loading = KeptTable(self.table, dataset.id, columns, keys)
         await landings.keep_table(db, dataset.account_id, self.claim.job_id, loading, "loading")
-
-
-def check_keys(options: RowOptions, columns: Sequence[Column], brought: Sequence[str] | None) -> None:
-    """Raise InputError if the file has no values for a key, or for what else rows are to be told apart by."""
-    has = [column.name for column in columns] if brought is None else brought
-    if lacking := [key for key in options.keys if key not in has]:
-        raise InputError(
-            "invalid_keys",
-            f"The file has no column {', '.join(lacking)}, which is to be a key; it has {', '.join(has)[:500]}.",
-            suggestion="Name columns of the file in keys.",
-        )
-    meeting = options.meeting
-    if meeting is None:
-        return
-    if meeting.on_conflict == "newer" and meeting.newer_by not in has:
-        raise InputError(
-            "unknown_column",
-            f"The file has no column {meeting.newer_by}, which is to say what is newer; it has {', '.join(has)[:500]}.",
-            suggestion="Name a column of the file in newer_by, or leave on_conflict=newer out.",
-        )
-    if lacking := [name for name in meeting.conflict_on if name not in [column.name for column in columns]]:
-        raise InputError(
-            "unknown_column",
-            f"There is no column {', '.join(lacking)}, in which rows of one key are to be the same.",
-            suggestion="Name columns of the dataset in conflict_on.",
-        )
-
-
-def other_keys(own: Sequence[str], asked: Sequence[str]) -> InputError:
-    """What to say where the dataset has another key than the one asked for."""
-    return InputError(
-        "invalid_keys",
-        f"The key of this dataset is {', '.join(own)}, not {', '.join(asked)}.",
-        suggestion="Use its key, or give it another one with mode=replace.",
-    )
 
 
 def options_of(processor: Processor, claim: Claim) -> RowOptions:

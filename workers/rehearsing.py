@@ -15,6 +15,7 @@ from service.store import rehearsals
 from service.store.claims import Claim
 from service.store.database import Connection
 from workers import landing
+from workers.keys import check_keys, other_keys
 from workers.landing import Landed
 from workers.pieces import Payload
 from workers.tools import Tools
@@ -40,7 +41,7 @@ class Rehearsal:
         if self._db is None:
             return Landed(inserted=rows)
         if not self._has_begun:
-            landing.check_keys(self._options, columns, brought)
+            check_keys(self._options, columns, brought)
             await rehearsals.begin(self._db, self._table, self._claim.account_id, columns, self._keys)
             self._has_begun = True
         if not rows:
@@ -65,7 +66,7 @@ def keys_of(options: RowOptions, dataset: Dataset | None) -> tuple[str, ...]:
     """By which columns rows would be matched. Raises InputError: the dataset has other ones."""
     own = () if dataset is None or dataset.keys is None else dataset.keys
     if own and options.mode == "upsert" and set(options.keys) != set(own):
-        raise landing.other_keys(own, options.keys)
+        raise other_keys(own, options.keys)
     return tuple(options.keys) or tuple(own)
 
 

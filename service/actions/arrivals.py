@@ -13,7 +13,8 @@ from uuid import UUID
 
 from service.actions import admission, flows
 from service.actions.flows import FlowRequest
-from service.actions.jobs import JobRequest, Prepared, Replayed, check_upload, prepare, write, written
+from service.actions.job_requests import JobRequest, Prepared, check_upload, prepare
+from service.actions.jobs import Replayed, write, written
 from service.actions.recognising import recognised
 from service.actions.unpacked import check_unpacked
 from service.deps import Deps

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from service.actions.jobs import JobRequest, Prepared, Replayed, check_upload, prepare
+from service.actions.job_requests import JobRequest, Prepared, check_upload, prepare
+from service.actions.jobs import Replayed
 from service.deps import Deps
 from service.domain import reference
 from service.domain.errors import InputError, StateError

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from service.actions.appends import give_up
-from service.actions.jobs import JobRequest, Prepared, prepare, written
+from service.actions.job_requests import JobRequest, Prepared, prepare
+from service.actions.jobs import written
 from service.actions.recognising import suggested
 from service.actions.uploads import Incoming, upload
 from service.deps import Deps

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from service.actions.flows import FlowRequest, StepRequest
 from service.actions.glimpses import glimpse_of
-from service.actions.jobs import JobRequest, readable
+from service.actions.job_requests import JobRequest
+from service.actions.jobs import readable
 from service.deps import Deps
 from service.domain.dataset import checked_name
 from service.domain.naming import plain_name

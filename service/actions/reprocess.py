@@ -7,7 +7,8 @@ from dataclasses import asdict
 from uuid import UUID
 
 from service.actions.arrivals import by_rule
-from service.actions.jobs import JobRequest, submit
+from service.actions.job_requests import JobRequest
+from service.actions.jobs import submit
 from service.deps import Deps
 from service.domain.errors import InputError, MillraceError
 from service.domain.filetype import check_kind

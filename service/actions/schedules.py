@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from service.actions.jobs import JobRequest, Replayed, check_upload, prepare, written
+from service.actions.job_requests import JobRequest, check_upload, prepare
+from service.actions.jobs import Replayed, written
 from service.deps import Deps
 from service.domain.errors import InputError, QuotaError
 from service.domain.ids import new_id

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from service.actions.arrivals import Arrival, Arrived, begin, complete, forget, headed, inspected, most_bytes
-from service.actions.jobs import JobRequest
+from service.actions.job_requests import JobRequest
 from service.deps import Deps
 from service.domain.upload import Upload
 from service.files.port import Received

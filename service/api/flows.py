@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.actions import flows as actions
-from service.actions.jobs import JobRequest
+from service.actions.job_requests import JobRequest
 from service.api import views
 from service.api.auth import caller_of
 from service.api.jobs import RetryBody

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from service.actions import uploads as actions
 from service.actions.arrivals import Arrival, Arrived, by_rule, request_to_json
-from service.actions.jobs import JobRequest, prepare
+from service.actions.job_requests import JobRequest, prepare
 from service.actions.uploads import Stored
 from service.api.auth import caller_of
 from service.api.digests import checked_by, digests_in

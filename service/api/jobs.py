@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.actions import jobs as actions
+from service.actions.job_requests import JobRequest
 from service.actions.recognising import recognised_upload
 from service.api import views, waiting
 from service.api.auth import caller_of
@@ -55,12 +56,12 @@ class JobBody(BaseModel):
     retry: RetryBody = Field(default_factory=RetryBody)
     again: bool = Field(False, description="Import content that was uploaded and imported the same way before.")
 
-    def request(self, idempotency_key: str | None = None) -> actions.JobRequest:
+    def request(self, idempotency_key: str | None = None) -> JobRequest:
         """What the actions take."""
         given = {name: value for name, value in self if name not in ("upload_id", "retry", "after")}
         retry = self.retry.model_dump(exclude_none=True)
         after = tuple(dict.fromkeys(self.after))
-        return actions.JobRequest(**given, retry=retry, after=after, idempotency_key=idempotency_key)
+        return JobRequest(**given, retry=retry, after=after, idempotency_key=idempotency_key)
 
 
 async def create(request: Request) -> JSONResponse:
@@ -87,7 +88,7 @@ async def _create_many(request: Request, bodies: list[JobBody], key: str | None)
     return JSONResponse({"jobs": [views.job(job) for job in queued]}, 202)
 
 
-async def _recognised(request: Request, body: JobBody, key: str | None = None) -> actions.JobRequest:
+async def _recognised(request: Request, body: JobBody, key: str | None = None) -> JobRequest:
     asked = body.request(key)
     if body.processor != AUTO:
         return asked

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from service.actions import appends, reprocess
-from service.actions.jobs import JobRequest
+from service.actions.job_requests import JobRequest
 from service.api import waiting
 from service.api.auth import caller_of
 from service.api.params import json_of, uuid_of

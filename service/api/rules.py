@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from service.actions.jobs import JobRequest, check_upload, prepare
+from service.actions.job_requests import JobRequest, check_upload, prepare
 from service.api import views
 from service.api.auth import caller_of
 from service.api.params import json_of, uuid_of

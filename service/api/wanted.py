@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import from_json
 from starlette.requests import Request
 
-from service.actions.jobs import JobRequest
+from service.actions.job_requests import JobRequest
 from service.api.params import choice_in, moment_in, number_in, word_of
 from service.domain.errors import InputError
 from service.domain.recognition import AUTO

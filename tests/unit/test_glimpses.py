@@ -18,7 +18,7 @@ import pytest
 import zstandard
 
 from service.actions.glimpses import HEAD_BYTES, glimpse_of
-from service.actions.jobs import JobRequest
+from service.actions.job_requests import JobRequest
 from service.actions.recognising import recognised
 from service.domain.glimpse import Glimpse
 from service.domain.recognition import AUTO, MOST_MEMBERS, Unrecognised

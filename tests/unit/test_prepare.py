@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from service.actions.jobs import JobRequest, prepare
+from service.actions.job_requests import JobRequest, prepare
 from service.domain.ids import new_id
 from service.domain.job import Retry
 from workers.registry import discover
