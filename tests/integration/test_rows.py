@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.domain import csv_text
-from tests.running import Json, Service, imported, settled, superuser
+from tests.running import Json, Service, eventually, imported, settled, superuser
 
 PEOPLE = (
     "id,name,age,score,born,seen,member,ref,note\n"
@@ -242,3 +242,29 @@ async def test_a_list_of_datasets_says_how_many_rows_each_has(service: Service) 
         assert (await counts())["many"] == (1_200, "about")
         plain = (await client.get("/v1/datasets")).json()["datasets"]
         assert all("rows" not in each for each in plain)
+
+
+async def test_the_last_rows_are_found_by_number_without_a_look_at_all_others(service: Service) -> None:
+    rows = 60_000
+    content = b"id,filler\n" + b"".join(b"%d,%s\n" % (n, b"x" * 80) for n in range(1, rows + 1))
+    job = await imported(service.client, content, "indexed")
+    assert job["counts"]["inserted"] == rows
+    async with superuser(service.database_url) as db:
+        table = await db.fetchval("select table_name from millrace.dataset where name = 'indexed'")
+        pages = await db.fetchval("select pg_relation_size($1::regclass) / 8192", f'datasets."{table}"')
+
+        async def read() -> int:
+            """Pages that are read for the first rows: those that the index knows nothing of are always among them."""
+            async with db.transaction():
+                await db.execute("set local enable_seqscan = off")
+                await db.execute("set local max_parallel_workers_per_gather = 0")
+                told = await db.fetchval(
+                    f'explain (analyze, format json) select * from datasets."{table}" where _row between 1 and 100'
+                )
+            return int(json.loads(told)[0]["Plan"]["Lossy Heap Blocks"])
+
+        async def is_whole() -> bool:
+            return await read() <= 2 * 128
+
+        assert pages > 6 * 128
+        assert await eventually(is_whole)  # entered behind the job's end
