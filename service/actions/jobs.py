@@ -43,6 +43,7 @@ async def submit(deps: Deps, caller: Caller, upload_id: UUID | None, request: Jo
     if prepared.stands_alone:
         job = await deps.submits.submit(prepared.job(job_id, caller.account_id))
         deps.dispatch.ring(job.queue, job.id)
+        deps.bus.notify((job.id, job.account_id))
         return job, True
 
     content = b"" if upload_id is None else upload_id.bytes
@@ -83,6 +84,8 @@ async def submit_all(deps: Deps, caller: Caller, asked: Sequence[tuple[UUID | No
         ]
     for queue in {job.queue for job in queued}:
         deps.dispatch.ring(queue, *(job.id for job in queued if job.queue == queue))
+    for job in queued[-1:]:  # its account is theirs, and nobody follows a single one of them yet
+        deps.bus.notify((job.id, job.account_id))
     return queued
 
 

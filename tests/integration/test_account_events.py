@@ -166,6 +166,18 @@ async def test_a_fresh_connection_starts_with_the_live_jobs_and_goes_on_behind_t
         await service.client.post(f"{job['links']['self']}/cancel")
 
 
+async def test_jobs_that_nobody_takes_are_told_of_at_once_too(start_service: StartService) -> None:
+    service = await start_service("api", stream_poll_s=60)
+    asked = {"processor": "echo"}
+    async with connected(service, "/v1/events?type=job.created") as (_, reader):
+        live = messages(reader)
+        await anext(live)
+        for body, jobs in ((asked, 1), (asked | {"run_at": "2099-01-01T00:00:00Z"}, 1), ([asked, asked], 2)):
+            await service.client.post("/v1/jobs", json=body)
+            async with asyncio.timeout(20):  # of the 60 s that it would take to look by itself
+                assert [(await anext(live)).event for _ in range(jobs)] == ["job.created"] * jobs
+
+
 async def test_only_the_types_asked_for_are_told(service: Service) -> None:
     job = await imported(service.client, FILE, "typed")
     async with connected(service, "/v1/events?type=job.started,job.completed", "0-0") as (_, reader):
