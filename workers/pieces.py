@@ -60,6 +60,8 @@ class Shared:
         if (transport := _plain(db)) is not None:
             try:
                 await _send(transport, self.descriptor, self.length)
+            except asyncio.CancelledError:
+                raise  # asyncpg has to hear of it first; then it ends the connection for which it was acquired
             except BaseException:
                 db.terminate()  # a message was broken off: nothing may follow on this connection
                 raise

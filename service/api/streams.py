@@ -33,8 +33,9 @@ log = structlog.get_logger()
 PAGE = 200
 TAIL = 2 * PAGE
 """Latest events that a feed keeps in memory: followers may be a whole page behind its reader."""
-GATHER_S = 0.02
-"""Least time from one read to the next, in which wake-ups gather."""
+PROMPT_S, GATHER_S = 0.005, 0.02
+"""Least time from one read to the next, in which wake-ups gather: the first, and twice as long each time up to the
+second while reads follow each other."""
 HELD_S = 0.005
 """Least time to the next look at events that wait for an older transaction; else half as long as they wait already."""
 
@@ -163,6 +164,32 @@ class Source(Generic[Place]):
     fetch: Callable[[Connection, Place], Awaitable[tuple[Sequence[Event], bool]]]
 
 
+class Pace:
+    """How soon one read of a feed may follow the one before."""
+
+    def __init__(self, longest_s: float) -> None:
+        self._gather_s = PROMPT_S
+        self._longest_s = longest_s
+        self._began = 0.0
+        self._held_since: float | None = None
+
+    def begin(self) -> float:
+        """A read begins; when that is."""
+        before, self._began = self._began, time.monotonic()
+        is_close = self._began - before < 2 * GATHER_S
+        self._gather_s = min(GATHER_S, 2 * self._gather_s) if is_close else PROMPT_S
+        return self._began
+
+    def pause_s(self, *, is_held: bool, is_new: bool) -> float:
+        """Seconds from its beginning to the next: whether events must wait, and whether there were some to tell."""
+        if not is_held:
+            self._held_since = None
+            return self._gather_s
+        if is_new or self._held_since is None:
+            self._held_since = self._began
+        return min(self._longest_s, max(HELD_S, (self._began - self._held_since) / 2))
+
+
 class Feed(Generic[Place]):
     """The latest events of a source, and a signal when there are more."""
 
@@ -215,19 +242,16 @@ class Feed(Generic[Place]):
 
     async def read(self, poll_s: float) -> None:
         """Keep the tail up to date while somebody follows: when woken, and every `poll_s` if a wake-up was lost."""
-        held_since = None
+        pace = Pace(poll_s)
         while self.followers:
             self._woken.clear()
-            began, is_held, before = time.monotonic(), False, self._position
+            is_held, before = False, self._position
+            began = pace.begin()
             try:
                 is_held = await self._read_new()
             except (Transient, *UNREACHABLE) as error:
                 log.warning("stream.database_away", source=str(self._source.id), error=repr(error))
-            if not is_held:
-                held_since = None
-            elif held_since is None or self._position != before:
-                held_since = began
-            pause_s = GATHER_S if held_since is None else min(poll_s, max(HELD_S, (began - held_since) / 2))
+            pause_s = pace.pause_s(is_held=is_held, is_new=self._position != before)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s if is_held else poll_s):
                     await self._woken.wait()
