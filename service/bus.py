@@ -18,9 +18,10 @@ from redis.exceptions import RedisError
 
 log = structlog.get_logger()
 
-CHANGES = "millrace:changes"
-TICKETS = "millrace:tickets"
-CONTROLS = "millrace:controls"
+CHANGES = "millrace:2:changes"
+TICKETS = "millrace:2:tickets"
+CONTROLS = "millrace:2:controls"
+"""A message is its sender's name, a space, and what it says; the number is that of this form."""
 
 AWAY = (RedisError, OSError, TimeoutError)
 """What Redis raises when it is away; no caller is ever failed by it."""
