@@ -96,7 +96,7 @@ class Dispatch:
             while self._new:
                 queue, job_ids = self._new.popitem()
                 await self._bus.ring(queue)
-                self._untold.setdefault(queue, []).extend(job_ids[:NAMED])
+                self._untold.setdefault(queue, []).extend(job_ids)
                 if self._writer is None:
                     self._writer = asyncio.create_task(self._write_all())
                 await asyncio.sleep(GATHER_S)

@@ -60,9 +60,7 @@ class Shared:
         if (transport := _plain(db)) is not None:
             try:
                 await _send(transport, self.descriptor, self.length)
-            except asyncio.CancelledError:
-                raise  # asyncpg has to hear of it first; then it ends the connection for which it was acquired
-            except BaseException:
+            except Exception:  # of a cancellation asyncpg has to hear first; who acquired the connection ends it then
                 db.terminate()  # a message was broken off: nothing may follow on this connection
                 raise
             return

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from service.actions.job_requests import JobRequest, Prepared, check_upload, prepare
-from service.actions.jobs import Replayed
+from service.actions.jobs import Replayed, ring
 from service.deps import Deps
 from service.domain import reference
 from service.domain.errors import InputError, StateError
@@ -132,9 +132,7 @@ async def _change(
 
 
 def _ring(deps: Deps, steps: Sequence[Job]) -> None:
-    queued = [job for job in steps if job.state is State.QUEUED]
-    for queue in {job.queue for job in queued}:
-        deps.dispatch.ring(queue, *(job.id for job in queued if job.queue == queue))
+    ring(deps, [job for job in steps if job.state is State.QUEUED])
 
 
 def _plan(catalog: Mapping[str, Processor], request: FlowRequest) -> list[_Planned]:

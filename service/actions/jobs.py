@@ -42,8 +42,7 @@ async def submit(deps: Deps, caller: Caller, upload_id: UUID | None, request: Jo
     job_id = new_id()
     if prepared.stands_alone:
         job = await deps.submits.submit(prepared.job(job_id, caller.account_id))
-        deps.dispatch.ring(job.queue, job.id)
-        deps.bus.notify((job.id, job.account_id))
+        announce(deps, [job])
         return job, True
 
     content = b"" if upload_id is None else upload_id.bytes
@@ -82,11 +81,21 @@ async def submit_all(deps: Deps, caller: Caller, asked: Sequence[tuple[UUID | No
             next(written_alone) if prepared.stands_alone else await _write_one(db, caller, prepared, upload_id)
             for upload_id, prepared in checked
         ]
-    for queue in {job.queue for job in queued}:
-        deps.dispatch.ring(queue, *(job.id for job in queued if job.queue == queue))
+    announce(deps, queued)
+    return queued
+
+
+def announce(deps: Deps, queued: Sequence[Job]) -> None:
+    """Have workers look for an account's new jobs, and tell who follows it."""
+    ring(deps, queued)
     for job in queued[-1:]:  # its account is theirs, and nobody follows a single one of them yet
         deps.bus.notify((job.id, job.account_id))
-    return queued
+
+
+def ring(deps: Deps, queued: Sequence[Job]) -> None:
+    """Have workers look for these jobs."""
+    for queue in {job.queue for job in queued}:
+        deps.dispatch.ring(queue, *(job.id for job in queued if job.queue == queue))
 
 
 async def _write_one(db: Connection, caller: Caller, prepared: Prepared, upload_id: UUID | None) -> Job:
@@ -115,8 +124,7 @@ async def written(
         async with deps.database.transaction(caller.account_id) as db:
             job = await jobs.get(db, replayed.job_id)
     if job.id == job_id:
-        deps.dispatch.ring(job.queue, job.id)
-        deps.bus.notify((job.id, job.account_id))
+        announce(deps, [job])
     return job, job.id == job_id
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from service.actions.jobs import announce
 from service.deps import Deps
 from service.domain.ids import new_id
 from service.domain.job import Job
@@ -40,6 +41,5 @@ async def undo(deps: Deps, caller: Caller, job_id: UUID) -> Job:
         )
         await undos.begin(db, job_id, undo_id)
         job = await jobs.get(db, undo_id)
-    deps.dispatch.ring(job.queue, job.id)
-    deps.bus.notify((job.id, job.account_id))
+    announce(deps, [job])
     return job

@@ -141,10 +141,10 @@ async def test_what_a_process_tells_it_hears_itself_at_once_and_only_once(server
             return bool((await redis.pubsub_numsub(CHANGES))[0][1] == before + 2)
 
         await eventually(subscribed)
-        for bus, changed in zip(buses, (first, second), strict=True):
+        for bus, changed, message in zip(buses, (first, second), told, strict=True):
             bus.notify(changed)
             await bus.close()
-            await eventually(lambda said=f"{changed[0]} {changed[1]}": all(said in each for each in heard))
+            await eventually(lambda said=message: all(said in each for each in heard))
         for task in listening:
             task.cancel()
     assert [[message for message in each if message in told] for each in heard] == [told, told]
