@@ -77,13 +77,14 @@ class Wire:
     The scope's extension `millrace.wire` makes it. What is written must be whole chunks of a body that has begun.
     """
 
-    __slots__ = ("_cycle", "_descriptor", "write")
+    __slots__ = ("_cycle", "_descriptor", "_transport", "write")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
+        self._transport = cycle.transport
         self._descriptor = cycle.transport.get_extra_info("socket").fileno()
         is_plain = cycle.transport.get_extra_info("ssl_object") is None
-        self.write: Callable[[bytes], None] = self._write_now if is_plain else cycle.transport.write
+        self.write: Callable[[bytes], bool] = self._write_now if is_plain else self._write
         with contextlib.suppress(OSError, ValueError):  # it may be closed by now
             cycle.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
@@ -92,18 +93,23 @@ class Wire:
         """Whether more waits to be sent than is good."""
         return self._cycle.flow.write_paused
 
-    def _write_now(self, data: bytes) -> None:
+    def _write_now(self, data: bytes) -> bool:
         """Without a way through the loop, which costs as much again where there are thousands; unless bytes wait."""
-        transport = self._cycle.transport
-        if not transport.get_write_buffer_size() and not transport.is_closing():
-            try:
-                sent = os.write(self._descriptor, data)
-            except OSError:  # it is full, or broken: the transport knows what to do
-                sent = 0
-            if sent == len(data):
-                return
-            data = data[sent:]
-        transport.write(data)
+        if self._transport.get_write_buffer_size() or self._transport.is_closing():
+            return self._write(data)
+        try:
+            sent = os.write(self._descriptor, data)
+        except OSError:  # it is full, or broken: the transport knows what to do
+            sent = 0
+        if sent < len(data):
+            self._transport.write(data[sent:])
+        return True
+
+    def _write(self, data: bytes) -> bool:
+        if self.is_clogged or self.is_gone:
+            return False
+        self._transport.write(data)
+        return True
 
     @property
     def is_gone(self) -> bool:

@@ -8,7 +8,7 @@ reads (see `sse`); so a client that stands still holds what its socket holds, an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Generic, Protocol, TypeVar
 
@@ -32,8 +32,8 @@ _phases = count()
 class Wire(Protocol):
     """The connection under a response that has begun, past ASGI."""
 
-    def write(self, data: bytes) -> None:
-        """Send bytes as they are; buffers them if it must."""
+    def write(self, data: bytes) -> bool:
+        """Send bytes as they are; buffers them if it must. False, and nothing sent, if it is clogged or gone."""
 
     def wake(self) -> None:
         """Let the response's `receive` return."""
@@ -90,46 +90,47 @@ class Audience(Generic[Place]):
 
     async def tell(self, batch: Sequence[Event]) -> None:
         """Write a batch to all; whoever joins meanwhile has it already."""
+        span = self._place(batch[0]), self._place(batch[-1])
         chunks: dict[Form, bytes] = {}
         for number, listener in enumerate(tuple(self._listeners), 1):
             if listener in self._listeners:
-                self._tell(listener, batch, chunks)
+                self._tell(listener, batch, span, chunks)
             if number % SLICE == 0:
                 await asyncio.sleep(0)
 
     def ping(self, tick: int) -> None:
         """Write to those whose turn it is, so that proxies see that they live; and see who does not read."""
         for listener in [one for one in self._listeners if one.phase == tick]:
-            if not self._has_left(listener):
-                listener.wire.write(chunked(PING))
+            self._written(listener, chunked(PING))
 
-    def _tell(self, listener: Listener[Place], batch: Sequence[Event], chunks: dict[Form, bytes]) -> None:
-        if self._has_left(listener):
-            return
-        if listener.place < self._place(batch[0]):
+    def _tell(
+        self, listener: Listener[Place], batch: Sequence[Event], span: tuple[Place, Place], chunks: dict[Form, bytes]
+    ) -> None:
+        first, last = span
+        if listener.place < first:
             chunk = chunks.get(listener.form)
             if chunk is None:
                 chunk = chunks[listener.form] = chunked(listener.form(batch))
         else:
-            chunk = chunked(listener.form(list(self._behind(batch, listener.place))))
-        if chunk:
-            listener.wire.write(chunk)
-        listener.place = max(listener.place, self._place(batch[-1]))
+            chunk = chunked(listener.form([event for event in batch if self._place(event) > listener.place]))
+        if chunk and not self._written(listener, chunk):
+            return
+        if listener.place < last:
+            listener.place = last
         if listener.is_last(batch[-1]):
             listener.is_done = True
-            self.discard(listener)
-            listener.wire.wake()
+            self._let_go(listener)
 
-    def _behind(self, batch: Sequence[Event], place: Place) -> Iterator[Event]:
-        return (event for event in batch if self._place(event) > place)
+    def _written(self, listener: Listener[Place], chunk: bytes) -> bool:
+        """Whether a chunk is on its way; else its response sees to it: the client is gone, or does not read."""
+        if listener.wire.write(chunk):
+            return True
+        self._let_go(listener)
+        return False
 
-    def _has_left(self, listener: Listener[Place]) -> bool:
-        """Whether its response has to see to it: the client is gone, or does not read."""
-        if not (listener.wire.is_clogged or listener.wire.is_gone):
-            return False
+    def _let_go(self, listener: Listener[Place]) -> None:
         self.discard(listener)
         listener.wire.wake()
-        return True
 
 
 def chunked(data: bytes) -> bytes:
