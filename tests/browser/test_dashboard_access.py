@@ -177,3 +177,4 @@ async def test_the_keyboard_reaches_everything(page: Page, service: Service) -> 
     assert await page.evaluate(FOCUSED) == "BUTTON Import"
     await page.keyboard.press("Enter")
     await card(page, "keyed.csv").get_by_text("Queued as").wait_for()
+    assert await card(page, "keyed.csv").evaluate("each => each === document.activeElement")  # its button is gone

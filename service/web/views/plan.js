@@ -66,7 +66,7 @@ export class Plan {
     this.conflictField = field('A row that is there', this.conflict)
     this.form = h('form', { class: 'fields', onsubmit: (/** @type {Event} */ event) => event.preventDefault() },
       field('Read as', this.processor, this.why), field('Into the dataset', this.dataset, this.there), field('Rows', this.mode), this.keysField, this.conflictField, list)
-    this.element = h('div', { class: 'card stack', role: 'listitem', 'aria-labelledby': title },
+    this.element = h('div', { class: 'card stack', role: 'listitem', tabIndex: -1, 'aria-labelledby': title },
       h('div', { class: 'file-head' }, icon('files'), h('h2', { id: title }, this.file.name, h('span', { class: 'muted' }, ` ${size(this.file.size)}`)), this.pill, this.remove),
       this.says, this.body)
     this.#modes()
@@ -222,6 +222,7 @@ export class Plan {
     this.#become('sending')
     const transfer = (this.#transfer = millrace.upload(this.file, job))
     signal?.addEventListener('abort', () => transfer.abort())
+    this.#holdFocus()
     this.body.hidden = true
     try {
       show(this.says, (await import('./sending.js')).underway(transfer, why))
@@ -241,9 +242,16 @@ export class Plan {
     const isOld = job.duplicate_of !== null || job.upload_id !== this.upload.id // then this copy is not kept
     if (isOld) this.upload = null
     const again = () => this.#start({ processor: this.processor.value, dataset: this.dataset.value, options: this.options() }, true)
-    show(this.says, (await import('./sending.js')).arrived(job, isOld ? again : null))
+    const arrived = (await import('./sending.js')).arrived(job, isOld ? again : null)
+    this.#holdFocus()
+    show(this.says, arrived)
     show(this.body)
     this.onchange()
+  }
+
+  /** Whoever is on a button that goes now stays at this file, and is not put at the page's start. */
+  #holdFocus() {
+    if (this.element.contains(document.activeElement)) this.element.focus()
   }
 
   /** @param {Plan['state']} state */
