@@ -16,6 +16,7 @@ from workers.maintenance import (
     expire_undo,
     expire_uploads,
     fold_stats,
+    index_rows,
     lock_again,
     mark_lost,
     ring_again,
@@ -67,6 +68,11 @@ async def drop(tools: Tools) -> int:
     )
 
 
+async def index(tools: Tools) -> int:
+    """Give tables of datasets their row index."""
+    return await index_rows.run_once(tools.database)
+
+
 async def expire_images(tools: Tools) -> int:
     """Forget what rows were before old jobs changed them."""
     return await expire_undo.run_once(tools.database, keep_undo_s=tools.settings.keep_undo_s)
@@ -97,6 +103,7 @@ DUTIES: tuple[tuple[float, Callable[[Tools], Awaitable[int]]], ...] = (
     (5, ring),
     (10, count),
     (10, drop),
+    (10, index),
     (60, expire),
     (60, expire_images),
     (600, end_sessions),

@@ -65,7 +65,7 @@ class Run:
             if claim.queue == PREVIEWS:
                 await previewing.clear(self._tools, claim)
             elif self._pace.rows and not self._is_interrupted:
-                await summarize(self._tools, claim)
+                await index_rows(self._tools, claim)
         except (LeaseLost, Transient, *UNREACHABLE) as error:
             # With the database away the lease runs out, and another worker goes on.
             log.warning("job.not_settled", job_id=str(claim.job_id), epoch=claim.epoch, error=repr(error))
@@ -187,16 +187,16 @@ async def check_rejects(tools: Tools, claim: Claim, *, is_all: bool) -> None:
     tolerance.check(read, rejected, is_all=is_all)
 
 
-async def summarize(tools: Tools, claim: Claim) -> None:
-    """Let the last pages of the rows be found quickly, too. Behind the job's end: it is only a help, and takes a while.
+async def index_rows(tools: Tools, claim: Claim) -> None:
+    """Let all of the rows be found quickly. Behind the job's end: it is only a help, and takes a while.
 
-    What a worker that dies leaves undone here, the next job or PostgreSQL's own vacuum does.
+    What a worker that dies leaves undone here is done by `maintenance.index_rows`, the next job or PostgreSQL's vacuum.
     """
     assert claim.dataset_id is not None
     with suppress(asyncpg.PostgresError, Transient, *UNREACHABLE):
-        async with tools.database.connection() as db:
+        async with tools.database.transaction() as db:
             if (table := await datasets.table_of(db, claim.dataset_id)) is not None:
-                await tables.summarize(db, table)
+                await tables.index_rows(db, table)
 
 
 async def settle(tools: Tools, claim: Claim, settlement: Settlement) -> None:

@@ -114,6 +114,11 @@ async def live_jobs(db: Connection, *dataset_ids: UUID) -> list[UUID]:
     return [row["id"] for row in await db.fetch(_SQL["live_jobs"], dataset_ids)]
 
 
+async def unindexed(db: Connection, *, large_bytes: int) -> list[str]:
+    """Tables of datasets without a row index: nobody writes into them, or they have grown large."""
+    return [row["table_name"] for row in await db.fetch(_SQL["unindexed"], large_bytes)]
+
+
 async def table_of(db: Connection, dataset_id: UUID) -> str | None:
     """The name of the table that a dataset shows at this moment."""
     name: str | None = await db.fetchval(_SQL["table_of"], dataset_id)

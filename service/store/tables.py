@@ -30,9 +30,6 @@ async def create(db: Connection, table: str, account_id: UUID, columns: Sequence
     lines = ["_row bigint not null", "_job uuid not null"]
     lines += [f"{quoted(column.name)} {SQL_TYPES[column.type]}" for column in columns]
     await db.execute(f"create table {qualified(table)} ({', '.join(lines)})")
-    # Rows of a job lie nearly in the order of their numbers: a block-range index finds them, and costs nothing to keep
-    # where a B-tree would double the work of an import.
-    await db.execute(f"create index {quoted(_index(table))} on {qualified(table)} using brin (_row)")
     await db.execute(f"alter table {qualified(table)} enable row level security")
     # One table has one owner, so the policy is a constant: no column to store, nothing to compare per row.
     await db.execute(
@@ -64,9 +61,24 @@ async def remove_rows(db: Connection, table: str, job_id: UUID) -> None:
     await db.execute(f"delete from {qualified(table)} where _job = $1", job_id, timeout=3600)  # noqa: S608
 
 
+async def index_rows(db: Connection, table: str) -> None:
+    """Give the table its row index if it has none, whole or brought up to its end, so that a page of rows is found.
+
+    Rows of a job lie nearly in the order of their numbers: a block-range index finds them, where a B-tree would double
+    the work of an import. Writers wait while it is made. Raises LockNotAvailableError where one of them keeps on.
+    """
+    if await db.fetchval("select to_regclass($1) is not null", qualified(_index(table))):
+        await summarize(db, table)
+        return
+    await db.execute("set local lock_timeout = '1s'")
+    await db.execute(
+        f"create index {quoted(_index(table))} on {qualified(table)} using brin (_row)", timeout=INDEX_TIMEOUT_S
+    )
+
+
 async def summarize(db: Connection, table: str) -> None:
-    """Bring the table's block-range index up to its end, so that a page of rows reads only where they are."""
-    await db.execute("select brin_summarize_new_values($1::regclass)", f"{SCHEMA}.{quoted(_index(table))}")
+    """Bring the table's row index up to its end, if it has one."""
+    await db.execute("select brin_summarize_new_values(to_regclass($1))", qualified(_index(table)))
 
 
 async def add_key(db: Connection, table: str, keys: Sequence[str]) -> None:

@@ -75,6 +75,17 @@ select table_name
 from dataset
 where id = $1 and removed_at is null;
 
+-- name: unindexed
+select table_name
+from dataset
+where removed_at is null
+  and to_regclass(format('datasets.%I', table_name)) is not null
+  and to_regclass(format('datasets.%I', table_name || '_row')) is null
+  and (
+    pg_relation_size(to_regclass(format('datasets.%I', table_name))) > $1
+    or not exists (select from job where dataset_id = dataset.id and is_writing)
+  );
+
 -- name: landing_place
 select table_name, keys
 from dataset

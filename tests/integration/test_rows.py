@@ -261,10 +261,10 @@ async def test_the_last_rows_are_found_by_number_without_a_look_at_all_others(se
                 told = await db.fetchval(
                     f'explain (analyze, format json) select * from datasets."{table}" where _row between 1 and 100'
                 )
-            return int(json.loads(told)[0]["Plan"]["Lossy Heap Blocks"])
+            return int(json.loads(told)[0]["Plan"].get("Lossy Heap Blocks", pages))  # no index yet: all of them
 
         async def is_whole() -> bool:
             return await read() <= 2 * 128
 
         assert pages > 6 * 128
-        assert await eventually(is_whole)  # entered behind the job's end
+        assert await eventually(is_whole)  # made behind the job's end

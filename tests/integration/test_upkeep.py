@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from service.bus import Bus
 from service.dispatch import Dispatch, open_redis
+from service.domain.chunk import Column, ColumnType
 from service.files.opening import StoredFiles
 from service.files.stores import MARK
 from service.store import datasets, uploads
@@ -27,7 +28,7 @@ from tests import running
 from tests.conftest import StartService
 from tests.running import Json, Servers, Service, account_id_of, eventually, post_import
 from tests.sealed import files_of
-from workers.maintenance import expire_uploads, mark_lost, ring_again, sweep_files
+from workers.maintenance import expire_uploads, index_rows, mark_lost, ring_again, sweep_files
 
 FILE = b"id,name\n1,Ann\n2,Bob\n"
 COMPLETED_S, FAILED_S = 3600, 86400
@@ -481,6 +482,48 @@ async def has_ended(service: Service, job: Json) -> bool:
     state = (await service.client.get(job["links"]["self"])).json()["state"]
     assert state not in ("failed", "cancelled")
     return bool(state == "completed")
+
+
+async def test_a_table_gets_its_row_index_once_nobody_writes_into_it_or_it_is_large(
+    upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("written", "large"):
+        await post_import(upkeep.service.client, FILE, name)
+        async with upkeep.database.transaction() as db:
+            dataset = await datasets.lock(db, await db.fetchval("select id from dataset where name = $1", name))
+            await datasets.create_table(db, dataset, [Column("id", ColumnType.INTEGER)])
+            await db.execute("update job set is_writing = true where dataset_id = $1", dataset.id)
+            if name == "large":
+                await db.execute(f'insert into datasets."{dataset.table_name}" select 1, gen_random_uuid(), 1')
+
+    async def indexed() -> list[str]:
+        async with upkeep.database.connection() as db:
+            rows = await db.fetch(
+                "select name from dataset join pg_index on indrelid = to_regclass('datasets.' || table_name) order by 1"
+            )
+        return [row["name"] for row in rows]
+
+    def give() -> Awaitable[int]:
+        return index_rows.run_once(upkeep.database)
+
+    monkeypatch.setattr(index_rows, "LARGE_BYTES", 0)
+    assert (await both(give), await indexed()) == (1, ["large"])
+    await upkeep.execute("update job set is_writing = false")
+    assert (await both(give), await indexed()) == (1, ["large", "written"])
+    assert await give() == 0
+
+
+async def test_a_writer_that_keeps_on_does_not_stop_the_others_over_its_table(upkeep: Upkeep) -> None:
+    await post_import(upkeep.service.client, FILE, "held")
+    async with upkeep.database.transaction() as db:
+        dataset = await datasets.lock(db, await db.fetchval("select id from dataset where name = 'held'"))
+        await datasets.create_table(db, dataset, [Column("id", ColumnType.INTEGER)])
+    insert = f'insert into datasets."{dataset.table_name}" select 1, gen_random_uuid(), 1'
+    async with upkeep.database.transaction() as writer:
+        await writer.execute(insert)
+        assert await index_rows.run_once(upkeep.database) == 0
+        await upkeep.execute(insert)
+    assert await index_rows.run_once(upkeep.database) == 1
 
 
 async def test_a_worker_does_its_duties_by_itself(start_service: StartService) -> None:
