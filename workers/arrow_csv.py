@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
 from workers.casting import FALSE_WORDS, TRUE_WORDS
 from workers.dialect import Dialect
-from workers.quoting import has_escapes
-from workers.records import records
+from workers.quoting import Positions, has_escapes
+from workers.records import Records, records
 from workers.rewriting import plain
 
 
-def read(data: bytes, dialect: Dialect, types: Sequence[pa.DataType | None]) -> list[pa.Array]:
-    """The block's columns as these types; None where none is wanted, but for one, so that rows can be counted."""
+def read(
+    data: bytes, dialect: Dialect, types: Sequence[pa.DataType | None], left_out: list[int] | None = None
+) -> list[pa.Array]:
+    """The block's columns as these types; None where none is wanted, but for one, so that rows can be counted.
+
+    `left_out` gets the places of records of another width, which are an error without it; all of them must be UTF-8.
+    """
     data = plain(data, dialect)
     # Without a line end pyarrow may take a line break in the last quoted field for the end of its block.
     whole = data if data.endswith((b"\n", b"\r")) else data + b"\n"
@@ -31,6 +37,7 @@ def read(data: bytes, dialect: Dialect, types: Sequence[pa.DataType | None]) -> 
             quote_char=dialect.quote if dialect.quote and dialect.quote.encode() in whole else False,
             escape_char=dialect.escape if has_escapes(whole, dialect) else False,
             newlines_in_values=False,
+            invalid_row_handler=None if left_out is None else lambda row: _skipped(row, left_out),
         ),
         convert_options=csv.ConvertOptions(
             column_types=wanted,
@@ -57,6 +64,21 @@ def cut(record: bytes, dialect: Dialect) -> list[bytes]:
         return record.split(dialect.delimiter.encode())
     width = int(records(record, dialect).widths[0])
     return [(array[0].as_py() or b"") for array in read(record, dialect, [pa.binary()] * width)]
+
+
+def cut_each(data: bytes, found: Records, chosen: Positions, dialect: Dialect) -> Iterator[tuple[int, list[bytes]]]:
+    """The fields of some of the block's records, whatever their widths, as they are; those of one width together."""
+    for width in np.unique(found.widths[chosen]).tolist():
+        alike = chosen[found.widths[chosen] == width].tolist()
+        text = b"\n".join(data[found.starts[index] : found.ends[index]] for index in alike)
+        columns = [array.to_pylist() for array in read(text, dialect, [pa.binary()] * width)]
+        for index, cells in zip(alike, zip(*columns, strict=True), strict=True):
+            yield index, [cell or b"" for cell in cells]
+
+
+def _skipped(row: csv.InvalidRow, left_out: list[int]) -> str:
+    left_out.append(row.number - 1)
+    return "skip"
 
 
 def _respelled(array: pa.Array, dialect: Dialect) -> pa.Array:

@@ -7,7 +7,6 @@ cannot be is in `workers.reasons`.
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
 from decimal import Decimal, InvalidOperation
@@ -18,14 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from service.domain.chunk import Column, ColumnType
+from workers.cells import flags, kept, lengths, octets, offsets
 from workers.columns import PRECISION, arrow_type
 from workers.exact import refuse, stored
 from workers.formats import PLAIN, Format, plain
+from workers.uuids import uuids
 
 Mask = npt.NDArray[np.bool_]
 
 TRUE_WORDS = [form(w) for w in ("true", "t", "yes", "y", "on") for form in (str.lower, str.title, str.upper)] + ["1"]
 FALSE_WORDS = [form(w) for w in ("false", "f", "no", "n", "off") for form in (str.lower, str.title, str.upper)] + ["0"]
+_WORDS = pa.array(TRUE_WORDS + FALSE_WORDS)
 
 WHOLE = r"^-?[0-9]+$"
 DECIMAL = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -34,22 +36,34 @@ _NOT_A_NUMBER = r"(?i)^[+-]?nan(\([a-z0-9_]*\))?$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _CLOCK = r"[ T][0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?)?"
 _SHAPES = {
+    ColumnType.INTEGER: WHOLE,
+    ColumnType.BIGINT: WHOLE,
     ColumnType.DOUBLE: f"{DECIMAL}|{_INFINITE}|{_NOT_A_NUMBER}",
     ColumnType.NUMERIC: DECIMAL,
     ColumnType.DATE: _DATE,
     ColumnType.TIMESTAMP: rf"{_DATE[:-1]}({_CLOCK})?$",
     ColumnType.TIMESTAMPTZ: rf"{_DATE[:-1]}{_CLOCK}(Z|[+-][0-9]{{2}}(:?[0-9]{{2}})?)$",
 }
+_STRANGE = {
+    kind: bytes(octet not in b"0123456789" + marks for octet in range(256))
+    for kind, marks in {
+        ColumnType.INTEGER: b"-",
+        ColumnType.BIGINT: b"-",
+        ColumnType.DOUBLE: b"+-.eE",
+        ColumnType.NUMERIC: b"+-.eE",
+        ColumnType.DATE: b"-",
+        ColumnType.TIMESTAMP: b"-: T.",
+        ColumnType.TIMESTAMPTZ: b"-: T.Z+",
+    }.items()
+}
+"""Tables that tell the bytes that values of a type do not have, or, as the letters of NaN, hardly ever."""
+_INTEGERS = frozenset({ColumnType.INTEGER, ColumnType.BIGINT})
 _TRIMMED = frozenset({ColumnType.INTEGER, ColumnType.BIGINT, ColumnType.DOUBLE, ColumnType.NUMERIC, ColumnType.DATE})
 """Types around which blanks do not matter, as in pyarrow's CSV reader."""
 
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
 """0001-01-01 and 9999-12-31: the years that PostgreSQL's text form, Python and JSON clients all understand."""
 _DAY_US = 86_400_000_000
-
-_HYPHENS = [8, 13, 18, 23]
-_GROUPS = [(0, 8), (9, 13), (14, 18), (19, 23), (24, 36)]
-_IS_HEX = np.isin(np.arange(256), list(b"0123456789abcdefABCDEF"))
 
 
 def cast(strings: pa.Array, column: Column, written: Format = PLAIN) -> tuple[pa.Array, Mask]:
@@ -60,7 +74,7 @@ def cast(strings: pa.Array, column: Column, written: Format = PLAIN) -> tuple[pa
         return array, bad | wrong
     cells = _cells(strings, column.type)
     array = _within(_typed(cells, column), cells, column)
-    bad = _flags(array.is_null()) & _flags(cells.is_valid()) if array.null_count else np.zeros(len(array), bool)
+    bad = flags(array.is_null()) & flags(cells.is_valid()) if array.null_count else np.zeros(len(array), bool)
     return array, bad
 
 
@@ -73,42 +87,43 @@ def is_within(array: pa.Array, column: Column) -> bool:
 def _cells(strings: pa.Array, kind: ColumnType) -> pa.Array:
     if kind is ColumnType.TEXT:
         return strings
-    cells = pc.ascii_trim(strings, characters=" \t") if kind in _TRIMMED else strings
+    cells, written = strings, octets(strings)
+    if kind in _TRIMMED and (b" " in written or b"\t" in written):
+        cells = pc.ascii_trim(strings, characters=" \t")
     # " " is not empty: pyarrow's reader compares with null_values before it trims.
-    return pc.if_else(pc.equal(strings, ""), None, cells)
+    return pc.if_else(pc.equal(strings, ""), None, cells) if _has_empty(strings) else cells
 
 
 def _typed(cells: pa.Array, column: Column) -> pa.Array:
     match column.type:
         case ColumnType.TEXT:
-            return _kept(cells, pc.invert(pc.match_substring(cells, "\0")))
+            return kept(cells, pc.invert(pc.match_substring(cells, "\0"))) if b"\0" in octets(cells) else cells
         case ColumnType.BOOLEAN:
             return _booleans(cells)
         case ColumnType.UUID:
-            return _uuids(cells)
+            return uuids(cells)
         case ColumnType.JSONB:
             return _json(cells)
-        case ColumnType.INTEGER | ColumnType.BIGINT:
-            return _integers(cells, column)
         case _:
             return _parsed(cells, column)
 
 
 def _parsed(cells: pa.Array, column: Column) -> pa.Array:
-    """All at once if they can be, else without those of the wrong shape, else the distinct ones by halves."""
+    """All at once if they can be, else without those that look strange, else each one is looked at."""
     if (array := _at_once(cells, column)) is not None:
         return array
-    right = _kept(cells, pc.match_substring_regex(cells, _SHAPES[column.type]))
+    cells = _without_strange(cells, column.type)
+    if (array := _at_once(cells, column)) is not None:
+        return array
+    right = kept(cells, pc.match_substring_regex(cells, _SHAPES[column.type]))
     if (array := _at_once(right, column)) is not None:
         return array
-    if column.type is ColumnType.NUMERIC:
-        right = _scaled(right, column.scale or 0)
-    # Few distinct texts have the right shape and still no value (30 February, 25 o'clock): look at each once.
-    distinct = right.dictionary_encode()
-    return _bisected(distinct.dictionary, arrow_type(column)).take(distinct.indices)
+    return _integers(right, column) if column.type in _INTEGERS else _bisected(right, column)
 
 
 def _at_once(cells: pa.Array, column: Column) -> pa.Array | None:
+    if column.type in _INTEGERS and _has_hexadecimal(cells):
+        return None
     if column.type is ColumnType.NUMERIC and not _is_short(cells, column.scale or 0):
         return None
     try:
@@ -117,42 +132,59 @@ def _at_once(cells: pa.Array, column: Column) -> pa.Array | None:
         return None
 
 
+def _without_strange(cells: pa.Array, kind: ColumnType) -> pa.Array:
+    """Null for cells of the wrong shape that have a byte which hardly any value has: most bad cells, found quickly."""
+    strange = np.flatnonzero(np.frombuffer(octets(cells).translate(_STRANGE[kind]), np.bool_))
+    bounds = offsets(cells)
+    places = np.unique(np.searchsorted(bounds - bounds[0], strange, "right") - 1)
+    wrong = pc.invert(pc.match_substring_regex(cells.take(pa.array(places)), _SHAPES[kind]))
+    mask = np.zeros(len(cells), bool)
+    mask[places] = flags(wrong)
+    return pc.if_else(pa.array(mask), pa.scalar(None, cells.type), cells)
+
+
 def _is_short(cells: pa.Array, scale: int) -> bool:
     """Whether no cell can overflow when it is brought to its scale: Arrow wraps 1100000e26 around without an error."""
-    longest = pc.max(pc.binary_length(cells)).as_py() or 0
-    # The whole buffer at once; it may hold more than these cells, which costs time and nothing else.
-    octets = (cells.buffers()[2] or pa.py_buffer(b"")).to_pybytes()
-    return longest <= PRECISION - scale and b"e" not in octets and b"E" not in octets
+    written = octets(cells)
+    return int(lengths(cells).max(initial=0)) <= PRECISION - scale and b"e" not in written and b"E" not in written
+
+
+def _has_hexadecimal(cells: pa.Array) -> bool:
+    """Arrow reads 0x1f as 31 and 0xffffffffffffffff as -1; a file that says so means a code, not a number."""
+    written = octets(cells)
+    return b"x" in written or b"X" in written
 
 
 def _has_exponent(cells: pa.Array) -> pa.Array:
     return pc.match_substring_regex(cells, "[eE]")
 
 
-def _bisected(values: pa.Array, target: pa.DataType) -> pa.Array:
+def _bisected(cells: pa.Array, column: Column) -> pa.Array:
+    """Few distinct texts have the right shape and still no value (30 February, 25 o'clock): each is looked at once."""
+    if column.type is ColumnType.NUMERIC:
+        cells = _scaled(cells, column.scale or 0)
+    distinct = cells.dictionary_encode()
+    return _halved(distinct.dictionary, arrow_type(column)).take(distinct.indices)
+
+
+def _halved(values: pa.Array, target: pa.DataType) -> pa.Array:
     try:
         return pc.cast(values, target)
     except pa.ArrowInvalid:
         if len(values) == 1:
             return pa.nulls(1, target)
     half = len(values) // 2
-    return pa.concat_arrays([_bisected(values[:half], target), _bisected(values[half:], target)])
+    return pa.concat_arrays([_halved(values[:half], target), _halved(values[half:], target)])
 
 
 def _integers(cells: pa.Array, column: Column) -> pa.Array:
-    # Arrow reads 0x1f as 31 and 0xffffffffffffffff as -1; a file that says so means a code, not a number.
-    hexadecimal = pc.match_substring(cells, "x", ignore_case=True)
-    if not pc.any(hexadecimal).as_py() and (array := _at_once(cells, column)) is not None:
-        return array
-    right = _kept(cells, pc.match_substring_regex(cells, WHOLE))
-    if (array := _at_once(right, column)) is not None:
-        return array
-    right = pc.replace_substring_regex(right, r"^(-?)0+([0-9])", r"\1\2")
-    wide = _kept(right, pc.less_equal(pc.binary_length(right), PRECISION)).cast(pa.decimal128(PRECISION, 0))
+    """Those that fit, of cells that are digits."""
+    right = pc.replace_substring_regex(cells, r"^(-?)0+([0-9])", r"\1\2")
+    wide = kept(right, pc.less_equal(pc.binary_length(right), PRECISION)).cast(pa.decimal128(PRECISION, 0))
     target = arrow_type(column)
     limit = 2 ** (target.bit_width - 1)
     bounds = [pa.scalar(n, pa.decimal128(PRECISION, 0)) for n in (-limit, limit - 1)]
-    return _kept(wide, pc.and_(pc.greater_equal(wide, bounds[0]), pc.less_equal(wide, bounds[1]))).cast(target)
+    return kept(wide, pc.and_(pc.greater_equal(wide, bounds[0]), pc.less_equal(wide, bounds[1]))).cast(target)
 
 
 def _scaled(cells: pa.Array, scale: int) -> pa.Array:
@@ -167,7 +199,7 @@ def _scaled(cells: pa.Array, scale: int) -> pa.Array:
     plain = pc.replace_substring_regex(plain, r"^([^.]*\.[0-9]*?)0+$", r"\1")
     whole = pc.binary_length(pc.replace_substring_regex(plain, r"^[+-]?0?|\..*$", ""))
     decimals = pc.binary_length(pc.replace_substring_regex(plain, r"^[^.]*\.?", ""))
-    return _kept(plain, pc.and_(pc.less_equal(whole, PRECISION - scale), pc.less_equal(decimals, scale)))
+    return kept(plain, pc.and_(pc.less_equal(whole, PRECISION - scale), pc.less_equal(decimals, scale)))
 
 
 def _written_out(text: str) -> str | None:
@@ -182,41 +214,11 @@ def _written_out(text: str) -> str | None:
 
 
 def _booleans(cells: pa.Array) -> pa.Array:
-    is_true = pc.is_in(cells, pa.array(TRUE_WORDS))
-    return _kept(is_true, pc.or_(is_true, pc.is_in(cells, pa.array(FALSE_WORDS))))
-
-
-def _uuids(cells: pa.Array) -> pa.Array:
-    is_right = pc.fill_null(pc.equal(pc.binary_length(cells), 36), False)
-    long = cells.filter(is_right)
-    octets = np.frombuffer(long.buffers()[2] or b"", np.uint8)
-    start = np.frombuffer(long.buffers()[1], np.int32)[long.offset] if len(long) else 0
-    text = octets[start : start + 36 * len(long)].reshape(-1, 36)
-    raw, good = _sixteen(text)
-    values = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(long), [None, pa.py_buffer(raw)])
-    values = _kept(values, pa.array(good))
-    if len(values) == len(cells):
-        return values
-    flags = _flags(is_right)
-    places = pa.array(np.cumsum(flags) - 1, mask=~flags)
-    return values.take(places)
-
-
-def _sixteen(text: npt.NDArray[np.uint8]) -> tuple[bytes, Mask]:
-    """The 16 bytes of each canonical form, and which of them are right."""
-    digits = np.concatenate([text[:, start:stop] for start, stop in _GROUPS], axis=1)
-    hyphens = text[:, _HYPHENS] == ord("-")
-    good = np.full(len(text), True) if hyphens.all() else hyphens.all(axis=1)
-    try:
-        return binascii.unhexlify(digits.data), good
-    except binascii.Error:
-        right = _IS_HEX[digits].all(axis=1)
-        digits[~right] = ord("0")
-        return binascii.unhexlify(digits.data), good & right
+    return pc.less(pc.index_in(cells, _WORDS), len(TRUE_WORDS))
 
 
 def _json(cells: pa.Array) -> pa.Array:
-    return _kept(cells, pa.array([text is None or _is_json(text) for text in cells.to_pylist()], pa.bool_()))
+    return kept(cells, pa.array([text is None or _is_json(text) for text in cells.to_pylist()], pa.bool_()))
 
 
 def _is_json(text: str) -> bool:
@@ -244,7 +246,7 @@ def _within(array: pa.Array, cells: pa.Array, column: Column) -> pa.Array:
         return array
     if column.type is ColumnType.DOUBLE:
         outside = pc.and_(outside, pc.invert(pc.match_substring_regex(cells, _INFINITE)))
-    return _kept(array, pc.invert(outside))
+    return kept(array, pc.invert(outside))
 
 
 def _outside(array: pa.Array, column: Column) -> pa.Array | None:
@@ -261,10 +263,5 @@ def _outside(array: pa.Array, column: Column) -> pa.Array | None:
             return None
 
 
-def _kept(array: pa.Array, mask: pa.Array) -> pa.Array:
-    return pc.if_else(mask, array, pa.scalar(None, array.type))
-
-
-def _flags(mask: pa.Array) -> Mask:
-    flags: Mask = mask.to_numpy(zero_copy_only=False)
-    return flags
+def _has_empty(cells: pa.Array) -> bool:
+    return bool((lengths(cells)[flags(cells.is_valid())] == 0).any())

@@ -28,7 +28,7 @@ from service.domain.chunk import Chunk, Enclosed, TooNarrow, Widening, Widens
 from service.domain.dataset import columns_from_json, columns_to_json
 from service.domain.errors import InputError
 from service.domain.processor import Processor, Work
-from workers.frames import LAST_PIECE, PIPE_BYTES, head, piece_head
+from workers.frames import LAST_PIECE, PIPE_BYTES, head, piece_head, values_of
 from workers.slots import Shelf
 from workers.source import open_source
 from workers.until import Until
@@ -198,7 +198,7 @@ def _announced(chunk: Chunk, **where: int) -> bytes:
         inserted=chunk.batch.num_rows,
         cursor=chunk.cursor,
         done=chunk.done,
-        rejects=[asdict(reject) for reject in chunk.rejects],
+        rejects=[values_of(reject) for reject in chunk.rejects],
         header=chunk.header,
         brings=chunk.brings,
         remarks=chunk.remarks,

@@ -16,7 +16,6 @@ from typing import Any
 
 import asyncpg
 
-from service.domain.chunk import Fault, Reject
 from service.domain.dataset import columns_from_json
 from service.domain.job import Control
 from service.domain.tolerance import Tolerance
@@ -25,7 +24,7 @@ from service.store.claims import Claim
 from service.store.database import Connection
 from service.store.ranges import Range
 from workers.enclosures import Enclosures, Taken
-from workers.frames import Frame
+from workers.frames import Frame, reject_of
 from workers.landing import Landing
 from workers.pieces import Payload
 from workers.sandbox import Sandbox
@@ -171,11 +170,6 @@ class Committer:
             with suppress(asyncpg.PostgresError):
                 async with self._tools.database.connection() as db:
                     await tables.summarize(db, self._landing.table)
-
-
-def reject_of(fields: Mapping[str, Any]) -> Reject:
-    """A reject as the child's frame holds it."""
-    return Reject(**{**fields, "faults": tuple(Fault(**fault) for fault in fields["faults"])})
 
 
 def first_cause(failures: BaseExceptionGroup[BaseException]) -> BaseException:

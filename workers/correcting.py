@@ -24,8 +24,8 @@ from service.store.claims import Claim
 from service.store.database import Connection
 from service.store.merges import Merged
 from service.store.rejects import Counts
-from workers.committer import DEADLINE_S, Interrupted, reject_of
-from workers.frames import Frame
+from workers.committer import DEADLINE_S, Interrupted
+from workers.frames import Frame, reject_of
 from workers.keys import REFUSALS
 from workers.pieces import Payload
 from workers.sandbox import Sandbox

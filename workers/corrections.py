@@ -146,13 +146,15 @@ def _part(piece: bytes, layout: Layout, first_row: int, first_line: int, end: in
     }
     at = np.full(len(found), -1)
     at[even] = np.arange(len(index))
+    wrong = np.flatnonzero(bad)
+    told = dict(zip(wrong.tolist(), shaped.faults(wrong), strict=True))
     rejects = []
     for record, place in enumerate(at.tolist()):
         if place >= 0 and not bad[place]:
             continue
         faults: tuple[Fault, ...] = (_wrong_width(int(found.widths[record]), layout.width),)
         if place >= 0:
-            faults = _NO_NUMBER * bool(strange[place]) + _NOT_UTF8 * bool(undecodable[place]) + shaped.faults(place)
+            faults = _NO_NUMBER * bool(strange[place]) + _NOT_UTF8 * bool(undecodable[place]) + told[place]
         raw = piece[int(found.starts[record]) : int(found.ends[record])]
         said = tuple(cell and readable(cell) for cell in cells[place]) if place >= 0 else None
         rejects.append(rejected(first_row + record, first_line + int(found.lines[record]), faults, raw, said))

@@ -14,16 +14,18 @@ from workers import formats, numbering, reading
 from workers.dialect import Dialect
 from workers.explaining import explained
 from workers.mapping import Names
-from workers.numbering import CUT_BYTES, PIECE_LINES, Part, Place
+from workers.numbering import CUT_BYTES, Part, Place
 from workers.opening import Given, Layout, opened
-from workers.parsing import masked, typed
+from workers.parsing import parts
 from workers.planning import Sampled, plan
 from workers.reading import Reading, Text
 from workers.records import Block, blocks, count, line_count, pieces
 from workers.widening import Watch
 
-FEW_REFUSED = 3
-"""Behind a block with so many rejects the next one will have some too: it is not tried at once, which would fail."""
+FEW_MISFITS = 3
+"""Behind a block with so many bad cells the next one will have some too: it is read as text at once."""
+MANY_LINES = 262_144
+"""A block with more lines is read in parts: memory grows with rows and not only with bytes."""
 
 
 def read(work: Work, options: RowOptions, given: Given) -> Iterator[Chunk]:
@@ -32,12 +34,12 @@ def read(work: Work, options: RowOptions, given: Given) -> Iterator[Chunk]:
     layout, text, place = opening
     watch = None if work.widens is None else Watch(work.widens)
     extra, why = _extra(layout), _explained(layout) if work.explains else None
-    chunk, refused = None, 0
+    chunk, misfits = None, 0
     for block in blocks(text, place.offset, layout.dialect, numbering.sizes(place, work.chunk_bytes)):
-        parts = _parts(block, place, layout, watch, at_once=refused < FEW_REFUSED)
-        last, refused = None, 0
-        for last in numbering.chunks(block, place, parts, layout.dataset, extra):
-            refused += len(last.rejects)
+        found = _parts(block, place, layout, watch, natively=misfits < FEW_MISFITS)
+        last, misfits = None, 0
+        for last in numbering.chunks(block, place, found, layout.dataset, extra):
+            misfits += sum(reject.code != "wrong_field_count" for reject in last.rejects)
             yield (chunk := _told(last, layout, text, None if chunk else why))
         place = numbering.behind(block, place, last)
     if chunk is None and work.cursor is None:
@@ -67,17 +69,14 @@ def _explained(layout: Layout) -> Mapping[str, Any]:
     return explained(layout.file, layout.shape, layout.dialect, layout.reading, layout.evidence)
 
 
-def _parts(block: Block, place: Place, layout: Layout, watch: Watch | None, *, at_once: bool) -> Iterator[Part]:
+def _parts(block: Block, place: Place, layout: Layout, watch: Watch | None, *, natively: bool) -> Iterator[Part]:
     if block.fault:
         yield numbering.unreadable(block, place)
         return
-    whole = typed(block.data, layout.dialect, layout.shape) if at_once else None
-    if whole:
-        yield whole
-        return
     row, line, start = place.row, place.line, 0
-    for piece in pieces(block.data, layout.dialect, PIECE_LINES):
-        for part in masked(piece, layout.dialect, layout.shape, row, line, watch):
+    cut = pieces(block.data, layout.dialect, MANY_LINES) if block.lines > MANY_LINES else [block.data]
+    for piece in cut:
+        for part in parts(piece, layout.dialect, layout.shape, row, line, watch, natively=natively):
             yield Part(part.read, start + part.end, part.arrays, part.rejects)
             row += part.read
         line, start = line + line_count(piece), start + len(piece)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from service.domain.chunk import Fault, Reject
-from workers.arrow_csv import cut
+from workers.arrow_csv import cut_each
 from workers.casting import Mask
 from workers.dialect import Dialect
 from workers.numbering import readable, rejected
+from workers.quoting import Positions
 from workers.records import Records
 from workers.shaping import Shaped
 
@@ -23,44 +24,71 @@ _STRAY_QUOTE = (
 )
 
 
+_CELLS = 64 * 1024
+"""About how many cells are shown at a time, which bounds the memory that they take."""
+
+
 @dataclass(frozen=True, slots=True)
-class Faults:
-    """What is needed to say what is wrong with record `index`; `at` is its place among those of the right width."""
+class Looked:
+    """Records of a block that were looked at closely: the good ones of them, and what is wrong with the others.
+
+    Those that are `even` can be cut into the file's columns: `texts`, and `shaped` out of these. `rows` and `lines` are
+    the numbers of all of them.
+    """
 
     data: bytes
     dialect: Dialect
     found: Records
-    width: int
     shaped: Shaped
     texts: list[pa.Array]
+    even: Mask
     undecodable: Mask
     stray: Mask
-    at: npt.NDArray[np.int64]
-    first_row: int
-    first_line: int
+    rows: Positions
+    lines: Positions
 
-    def reject(self, index: int) -> Reject:
-        """All that is wrong with it."""
-        record = self.data[int(self.found.starts[index]) : int(self.found.ends[index])]
-        place = int(self.at[index])
-        faults, cells = self._why(index, place, record), self._cells(place, record)
-        row, line = self.first_row + index, self.first_line + int(self.found.lines[index])
-        return rejected(row, line, faults, record, cells)
+    @property
+    def good(self) -> Mask:
+        """Which of the records are good."""
+        good = self.even & ~self.undecodable & ~self.stray
+        good[self.even] &= ~self.shaped.bad
+        return good
 
-    def _why(self, index: int, place: int, record: bytes) -> tuple[Fault, ...]:
-        if place < 0:
-            return (Fault(None, *_wrong_width(int(self.found.widths[index]), self.width)),)
-        if self.undecodable[place]:
+    @property
+    def arrays(self) -> Mapping[str, pa.Array]:
+        """The good ones as columns by name."""
+        accepted = pa.array(self.good[self.even])
+        return {name: array.filter(accepted) for name, array in self.shaped.arrays.items()}
+
+    def rejects(self) -> Iterator[Reject]:
+        """All that is wrong with each of the others."""
+        refused = np.flatnonzero(~self.good)
+        step = max(1, _CELLS // len(self.texts))
+        for start in range(0, len(refused), step):
+            yield from self._told(refused[start : start + step])
+
+    def _told(self, some: Positions) -> Iterator[Reject]:
+        legible = (self.even & ~self.undecodable)[some]
+        places = (np.cumsum(self.even) - 1)[some[legible]]
+        faults = dict(zip(some[legible].tolist(), self.shaped.faults(places), strict=True))
+        texts = [text.take(pa.array(places)).to_pylist() for text in self.texts]
+        cells = dict(zip(some[legible].tolist(), zip(*texts, strict=True), strict=True))
+        for index, fields in cut_each(self.data, self.found, some[~legible], self.dialect):
+            cells[index] = tuple(field.decode(errors="replace") or None for field in fields)
+        has_nul = b"\0" in self.data
+        for index in some.tolist():
+            record = self.data[self.found.starts[index] : self.found.ends[index]]
+            shown = tuple(cell and readable(cell) for cell in cells[index]) if has_nul else cells[index]
+            why = self._amiss(index, record) or faults[index]
+            yield rejected(int(self.rows[index]), int(self.lines[index]), why, record, shown)
+
+    def _amiss(self, index: int, record: bytes) -> tuple[Fault, ...]:
+        """What is wrong with a record as a whole."""
+        if not self.even[index]:
+            return (Fault(None, *_wrong_width(int(self.found.widths[index]), len(self.texts))),)
+        if self.undecodable[index]:
             return (Fault(None, *_not_utf8(record)),)
-        if self.stray[index]:
-            return (Fault(None, *_STRAY_QUOTE),)
-        return self.shaped.faults(place)
-
-    def _cells(self, place: int, record: bytes) -> tuple[str | None, ...]:
-        if place < 0 or self.undecodable[place]:
-            return tuple(readable(cell.decode(errors="replace")) or None for cell in cut(record, self.dialect))
-        texts = (text[place].as_py() for text in self.texts)
-        return tuple(None if text is None else readable(text) for text in texts)
+        return (Fault(None, *_STRAY_QUOTE),) if self.stray[index] else ()
 
 
 def _wrong_width(width: int, expected: int) -> tuple[str, str, str]:

@@ -10,11 +10,16 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from operator import attrgetter
 from typing import Any
 
+from service.domain.chunk import Fault, Reject
+
 _LENGTH = struct.Struct(">I")
+_NAMES = [field.name for field in fields(Reject) if field.name != "faults"]
+_PLAIN = attrgetter(*_NAMES)
 
 PIECE_BYTES = 128 * 1024
 """The largest pieces that payloads are passed on in: they fit into a socket's buffer, so nothing is copied twice."""
@@ -47,6 +52,17 @@ def piece_head(data: bytes) -> bytes:
 
 
 LAST_PIECE = piece(b"")
+
+
+def values_of(reject: Reject) -> list[Any]:
+    """A reject as a frame holds it: its values without their names, its faults behind the others."""
+    return [*_PLAIN(reject), [astuple(fault) for fault in reject.faults]]
+
+
+def reject_of(values: Sequence[Any]) -> Reject:
+    """The same reject on the other side."""
+    *plain, faults = values
+    return Reject(**dict(zip(_NAMES, plain, strict=True)), faults=tuple(Fault(*fault) for fault in faults))
 
 
 async def read_frame(reader: asyncio.StreamReader) -> Frame:

@@ -96,8 +96,9 @@ def _shaped(
     if watch is not None:
         watch.look(shaped, first_row + np.array(whole, np.int64), np.ones(len(whole), bool))
     bad = shaped.bad
+    wrong = np.flatnonzero(bad)
     faults: dict[int, tuple[Fault, ...]] = {i: (line.fault,) for i, line in enumerate(lot) if line.fault is not None}
-    faults |= {whole[at]: shaped.faults(at) for at in bad.nonzero()[0].tolist()}
+    faults |= {whole[at]: found for at, found in zip(wrong.tolist(), shaped.faults(wrong), strict=True)}
     good = pa.array(~bad)
     rejects = tuple(
         numbering.rejected(first_row + i, lot[i].line, faults[i], _raw(lot[i].cells), _shown(lot[i].cells))

@@ -101,8 +101,9 @@ def part(records: Sequence[Record], layout: Layout, first_row: int, end: int, wa
     bad = shaped.bad
     told: dict[int, tuple[Fault, ...]] = dict(faults)
     cells = {}
-    for at in bad.nonzero()[0].tolist():
-        told[places[at]] = shaped.faults(at)
+    wrong = np.flatnonzero(bad)
+    for at, found in zip(wrong.tolist(), shaped.faults(wrong), strict=True):
+        told[places[at]] = found
         cells[places[at]] = _cells(rows[at], layout)
     good = pa.array(~bad)
     rejects = tuple(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +24,7 @@ from workers.inference import Inferred
 from workers.reasons import reason
 from workers.transforming import changes, rewritten
 
+Places = npt.NDArray[np.int64]
 Reading = tuple[Column | None, Format]
 """As what one of the file's columns is read: None if nothing needs it."""
 
@@ -46,11 +48,11 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One rule that some rows break, and what to say of the row at `index`. `texts` are the cells of a wrong type."""
+    """One rule that some rows break, and what to say of some of these. `texts` are the cells of a wrong type."""
 
     field: Field
     mask: Mask
-    tell: Callable[[int], Fault]
+    tell: Callable[[Places], list[Fault]]
     texts: pa.Array | None = None
 
 
@@ -70,9 +72,14 @@ class Shaped:
             found |= finding.mask
         return found
 
-    def faults(self, index: int) -> tuple[Fault, ...]:
-        """All that is wrong with one row, in the order of the columns."""
-        return tuple(finding.tell(index) for finding in self.findings if finding.mask[index])
+    def faults(self, places: Places) -> list[tuple[Fault, ...]]:
+        """All that is wrong with each of these rows, in the order of the columns."""
+        found: list[list[Fault]] = [[] for _ in places]
+        for finding in self.findings:
+            at = np.flatnonzero(finding.mask[places])
+            for index, fault in zip(at.tolist(), finding.tell(places[at]), strict=True):
+                found[index].append(fault)
+        return [tuple(faults) for faults in found]
 
 
 @dataclass(frozen=True)
@@ -101,21 +108,20 @@ class Shape:
                 uses[field.source].append(field)
         return tuple(_reading(place, fields) for place, fields in enumerate(uses))
 
-    def finished(self, cells: Sequence[pa.Array | None], rows: int) -> Mapping[str, pa.Array] | None:
-        """Columns by name out of those read as `readings` says; None if any row needs a closer look."""
-        done = {}
+    def finished(self, cells: Sequence[pa.Array | None], rows: int) -> tuple[Mapping[str, pa.Array], Mask]:
+        """Columns by name out of those read as `readings` says, and which rows have a fault."""
+        done, bad = {}, np.zeros(rows, bool)
         for field in self.fields:
             given = None if field.source is None else cells[field.source]
             if field.source is not None and self.readings[field.source][0] is field.column:
                 values = given
             else:
-                values, bad = cast(_text(field, given, rows), field.column, field.format)
-                if bad.any():
-                    return None
-            if any(broken(check, values).any() for check in field.checks):
-                return None
+                values, wrong = cast(_text(field, given, rows), field.column, field.format)
+                bad |= wrong
+            for check in field.checks:
+                bad |= broken(check, values)
             done[field.column.name] = values
-        return done
+        return done, bad
 
     def shaped(self, texts: Sequence[pa.Array], rows: int) -> Shaped:
         """Every column out of the file's text, and all that is wrong."""
@@ -160,9 +166,14 @@ def _text(field: Field, given: pa.Array | None, rows: int) -> pa.Array:
     return text_of(field.spec, given, rows)
 
 
-def _telling(field: Field, texts: pa.Array) -> Callable[[int], Fault]:
-    return lambda index: Fault(field.column.name, *reason(field.column, texts[index].as_py(), field.format))
+def _telling(field: Field, texts: pa.Array) -> Callable[[Places], list[Fault]]:
+    def tell(places: Places) -> list[Fault]:
+        cells = texts.take(pa.array(places)).to_pylist()
+        told = {text: Fault(field.column.name, *reason(field.column, text, field.format)) for text in set(cells)}
+        return [told[text] for text in cells]
+
+    return tell
 
 
-def _always(fault: Fault) -> Callable[[int], Fault]:
-    return lambda index: fault
+def _always(fault: Fault) -> Callable[[Places], list[Fault]]:
+    return lambda places: [fault] * len(places)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from workers.dialect import COMMA
 from workers.formats import PLAIN, Format
 from workers.processors.csv import CsvOptions, processor
 from workers.shaping import Field, Shape
+from workers.sifting import sifted
 
 SAMPLES = sorted((Path(__file__).parents[1] / "samples" / "csv").glob("*.[ct]sv"))
 INTEGER, TEXT = ColumnType.INTEGER, ColumnType.TEXT
@@ -239,23 +241,17 @@ TYPED = st.one_of(
 
 @settings(max_examples=1000, deadline=None)
 @given(st.sampled_from(KINDS), st.lists(TYPED, min_size=1, max_size=4), st.booleans())
-def test_both_ways_of_reading_agree(column: Column, cells: list[str], quoted: bool) -> None:
+def test_all_ways_of_reading_agree(column: Column, cells: list[str], quoted: bool) -> None:
     out = io.StringIO()
     style: Style = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
     csv.writer(out, lineterminator="\n", quoting=style).writerows([["k", cell] for cell in cells])
-    data, columns = out.getvalue().encode(), (Column("k", TEXT), column)
-    shape = as_they_stand(columns)
-    quick = parsing.typed(data, COMMA, shape)
-    slow = list(parsing.masked(data, COMMA, shape, 1, 1))
-    refused = [reject for part in slow for reject in part.rejects]
-    if quick is None:
-        alone = [parsing.typed(line, COMMA, shape) is None for line in lines(cells, style)]
-        assert any(alone) or quoted or "0x" in out.getvalue().lower()
-        assert all(alone[reject.row - 1] for reject in refused)
-        return
-    assert not refused
-    stored = [value for part in slow for value in part.arrays[column.name].to_pylist()]
-    assert repr(quick.arrays[column.name].to_pylist()) == repr(stored)
+    data, shape, rows = out.getvalue().encode(), as_they_stand((Column("k", TEXT), column)), np.arange(len(cells))
+    looked = parsing.look(data, COMMA, shape, rows, rows)
+    for natively in (True, False):
+        sieve = sifted(data, COMMA, shape, natively=natively)
+        assert sieve.odd.tolist() == (~looked.good).tolist()
+        assert repr(sieve.arrays[column.name].to_pylist()) == repr(looked.arrays[column.name].to_pylist())
+    assert [reject.row for reject in looked.rejects()] == np.flatnonzero(~looked.good).tolist()
 
 
 def as_they_stand(columns: tuple[Column, ...], written: Format = PLAIN) -> Shape:
@@ -263,15 +259,6 @@ def as_they_stand(columns: tuple[Column, ...], written: Format = PLAIN) -> Shape
     specs = [ColumnSpec.model_construct(name=column.name) for column in columns]
     fields = zip(columns, range(len(columns)), specs, strict=True)
     return Shape(len(columns), tuple(Field(column, place, spec, written) for column, place, spec in fields))
-
-
-def lines(cells: list[str], style: Style) -> list[bytes]:
-    texts = []
-    for cell in cells:
-        out = io.StringIO()
-        csv.writer(out, lineterminator="\n", quoting=style).writerow(["k", cell])
-        texts.append(out.getvalue().encode())
-    return texts
 
 
 def test_rows_are_the_same_whether_or_not_blocks_before_had_bad_ones() -> None:
@@ -282,6 +269,16 @@ def test_rows_are_the_same_whether_or_not_blocks_before_had_bad_ones() -> None:
     assert rows(cut) == rows(whole)
     assert rejects(cut) == rejects(whole)
     assert len(rejects(whole)) == 10
+
+
+def test_a_file_of_very_short_lines_is_resumed_behind_any_of_its_chunks() -> None:
+    data = b"n\n" + b"x\n" * 5 + b"1\n" * 700_000
+    chunks = run(data, (Column("n", INTEGER),))
+    assert any(chunk.cursor["part"] for chunk in chunks)
+    for chunk in chunks[:-1]:
+        rest = run(data, chunks[0].columns, cursor=chunk.cursor)
+        assert rest[0].first_row == chunk.first_row + chunk.read
+        assert rest[-1].first_row + rest[-1].read == 700_006
 
 
 def test_a_field_that_goes_on_behind_its_closing_quote_is_told_and_not_changed() -> None:
