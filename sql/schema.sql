@@ -821,6 +821,12 @@ $$;
 
 ALTER FUNCTION millrace.read_job_events(whose uuid, of_job uuid, after_seq integer, most integer) OWNER TO millrace_worker;
 
+CREATE FUNCTION millrace.run_class(run_ms bigint) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    RETURN COALESCE(width_bucket((run_ms - 1), ARRAY[(100)::bigint, (200)::bigint, (400)::bigint, (800)::bigint, (1600)::bigint, (3200)::bigint, (6400)::bigint, (12800)::bigint, (25600)::bigint, (51200)::bigint, (102400)::bigint, (204800)::bigint, (409600)::bigint, (819200)::bigint, (1638400)::bigint, (3276800)::bigint, (6553600)::bigint, (13107200)::bigint, (26214400)::bigint, (52428800)::bigint, (104857600)::bigint, (209715200)::bigint, (419430400)::bigint, (838860800)::bigint, (1677721600)::bigint, '3355443200'::bigint, '6710886400'::bigint, '13421772800'::bigint, '26843545600'::bigint, '53687091200'::bigint, '107374182400'::bigint]), '-1'::integer);
+
+ALTER FUNCTION millrace.run_class(run_ms bigint) OWNER TO millrace_worker;
+
 CREATE FUNCTION millrace.show_all_rows() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'millrace', 'pg_temp'
@@ -1209,6 +1215,8 @@ CREATE TABLE millrace.job_end (
     bytes bigint NOT NULL,
     run_ms bigint,
     wait_ms bigint,
+    jobs integer DEFAULT 1 NOT NULL,
+    run_class integer,
     CONSTRAINT job_end_sign_check CHECK ((sign = ANY (ARRAY[1, '-1'::integer])))
 );
 

@@ -155,7 +155,7 @@ moved as (
   returning  -- not all columns: each is copied four times
     job.id, job.account_id, job.epoch, job.event_seq, job.event_tx, job.state, job.outcome, job.problem, job.attempt,
     job.run_at, job.read, job.inserted, job.updated, job.skipped, job.rejected, job.is_needed, job.flow_id,
-    job.processor, job.queue, job.finished_at, case when unit = 'bytes' then done else 0 end as bytes,
+    job.processor, job.queue, case when unit = 'bytes' then done else 0 end as bytes,
     job.started_at - coalesce(due_at, created_at) as waited,
     settled.event, lease.worker, lease.number, lease.started_at as claimed_at, lease.read_before
 ),
@@ -170,27 +170,43 @@ ended as (
 ),
 counted as (  -- the other ends are counted by a trigger
   insert into job_end (
-    account_id, sign, processor, state, outcome, finished_at,
+    account_id, sign, jobs, processor, state, outcome, finished_at, run_class,
     read, inserted, updated, skipped, rejected, bytes, run_ms, wait_ms
   )
   select
-    account_id, 1, processor, state, outcome, finished_at, read, inserted, updated, skipped, rejected, bytes,
-    round(1000 * extract(epoch from now() - claimed_at + case when epoch = 1 then '0' else coalesce(
-      (select sum(ended_at - started_at) from attempt where job_id = moved.id and ended_at is not null), '0'
-    ) end)),
-    round(1000 * greatest(0, extract(epoch from waited)))
-  from moved
-  where state = 'completed' and queue <> 'preview'
+    account_id, 1, count(*), processor, 'completed', outcome, now(), run_class(run_ms),
+    sum(read), sum(inserted), sum(updated), sum(skipped), sum(rejected), sum(bytes), sum(run_ms), sum(wait_ms)
+  from (
+    select
+      moved.*,
+      (1000 * extract(epoch from now() - claimed_at + case when epoch = 1 then '0' else coalesce(
+        (select sum(ended_at - started_at) from attempt where job_id = moved.id and ended_at is not null), '0'
+      ) end))::bigint as run_ms,
+      (1000 * greatest(0, extract(epoch from waited)))::bigint as wait_ms
+    from moved
+    where state = 'completed' and queue <> 'preview'
+  ) as ended
+  group by account_id, processor, outcome, run_class(run_ms)
 ),
 told as (
   insert into event (job_id, account_id, seq, type, data, tx)
-  select id, account_id, event_seq, event, jsonb_strip_nulls(jsonb_build_object(
-    'state', state, 'outcome', outcome, 'problem', problem, 'attempt', attempt,
-    'run_at', case when state = 'retrying' then run_at end,
-    'counts', jsonb_build_object(
-      'read', read, 'inserted', inserted, 'updated', updated, 'skipped', skipped, 'rejected', rejected
-    )
-  )), event_tx
+  select
+    id, account_id, event_seq, event,
+    case
+      when (state, outcome, attempt, read) = ('completed', 'complete', 1, 0) then  -- the most frequent, ready-made
+        '{
+          "state": "completed", "outcome": "complete", "attempt": 1,
+          "counts": {"read": 0, "inserted": 0, "updated": 0, "skipped": 0, "rejected": 0}
+        }'
+      else jsonb_strip_nulls(jsonb_build_object(
+        'state', state, 'outcome', outcome, 'problem', problem, 'attempt', attempt,
+        'run_at', case when state = 'retrying' then run_at end,
+        'counts', jsonb_build_object(
+          'read', read, 'inserted', inserted, 'updated', updated, 'skipped', skipped, 'rejected', rejected
+        )
+      ))
+    end,
+    event_tx
   from moved
 )
 select id, epoch, is_needed or flow_id is not null as is_awaited

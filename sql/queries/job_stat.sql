@@ -17,8 +17,8 @@ counted as (
   )
   select
     account_id, date_trunc('hour', finished_at, 'UTC'), processor, state, outcome,
-    case when run_ms is null then -1 when run_ms <= 100 then 0 else ceil(log(2, run_ms / 100.0)) end,
-    sum(sign), sum(sign * read), sum(sign * inserted), sum(sign * updated), sum(sign * skipped), sum(sign * rejected),
+    coalesce(run_class, run_class(run_ms)),
+    sum(sign * jobs), sum(sign * read), sum(sign * inserted), sum(sign * updated), sum(sign * skipped), sum(sign * rejected),
     sum(sign * bytes), coalesce(sum(sign * run_ms), 0), coalesce(sum(sign * wait_ms), 0)
   from taken
   where exists (select from account where account.id = taken.account_id)  -- one that is deleted has no figures any more
@@ -35,7 +35,7 @@ counted as (
       run_ms = job_stat.run_ms + excluded.run_ms,
       wait_ms = job_stat.wait_ms + excluded.wait_ms
 )
-select count(*)
+select coalesce(sum(jobs), 0)
 from taken;
 
 -- name: live
