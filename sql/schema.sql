@@ -240,7 +240,8 @@ begin
       select id
       from job
       where state = 'queued' and queue = in_queue
-        and (priority, account_id, processor) >= (open_lane.priority, open_lane.account_id, open_lane.processor)
+        -- from its oldest on: before it may lie hundreds that were claimed just now
+        and (priority, account_id, processor, id) >= (open_lane.priority, open_lane.account_id, open_lane.processor, open_lane.id)
         and (priority, account_id, processor) <= (open_lane.priority, open_lane.account_id, open_lane.processor)
       order by priority, account_id, processor, id
       limit most
@@ -289,7 +290,7 @@ begin
     set state = 'running',
         epoch = epoch + 1,
         event_seq = event_seq + 1,
-        event_tx = greatest(event_tx, this_event_tx()),
+        event_tx = greatest(event_tx, (select this_event_tx())),  -- asked once
         phase = 'starting',
         rate = null,
         started_at = coalesce(started_at, now())
@@ -310,7 +311,13 @@ begin
   ),
   told as (
     insert into event (job_id, account_id, seq, type, data, tx)
-    select id, account_id, event_seq, 'job.started', jsonb_build_object('attempt', attempt, 'epoch', epoch), event_tx
+    select
+      id, account_id, event_seq, 'job.started',
+      case
+        when (attempt, epoch) = (1, 1) then '{"attempt": 1, "epoch": 1}'  -- the most frequent, ready-made
+        else jsonb_build_object('attempt', attempt, 'epoch', epoch)
+      end,
+      event_tx
     from claimed
   )
   select

@@ -116,7 +116,9 @@ returning seq;
 
 -- name: settle
 with settled as (
-  select *
+  select
+    job_id, epoch, coalesce(state, 'completed') as state, coalesce(event, 'job.completed') as event,
+    problem, output, cost, wait_s
   from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[], $7::integer[], $8::float8[])
     as settled (job_id, epoch, state, event, problem, output, cost, wait_s)  -- a shorter array ends in nulls
 ),
@@ -148,7 +150,7 @@ moved as (
       run_at = now() + make_interval(secs => coalesce(settled.wait_s, 0)),
       finished_at = case when settled.state in ('completed', 'failed', 'cancelled') then now() end,
       event_seq = event_seq + 1,
-      event_tx = greatest(event_tx, this_event_tx())
+      event_tx = greatest(event_tx, (select this_event_tx()))  -- asked once
   from settled
   join lease on lease.job_id = settled.job_id and lease.epoch = settled.epoch
   where job.id = settled.job_id and job.epoch = settled.epoch and job.state = 'running'
