@@ -171,7 +171,7 @@ async def begin(database: Database, claim: Claim, options: RowOptions) -> Landin
         table = table_name(dataset.name, claim.job_id) if replaces else dataset.table_name
         if claim.cursor is not None and await _starts_over(db, claim, stand, table):
             await take_back(db, claim)
-            claim = replace(claim, cursor=None, read=0)
+            claim = claim._replace(cursor=None, read=0)
         elif claim.cursor is not None and stand.landed_in not in (None, table):
             raise InputError(
                 "dataset_replaced",
@@ -179,7 +179,7 @@ async def begin(database: Database, claim: Claim, options: RowOptions) -> Landin
                 suggestion="Retry it with from=start, or import the file anew.",
             )
         await landings.begin(db, claim, dataset.id, table)
-    return Landing(replace(claim, table_name=dataset.table_name, columns=dataset.columns), options, table, dataset.keys)
+    return Landing(claim._replace(table_name=dataset.table_name, columns=dataset.columns), options, table, dataset.keys)
 
 
 async def join(database: Database, claim: Claim, options: RowOptions) -> Landing:

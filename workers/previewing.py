@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from service.domain.chunk import TooNarrow
@@ -62,7 +62,7 @@ async def preview(
         "dataset": asked["dataset"] and {"name": asked["dataset"], "exists": dataset is not None},
         **seen.told(Tolerance.of(claim.options)),
     }
-    return replace(outcome.DONE, output=_readable(output))
+    return outcome.done(_readable(output))
 
 
 async def _look(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -33,7 +32,7 @@ async def resolve(tools: Tools, claim: Claim) -> Claim:
     await asyncio.to_thread(_check_size, found)
     processor = tools.processors.get(claim.processor)
     if processor is None or not processor.reads_file:
-        return replace(claim, input=found)
+        return claim._replace(input=found)
     return claim if claim.cursor else await _bind(tools, claim, found)
 
 

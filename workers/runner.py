@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
 import asyncpg
 import structlog
@@ -124,7 +123,7 @@ async def restart(tools: Tools, claim: Claim) -> Claim:
     """Take back what earlier attempts stored; the claim as it is then."""
     async with tools.database.transaction() as db:
         await landing.take_back(db, claim)
-    return replace(claim, cursor=None, read=0, control=None)
+    return claim._replace(cursor=None, read=0, control=None)
 
 
 def processor_of(tools: Tools, claim: Claim) -> Processor:

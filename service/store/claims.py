@@ -6,9 +6,8 @@ Each move and its event are one statement. Times are PostgreSQL's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from asyncpg import Record
@@ -32,9 +31,11 @@ Changed = tuple[UUID, UUID]
 """A job that has new events, and its account."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A job that this worker runs, under this epoch, until the lease is lost."""
+class Claim(NamedTuple):
+    """A job that this worker runs, under this epoch, until the lease is lost.
+
+    One is made for every job: a tuple takes a quarter of the time that a frozen dataclass takes.
+    """
 
     job_id: UUID
     account_id: UUID
@@ -66,8 +67,7 @@ class Claim:
         return self.job_id, self.epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """How an attempt ends."""
 
     state: State
@@ -173,8 +173,8 @@ async def settle(db: Connection, endings: Sequence[tuple[Claim, Settlement]]) ->
         _SQL["settle"],
         ids,
         epochs,
-        [end.state for end in ends],
-        [end.event for end in ends],
+        _if_any([None if end.state is State.COMPLETED else end.state for end in ends]),
+        _if_any([None if end.event is EventType.COMPLETED else end.event for end in ends]),
         _if_any([end.problem for end in ends]),
         [end.output for end in ends],
         _if_any([int(end.costs_attempt) for end in ends]),
@@ -195,7 +195,7 @@ async def bind(db: Connection, claim: Claim, upload_id: UUID, dataset_id: UUID) 
     if row is None:
         raise LeaseLost
     columns = None if row["columns"] is None else columns_from_json(row["columns"])
-    return replace(claim, upload_id=upload_id, dataset_id=dataset_id, table_name=row["table_name"], columns=columns)
+    return claim._replace(upload_id=upload_id, dataset_id=dataset_id, table_name=row["table_name"], columns=columns)
 
 
 async def extend_leases(db: Connection, held: Sequence[Held], lease_s: float) -> dict[Held, Control | None]:

@@ -39,6 +39,7 @@ UNREACHABLE = (
 
 
 _JSON = json.JSONDecoder()
+_EMPTY = b"\1{}"  # what most columns hold
 
 CLASHED = asyncpg.TransactionRollbackError
 """What PostgreSQL raises for one of two transactions that wait for each other; the next try goes through."""
@@ -162,9 +163,11 @@ async def _speak_json(db: asyncpg.Connection) -> None:
 
 
 def _to_jsonb(value: object) -> bytes:
-    return b"\1" + json.dumps(value).encode()
+    return _EMPTY if value == {} else b"\1" + json.dumps(value).encode()
 
 
 def _from_jsonb(data: bytes) -> object:
+    if data == _EMPTY:
+        return {}
     value, _ = _JSON.raw_decode(data[1:].decode())  # as the server writes it there is no space around it to look for
     return value
