@@ -76,7 +76,7 @@ def _parts(block: Block, place: Place, layout: Layout, watch: Watch | None, *, n
     row, line, start = place.row, place.line, 0
     cut = pieces(block.data, layout.dialect, MANY_LINES) if block.lines > MANY_LINES else [block.data]
     for piece in cut:
-        for part in parts(piece, layout.dialect, layout.shape, row, line, watch, natively=natively):
+        for part in parts(piece, layout.dialect, layout.shape, row, line, watch, natively=natively, tidy=block.tidy):
             yield Part(part.read, start + part.end, part.arrays, part.rejects)
             row += part.read
         line, start = line + line_count(piece), start + len(piece)

@@ -117,7 +117,7 @@ def _quote(sample: Sample, dialect: Dialect) -> Dialect:
     if opening <= 1 or closing >= 0.25 * opening:
         return dialect
     with_it, plain = trial(sample, dialect, 1.0), trial(sample, replace(dialect, quote=None), 1.0)
-    _, closes = quoted(data, dialect)
+    closes = quoted(data, dialect).closes
     is_open = sample.at_end and len(closes) > 0 and int(closes[-1]) == len(data)
     if plain.evenness > with_it.evenness or (is_open and plain.evenness == 1.0):
         return plain.dialect

@@ -36,12 +36,14 @@ def parts(
     watch: Watch | None = None,
     *,
     natively: bool = True,
+    tidy: bool = False,
 ) -> Iterator[Part]:
     """The block's good rows and its rejects, in as many parts as keep the rejects of one small. Raises TooNarrow.
 
-    Where they are cut depends on the block alone, so that a cursor can count them; `natively` is as `sifted` has it.
+    Where they are cut depends on the block alone, so that a cursor can count them. `natively` and `tidy` are for
+    `sifted`.
     """
-    sieve = sifted(data, dialect, shape, natively=natively)
+    sieve = sifted(data, dialect, shape, natively=natively, tidy=tidy)
     odd = np.flatnonzero(sieve.odd)
     if len(odd) == 0:
         yield Part(len(sieve.odd), len(data), sieve.arrays)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,36 +20,58 @@ NEWLINE, RETURN = b"\n\r"
 NONE: Positions = np.empty(0, np.int64)
 
 
-def quoted(data: bytes, dialect: Dialect | None) -> tuple[Positions, Positions]:
-    """First and last byte of each stretch inside which nothing is special. An unclosed quote ends at len(data)."""
+class Stretches(NamedTuple):
+    """First and last byte of each stretch inside which nothing is special. An unclosed quote ends at len(data).
+
+    `in_turns` if the quotes open and close in turns, which is seen at once of nearly all text.
+    """
+
+    opens: Positions
+    closes: Positions
+    in_turns: bool = False
+
+
+def quoted(data: bytes, dialect: Dialect | None) -> Stretches:
+    """What is quoted, escaped or a comment."""
     if dialect is None:
-        return NONE, NONE
+        return Stretches(NONE, NONE)
     if has_escapes(data, dialect) or has_remarks(data, dialect):
         return _scanned(data, dialect)
     if dialect.quote is None or (quote := dialect.quote.encode()) not in data:
-        return NONE, NONE
+        return Stretches(NONE, NONE, in_turns=True)
     octets = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(octets == quote[0])
-    follows, at_start = _befores(octets, quotes, quote[0], dialect)
-    if _take_turns(follows, at_start):
+    # Where every other quote opens a field or goes on with one, parity is the whole truth.
+    in_turns = bool(np.logical_or(*_befores(octets, quotes[0::2], quote[0], dialect)).all())
+    if in_turns:
         opens, closes = quotes[0::2], quotes[1::2]
     else:
-        opens, closes = _walked(quotes, follows, at_start)
+        opens, closes = _walked(quotes, *_befores(octets, quotes, quote[0], dialect))
     if len(closes) < len(opens):
         closes = np.append(closes, len(data))
-    return opens, closes
+    return Stretches(opens, closes, in_turns)
+
+
+def is_tidy(data: bytes, dialect: Dialect | None, found: Stretches) -> bool:
+    """Whether it is seen at once that every field ends where its quotes close, as in nearly all text."""
+    if dialect is None or not found.in_turns:
+        return dialect is None
+    closes = found.closes[: np.searchsorted(found.closes, len(data) - 1)]
+    behind = np.frombuffer(data, np.uint8)[closes + 1]
+    ends = (behind == ord(dialect.delimiter)) | (behind == NEWLINE) | (behind == RETURN)
+    return bool((ends | (behind == ord(dialect.quote or dialect.delimiter))).all())
 
 
 def strays(data: bytes, dialect: Dialect) -> Positions:
     """Quotes that close a field before its end: something else than blanks stands behind them."""
     if dialect.quote is None or (quote := dialect.quote.encode()) not in data:
         return NONE
-    octets = np.frombuffer(data, np.uint8)
-    if _is_tidy(data, octets, quote[0], dialect):
+    found = quoted(data, dialect)
+    if is_tidy(data, dialect, found):
         return NONE
-    opens, closes = quoted(data, dialect)
+    octets, opens, closes = np.frombuffer(data, np.uint8), found.opens, found.closes
     is_quoted = (octets[opens] == quote[0]) & (opens < closes) & (closes < len(data) - 1)
-    closes = np.union1d(closes[is_quoted], _shut(data, octets, quote[0], dialect, opens, closes))
+    closes = np.union1d(closes[is_quoted], _shut(data, octets, quote[0], dialect, found))
     after = octets[closes + 1]
     # One that follows at once goes on with the field.
     odd = (after != ord(dialect.delimiter)) & (after != NEWLINE) & (after != RETURN) & (after != quote[0])
@@ -70,12 +93,12 @@ def has_remarks(data: bytes, dialect: Dialect) -> bool:
     return data.startswith(mark) or b"\n" + mark in data or b"\r" + mark in data
 
 
-def inside(positions: Positions, opens: Positions, closes: Positions) -> npt.NDArray[np.bool_]:
+def inside(positions: Positions, quotes: Stretches) -> npt.NDArray[np.bool_]:
     """Which positions lie in those stretches."""
-    if len(opens) == 0:
+    if len(quotes.opens) == 0:
         return np.zeros(len(positions), bool)
-    around = np.searchsorted(opens, positions) - 1
-    return (around >= 0) & (positions <= closes[around])
+    around = np.searchsorted(quotes.opens, positions) - 1
+    return (around >= 0) & (positions <= quotes.closes[around])
 
 
 def _befores(
@@ -86,24 +109,6 @@ def _befores(
     if quotes[0] == 0:
         before[0] = NEWLINE
     return before == quote, (before == ord(dialect.delimiter)) | (before == NEWLINE) | (before == RETURN)
-
-
-def _take_turns(follows: npt.NDArray[np.bool_], at_start: npt.NDArray[np.bool_]) -> bool:
-    """Whether every other quote opens a field or goes on with one: then parity is the whole truth."""
-    return bool((follows | at_start)[0::2].all())
-
-
-def _is_tidy(data: bytes, octets: npt.NDArray[np.uint8], quote: int, dialect: Dialect) -> bool:
-    """Whether it is seen at once that every field ends where its quotes close, as in nearly all text."""
-    if has_escapes(data, dialect) or has_remarks(data, dialect):
-        return False
-    quotes = np.flatnonzero(octets == quote)
-    if not _take_turns(*_befores(octets, quotes, quote, dialect)):
-        return False
-    closes = quotes[1::2]
-    behind = octets[closes[:-1] + 1 if len(closes) and closes[-1] == len(data) - 1 else closes + 1]
-    ends = (behind == ord(dialect.delimiter)) | (behind == NEWLINE) | (behind == RETURN) | (behind == quote)
-    return bool(ends.all())
 
 
 def _walked(
@@ -126,33 +131,31 @@ def _walked(
     return quotes[first[opening]], quotes[first[closing]] + lengths[closing] - 1
 
 
-def _shut(
-    data: bytes, octets: npt.NDArray[np.uint8], quote: int, dialect: Dialect, opens: Positions, closes: Positions
-) -> Positions:
+def _shut(data: bytes, octets: npt.NDArray[np.uint8], quote: int, dialect: Dialect, quotes: Stretches) -> Positions:
     """The last one of an even number of quotes at the start of a field, which `_walked` passes over."""
     if has_escapes(data, dialect) or has_remarks(data, dialect):
         return NONE  # scanned, and none passed over
-    quotes = np.flatnonzero(octets == quote)
-    first = np.flatnonzero(np.diff(quotes, prepend=-2) > 1)
-    lengths = np.diff(np.append(first, len(quotes)))
-    starts = quotes[first]
+    every = np.flatnonzero(octets == quote)
+    first = np.flatnonzero(np.diff(every, prepend=-2) > 1)
+    lengths = np.diff(np.append(first, len(every)))
+    starts = every[first]
     before = octets[starts - 1]
     before[starts == 0] = NEWLINE
     at_start = (before == ord(dialect.delimiter)) | (before == NEWLINE) | (before == RETURN)
     ends = (starts + lengths - 1)[at_start & (lengths % 2 == 0)]
     ends = ends[ends < len(data) - 1]
-    found: Positions = ends[~(inside(ends, opens, closes) | np.isin(ends, opens))]
+    found: Positions = ends[~(inside(ends, quotes) | np.isin(ends, quotes.opens))]
     return found
 
 
-def _scanned(data: bytes, dialect: Dialect) -> tuple[Positions, Positions]:
+def _scanned(data: bytes, dialect: Dialect) -> Stretches:
     """Quoted stretches, escaped characters and comments from left to right, for text that may have all of them."""
     opens, closes = [], []
     for found in _scanner(dialect).finditer(data):
         start, end = found.span()
         opens.append(start)
         closes.append(len(data) if found["open"] is not None and not found["shut"] else end - 1)
-    return np.array(opens, np.int64), np.array(closes, np.int64)
+    return Stretches(np.array(opens, np.int64), np.array(closes, np.int64))
 
 
 @cache

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from service.domain.chunk import RAW_LIMIT
 from workers.dialect import Dialect
-from workers.quoting import NEWLINE, NONE, RETURN, Positions, has_remarks, inside, quoted
+from workers.quoting import NEWLINE, NONE, RETURN, Positions, Stretches, has_remarks, inside, is_tidy, quoted
 
 RECORD_LIMIT = 16 * 1024 * 1024
 """The longest record that is read; what is longer is skipped, so that memory stays flat."""
@@ -39,7 +39,8 @@ class Source(Protocol):
 class Block:
     """Whole records at `offset`, or, with `fault` set, the kept start of one that cannot be read.
 
-    `lines` is the number of line ends up to `end`, where the next block starts.
+    `lines` is the number of line ends up to `end`, where the next block starts. `tidy` if it is known that no quote
+    closes a field before its end.
     """
 
     offset: int
@@ -47,6 +48,7 @@ class Block:
     end: int
     lines: int
     fault: Fault | None = None
+    tidy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +104,15 @@ def pieces(data: bytes, dialect: Dialect | None, lines: int) -> Iterator[bytes]:
 
 def boundary(data: bytes, dialect: Dialect | None, at_end: bool = False) -> int:
     """Where the last whole record in `data` ends; 0 if none does. The end of the file ends a record too."""
-    opens, closes = quoted(data, dialect)
-    is_open = len(closes) > 0 and closes[-1] == len(data)
-    if at_end and not is_open:
-        return len(data)
-    end = _last_outside(data, b"\n", len(data), opens, closes)
-    if end or dialect is None:
-        return end
-    # A return at the very end may be half of a \r\n.
-    return _last_outside(data, b"\r", len(data) if at_end else len(data) - 1, opens, closes)
+    return _boundary(data, dialect, at_end, quoted(data, dialect))
 
 
 def records(data: bytes, dialect: Dialect | None) -> Records:
     """The records of a block that starts where a record starts."""
     quotes = quoted(data, dialect)
-    starts, ends, lines = _extents(data, dialect, *quotes)
+    starts, ends, lines = _extents(data, dialect, quotes)
     marks = np.flatnonzero(np.frombuffer(data, np.uint8) == ord(dialect.delimiter)) if dialect else NONE
-    marks = marks[~inside(marks, *quotes)]
+    marks = marks[~inside(marks, quotes)]
     first = np.searchsorted(marks, starts)
     widths = np.searchsorted(marks, ends) - first + 1
     return Records(starts, ends, lines, widths, marks, first)
@@ -126,7 +120,7 @@ def records(data: bytes, dialect: Dialect | None) -> Records:
 
 def extents(data: bytes, dialect: Dialect | None) -> tuple[Positions, Positions, Positions]:
     """Of the records of such a block only where they start and end, and the lines before each: a third of the work."""
-    return _extents(data, dialect, *quoted(data, dialect))
+    return _extents(data, dialect, quoted(data, dialect))
 
 
 def count(data: bytes, dialect: Dialect | None) -> int:
@@ -154,13 +148,25 @@ def _next(source: Source, offset: int, dialect: Dialect | None, size: int, limit
         if not data:
             return None
         at_end = len(data) < size or not source.read(1)
-        if end := boundary(data, dialect, at_end):
+        found = quoted(data, dialect)
+        if end := _boundary(data, dialect, at_end, found):
             whole = data[:end]
-            return Block(offset, whole, offset + end, line_count(whole))
+            return Block(offset, whole, offset + end, line_count(whole), tidy=is_tidy(data, dialect, found))
         if at_end or size >= limit:
             return _unreadable(source, offset, data, dialect, at_end)
         # One long record; doubling keeps the total work linear.
         size = min(size * 2, limit)
+
+
+def _boundary(data: bytes, dialect: Dialect | None, at_end: bool, found: Stretches) -> int:
+    is_open = len(found.closes) > 0 and found.closes[-1] == len(data)
+    if at_end and not is_open:
+        return len(data)
+    end = _last_outside(data, b"\n", len(data), found)
+    if end or dialect is None:
+        return end
+    # A return at the very end may be half of a \r\n.
+    return _last_outside(data, b"\r", len(data) if at_end else len(data) - 1, found)
 
 
 def _unreadable(source: Source, offset: int, data: bytes, dialect: Dialect | None, at_end: bool) -> Block:
@@ -169,9 +175,9 @@ def _unreadable(source: Source, offset: int, data: bytes, dialect: Dialect | Non
     This cannot be made quadratic: between an unclosed quote and the end of `data` stand only even runs of quotes, and
     none of those opens a field that a line end would not close, so the next bytes of that length read plainly.
     """
-    opens, closes = quoted(data, dialect)
-    if len(closes) and closes[-1] == len(data):
-        line_end = _line_end(data, int(opens[-1])) or (len(data) if at_end else 0)
+    found = quoted(data, dialect)
+    if len(found.closes) and found.closes[-1] == len(data):
+        line_end = _line_end(data, int(found.opens[-1])) or (len(data) if at_end else 0)
         if line_end:
             lost = data[:line_end]
             return Block(offset, lost[:KEPT_BYTES], offset + line_end, line_count(lost), "unclosed_quote")
@@ -199,28 +205,26 @@ def _line_end(data: bytes, start: int) -> int:
     return lone + 1
 
 
-def _last_outside(data: bytes, mark: bytes, stop: int, opens: Positions, closes: Positions) -> int:
+def _last_outside(data: bytes, mark: bytes, stop: int, quotes: Stretches) -> int:
     """One past the last `mark` outside quotes, 0 if there is none."""
     for _ in range(_TRIES):
         found = data.rfind(mark, 0, stop)
         if found < 0:
             return 0
-        around = int(np.searchsorted(opens, found)) - 1
-        if around < 0 or found > closes[around]:
+        around = int(np.searchsorted(quotes.opens, found)) - 1
+        if around < 0 or found > quotes.closes[around]:
             return found + 1
-        stop = int(opens[around])
+        stop = int(quotes.opens[around])
     # Many quoted fields with line ends in them: all at once rather than one by one.
     marks = np.flatnonzero(np.frombuffer(data, np.uint8)[:stop] == mark[0])
-    outside = marks[~inside(marks, opens, closes)]
+    outside = marks[~inside(marks, quotes)]
     return int(outside[-1]) + 1 if len(outside) else 0
 
 
-def _extents(
-    data: bytes, dialect: Dialect | None, opens: Positions, closes: Positions
-) -> tuple[Positions, Positions, Positions]:
+def _extents(data: bytes, dialect: Dialect | None, quotes: Stretches) -> tuple[Positions, Positions, Positions]:
     octets = np.frombuffer(data, np.uint8)
     breaks = _breaks(octets)
-    stops = breaks[~inside(breaks, opens, closes)]
+    stops = breaks[~inside(breaks, quotes)]
     if dialect is None:
         stops = stops[octets[stops] == NEWLINE]
     if len(data) and (len(stops) == 0 or stops[-1] < len(data) - 1):
