@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -26,6 +27,8 @@ def read(
     data = plain(data, dialect)
     # Without a line end pyarrow may take a line break in the last quoted field for the end of its block.
     whole = data if data.endswith((b"\n", b"\r")) else data + b"\n"
+    # A blank line in front keeps it from leaving out a byte order mark, which is text behind the start of a file.
+    whole = b"\n" + whole if whole.startswith(BOM_UTF8) else whole
     names = [str(position) for position in range(len(types))]
     wanted = {name: kind for name, kind in zip(names, types, strict=True) if kind is not None}
     wanted = wanted or {names[0]: pa.binary()}

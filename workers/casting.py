@@ -137,6 +137,8 @@ def _without_strange(cells: pa.Array, kind: ColumnType) -> pa.Array:
     strange = np.flatnonzero(np.frombuffer(octets(cells).translate(_STRANGE[kind]), np.bool_))
     bounds = offsets(cells)
     places = np.unique(np.searchsorted(bounds - bounds[0], strange, "right") - 1)
+    if 2 * len(places) > len(cells):
+        return cells  # text of some other kind
     wrong = pc.invert(pc.match_substring_regex(cells.take(pa.array(places)), _SHAPES[kind]))
     mask = np.zeros(len(cells), bool)
     mask[places] = flags(wrong)
@@ -264,4 +266,5 @@ def _outside(array: pa.Array, column: Column) -> pa.Array | None:
 
 
 def _has_empty(cells: pa.Array) -> bool:
-    return bool((lengths(cells)[flags(cells.is_valid())] == 0).any())
+    without = lengths(cells) == 0
+    return bool(without.any()) and bool((without & flags(cells.is_valid())).any())

@@ -79,7 +79,8 @@ def _parts(block: Block, place: Place, layout: Layout, watch: Watch | None, *, n
         for part in parts(piece, layout.dialect, layout.shape, row, line, watch, natively=natively, tidy=block.tidy):
             yield Part(part.read, start + part.end, part.arrays, part.rejects)
             row += part.read
-        line, start = line + line_count(piece), start + len(piece)
+        start += len(piece)
+        line += line_count(piece) if start < len(block.data) else 0
 
 
 def _extra(layout: Layout) -> Cursor:

@@ -223,34 +223,36 @@ def _last_outside(data: bytes, mark: bytes, stop: int, quotes: Stretches) -> int
 
 def _extents(data: bytes, dialect: Dialect | None, quotes: Stretches) -> tuple[Positions, Positions, Positions]:
     octets = np.frombuffer(data, np.uint8)
-    breaks = _breaks(octets)
-    stops = breaks[~inside(breaks, quotes)]
+    breaks = _breaks(data)
+    ending = ~inside(breaks, quotes)
     if dialect is None:
-        stops = stops[octets[stops] == NEWLINE]
+        ending &= octets[breaks] == NEWLINE
+    at = np.flatnonzero(ending)
+    stops = breaks[at]
     if len(data) and (len(stops) == 0 or stops[-1] < len(data) - 1):
         stops = np.append(stops, len(data))
-    starts = np.concatenate(([0], stops[:-1] + 1)) if len(stops) else NONE
-    ends = stops - _has_return(octets, stops, starts)
+    starts, lines = (np.concatenate(([0], behind + 1))[: len(stops)] for behind in (stops, at))
+    ends = stops - _has_return(data, stops, starts)
     full = ends > starts
     if dialect and has_remarks(data, dialect):
         full &= octets[np.minimum(starts, len(data) - 1)] != ord(dialect.comment or "")
-    starts, ends = starts[full], ends[full]
-    return starts, ends, np.searchsorted(breaks, starts)
+    return starts[full], ends[full], lines[full]
 
 
-def _breaks(octets: npt.NDArray[np.uint8]) -> Positions:
+def _breaks(data: bytes) -> Positions:
+    octets = np.frombuffer(data, np.uint8)
     newline = octets == NEWLINE
-    returns = octets == RETURN
-    if returns.any():
-        alone = returns.copy()
+    if b"\r" in data:
+        alone = octets == RETURN
         alone[:-1] &= ~newline[1:]
-        newline = newline | alone
+        newline |= alone
     return np.flatnonzero(newline)
 
 
-def _has_return(octets: npt.NDArray[np.uint8], stops: Positions, starts: Positions) -> npt.NDArray[np.int64]:
-    if len(octets) == 0 or len(stops) == 0:
-        return NONE
+def _has_return(data: bytes, stops: Positions, starts: Positions) -> npt.NDArray[np.int64]:
+    if len(stops) == 0 or b"\r" not in data:
+        return np.zeros(len(stops), np.int64)
+    octets = np.frombuffer(data, np.uint8)
     before = octets[np.maximum(stops - 1, 0)]
     at = octets[np.minimum(stops, len(octets) - 1)]
     found: npt.NDArray[np.int64] = ((before == RETURN) & (at == NEWLINE) & (stops > starts)).astype(np.int64)

@@ -281,6 +281,17 @@ def test_a_file_of_very_short_lines_is_resumed_behind_any_of_its_chunks() -> Non
         assert rest[-1].first_row + rest[-1].read == 700_006
 
 
+def test_a_byte_order_mark_in_the_middle_is_text_wherever_blocks_are_cut() -> None:
+    data = "t,n\na,1\n\ufeff,2\nb,x\n\ufeff\nc,3\n".encode()
+    for chunk_bytes in (1, 8, 1 << 20):
+        chunks = run(data, (Column("t", TEXT), Column("n", INTEGER)), chunk_bytes)
+        assert rows(chunks) == [["a", 1], ["\ufeff", 2], ["c", 3]]
+        assert [(reject.row, reject.cells) for chunk in chunks for reject in chunk.rejects] == [
+            (3, ("b", "x")),
+            (4, ("\ufeff",)),
+        ]
+
+
 def test_a_field_that_goes_on_behind_its_closing_quote_is_told_and_not_changed() -> None:
     data = b'id,t,x\n1,"6" pipe",2\n2,"b" ,3\n3,"c ""d"" e",4\n4,plain "x" y,5\n5,"two\n""lines""",6\n6,""odd,7\n'
     for chunk_bytes in (1, 1 << 20):
