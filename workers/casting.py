@@ -58,6 +58,8 @@ _STRANGE = {
 }
 """Tables that tell the bytes that values of a type do not have, or, as the letters of NaN, hardly ever."""
 _INTEGERS = frozenset({ColumnType.INTEGER, ColumnType.BIGINT})
+_FIRST = 2_048
+"""Cells of a column that are tried before all of it is."""
 _TRIMMED = frozenset({ColumnType.INTEGER, ColumnType.BIGINT, ColumnType.DOUBLE, ColumnType.NUMERIC, ColumnType.DATE})
 """Types around which blanks do not matter, as in pyarrow's CSV reader."""
 
@@ -110,7 +112,9 @@ def _typed(cells: pa.Array, column: Column) -> pa.Array:
 
 def _parsed(cells: pa.Array, column: Column) -> pa.Array:
     """All at once if they can be, else without those that look strange, else each one is looked at."""
-    if (array := _at_once(cells, column)) is not None:
+    # Arrow goes on to the end behind a bad cell, of which there is mostly one among the first of many.
+    is_likely = len(cells) <= _FIRST or _at_once(cells.slice(0, _FIRST), column) is not None
+    if is_likely and (array := _at_once(cells, column)) is not None:
         return array
     cells = _without_strange(cells, column.type)
     if (array := _at_once(cells, column)) is not None:

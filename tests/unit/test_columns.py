@@ -97,6 +97,34 @@ def test_bad_cells_are_masked_and_the_others_kept() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("integer", "-17", ["many", "0x1f", "1-7", "2147483648", "-"]),
+        ("bigint", " 9", ["9x", "0XFF", "--9", "9" * 19]),
+        ("double", "1e5", ["1,5", "1-5", "1e400", "nano"]),
+        ("numeric", "1.50", ["many", "1.555", ".-5", "9" * 39, "1e99"]),
+        ("date", "2024-02-29", ["2023-02-29", "29/2/2024", "2024-2-29"]),
+        ("timestamp", "2024-01-31T10:00", ["2024-01-31T25:00", "soon", "2024-01-31 10:00Z"]),
+        ("timestamptz", "2024-01-31 10:00+01", ["2024-01-31 10:00", "2024-01-31 10:00+1", "0000-01-01 00:00Z"]),
+        ("boolean", "yes", ["maybe", " yes"]),
+        ("uuid", KEY, [KEY[:-1] + "g", KEY.replace("-", "_"), KEY + "0"]),
+    ],
+)
+def test_bad_cells_are_found_wherever_they_stand_in_a_long_column(kind: str, good: str, bad: list[str]) -> None:
+    column = Column("c", ColumnType(kind), 2 if kind == "numeric" else None)
+    right = cast(pa.array([good]), column)[0][0]
+    for places in ([0, 5_999], [3_000], [2_047, 2_048, 2_049]):
+        for text in bad:
+            texts = [None if at % 100 == 7 else good for at in range(6_000)]
+            for place in places:
+                texts[place] = text
+            array, wrong = cast(pa.array(["", *texts], pa.string())[1:], column)
+            assert wrong.nonzero()[0].tolist() == places
+            assert array.null_count == texts.count(None) + len(places)
+            assert array.drop_null().unique().to_pylist() == [right.as_py()]
+
+
 def test_a_numeric_is_never_rounded() -> None:
     texts = ["1.5", "1.50", "1.500", "1.555", "1e2", "1.5e-3", "9" * 36, "9" * 37, "9" * 38, "9" * 39, "x"]
     assert values("numeric", texts, 2)[:5] == [*(Decimal("1.50"),) * 3, "bad", Decimal("100.00")]
