@@ -20,6 +20,7 @@ from service.store.database import Connection
 from service.store.queries import load
 
 _SQL = load("claim")
+_LEASE = load("lease")
 
 _Value = TypeVar("_Value")
 
@@ -201,7 +202,7 @@ async def bind(db: Connection, claim: Claim, upload_id: UUID, dataset_id: UUID) 
 async def extend_leases(db: Connection, held: Sequence[Held], lease_s: float) -> dict[Held, Control | None]:
     """Prolong leases; returns those that are still ours, with what their users want."""
     ids, epochs = zip(*held, strict=True)
-    rows = await db.fetch(_SQL["extend_leases"], ids, epochs, lease_s)
+    rows = await db.fetch(_LEASE["extend"], ids, epochs, lease_s)
     return {(row["job_id"], row["epoch"]): _control(row) for row in rows}
 
 
@@ -212,7 +213,7 @@ async def rescue(
 
     Returns the jobs, and the workers with the times at which they lost one.
     """
-    rows = await db.fetch(_SQL["rescue"], max_deaths, problem)
+    rows = await db.fetch(_LEASE["rescue"], max_deaths, problem)
     return [(row["job_id"], row["account_id"]) for row in rows], [(row["worker"], row["expires_at"]) for row in rows]
 
 
@@ -222,7 +223,7 @@ async def end_transactions(db: Connection, lost: Sequence[tuple[str, datetime]])
     A worker that was frozen while it copied rows keeps its locks otherwise, from whoever goes on with its job too.
     """
     await db.execute("set local role none")  # only who logged in may end what the same one has begun
-    return int(await db.fetchval(_SQL["end_transactions"], *zip(*lost, strict=True)))
+    return int(await db.fetchval(_LEASE["end_transactions"], *zip(*lost, strict=True)))
 
 
 async def promote(db: Connection, problem: Mapping[str, str]) -> tuple[list[Changed], bool]:

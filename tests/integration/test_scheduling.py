@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from service.domain.event import EventType
@@ -203,3 +204,24 @@ async def test_jobs_that_end_together_are_settled_together_and_lost_ones_left_ou
             db, [(claim, Settlement(State.COMPLETED, EventType.COMPLETED)) for claim in taken]
         )
     assert set(settled) == {taken[0].held, taken[2].held}
+
+
+async def test_a_lease_that_no_attempt_has_goes_when_it_has_run_out(line: Line) -> None:
+    """No statement leaves one. If there is one all the same, its job waits for it no longer than for a lost worker."""
+    await line.queue("ann", 1)
+    (claim,) = await line.take()
+    async with line.database.connection() as db:
+        await line.end(claim)
+        await line.queue("ann", 1)
+        await db.execute(
+            """
+            insert into lease (job_id, account_id, epoch, worker, expires_at, queue)
+            select id, account_id, epoch + 1, 'nobody', now() - interval '1 s', queue
+            from job
+            where state = 'queued'
+            """
+        )
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await line.take()
+        assert await claims.rescue(db, 3, {}) == ([], [])
+        assert len(await line.take()) == 1

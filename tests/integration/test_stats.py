@@ -196,6 +196,51 @@ async def test_a_retried_job_counts_by_its_latest_end(api: Service, database: Da
     assert await agree(database) == 1
 
 
+async def test_jobs_that_complete_in_one_statement_share_entries_and_count_one_by_one(
+    api: Service, database: Database
+) -> None:
+    account_id = await account_id_of(api.database_url)
+    async with database.connection() as db:
+        await db.execute(
+            """
+            insert into job (id, account_id, processor, queue, state, unit, phase, done)
+            select
+              gen_random_uuid(), $1, case when n % 3 = 0 then 'csv' else 'json' end, 'cpu', 'queued', 'bytes', '', n
+            from generate_series(1, 30) n
+            """,
+            account_id,
+        )
+        taken = await claims.claim(db, "cpu", "w", lease_s=60, most=30)
+        await db.execute("update job set read = done, inserted = done - 1, rejected = 1 where done % 2 = 0")
+        await db.execute(
+            """
+            update lease
+            set started_at = now() - case when done > 20 then interval '7 days' else interval '50 s' end
+            from job
+            where job.id = job_id
+            """
+        )
+        assert len(await claims.settle(db, [(claim, outcome.DONE) for claim in taken])) == 30
+        entries = await db.fetch("select processor, outcome, run_class, jobs from job_end")
+    # 50 s and a little lies between 0.1 s * 2^8 and 0.1 s * 2^9, a week between 2^22 and 2^23
+    assert {entry["run_class"] for entry in entries} == {9, 23}
+    assert len({tuple(entry)[:3] for entry in entries}) == len(entries) == 8
+    assert await roll_up.run_once(database) == sum(entry["jobs"] for entry in entries) == 30
+    assert await agree(database) == 4
+
+
+@pytest.mark.parametrize(
+    ("run_ms", "run_class"),
+    [(None, -1), (0, 0), (100, 0), (101, 1), (200, 1), (201, 2), (400, 2), (401, 3)]
+    + [(100 * 2**n + more, n + more) for n in (9, 22, 30) for more in (0, 1)],
+)
+async def test_a_class_of_run_times_is_twice_as_wide_as_the_one_before(
+    database: Database, run_ms: int | None, run_class: int
+) -> None:
+    async with database.connection() as db:
+        assert await db.fetchval("select run_class($1)", run_ms) == run_class
+
+
 async def test_a_series_has_every_span_and_what_ended_in_it(api: Service, database: Database) -> None:
     account_id = await account_id_of(api.database_url)
     async with database.connection() as db:
