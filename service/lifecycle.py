@@ -61,9 +61,7 @@ def stop_signal() -> asyncio.Event:
 async def until(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
     """Wait for the stop signal, then cancel `tasks` and wait for them. A task that fails ends the wait and raises."""
     gc.freeze()  # what has been made so far stays: looking through it for garbage held everything up for 0.1 s
-    gc.set_threshold(
-        10_000
-    )  # what a few hundred jobs or requests are made of lives on while they do; 700 is for scripts
+    gc.set_threshold(10_000)  # what a few hundred jobs or requests are made of lives as long as they do
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
