@@ -22,8 +22,6 @@ from workers.reading import Reading, Text
 from workers.records import Block, blocks, count, line_count, pieces
 from workers.widening import Watch
 
-FEW_MISFITS = 3
-"""Behind a block with so many bad cells the next one will have some too: it is read as text at once."""
 MANY_LINES = 262_144
 """A block with more lines is read in parts: memory grows with rows and not only with bytes."""
 
@@ -34,12 +32,11 @@ def read(work: Work, options: RowOptions, given: Given) -> Iterator[Chunk]:
     layout, text, place = opening
     watch = None if work.widens is None else Watch(work.widens)
     extra, why = _extra(layout), _explained(layout) if work.explains else None
-    chunk, misfits = None, 0
+    chunk, doubtful = None, set[int]()
     for block in blocks(text, place.offset, layout.dialect, numbering.sizes(place, work.chunk_bytes)):
-        found = _parts(block, place, layout, watch, natively=misfits < FEW_MISFITS)
-        last, misfits = None, 0
+        found = _parts(block, place, layout, watch, doubtful)
+        last = None
         for last in numbering.chunks(block, place, found, layout.dataset, extra):
-            misfits += sum(reject.code != "wrong_field_count" for reject in last.rejects)
             yield (chunk := _told(last, layout, text, None if chunk else why))
         place = numbering.behind(block, place, last)
     if chunk is None and work.cursor is None:
@@ -69,14 +66,14 @@ def _explained(layout: Layout) -> Mapping[str, Any]:
     return explained(layout.file, layout.shape, layout.dialect, layout.reading, layout.evidence)
 
 
-def _parts(block: Block, place: Place, layout: Layout, watch: Watch | None, *, natively: bool) -> Iterator[Part]:
+def _parts(block: Block, place: Place, layout: Layout, watch: Watch | None, doubtful: set[int]) -> Iterator[Part]:
     if block.fault:
         yield numbering.unreadable(block, place)
         return
     row, line, start = place.row, place.line, 0
     cut = pieces(block.data, layout.dialect, MANY_LINES) if block.lines > MANY_LINES else [block.data]
     for piece in cut:
-        for part in parts(piece, layout.dialect, layout.shape, row, line, watch, natively=natively, tidy=block.tidy):
+        for part in parts(piece, layout.dialect, layout.shape, row, line, watch, doubtful, tidy=block.tidy):
             yield Part(part.read, start + part.end, part.arrays, part.rejects)
             row += part.read
         start += len(piece)

@@ -34,16 +34,16 @@ def parts(
     first_row: int,
     first_line: int,
     watch: Watch | None = None,
+    doubtful: set[int] | None = None,
     *,
-    natively: bool = True,
     tidy: bool = False,
 ) -> Iterator[Part]:
     """The block's good rows and its rejects, in as many parts as keep the rejects of one small. Raises TooNarrow.
 
-    Where they are cut depends on the block alone, so that a cursor can count them. `natively` and `tidy` are for
+    Where they are cut depends on the block alone, so that a cursor can count them. `doubtful` and `tidy` are for
     `sifted`.
     """
-    sieve = sifted(data, dialect, shape, natively=natively, tidy=tidy)
+    sieve = sifted(data, dialect, shape, doubtful, tidy=tidy)
     odd = np.flatnonzero(sieve.odd)
     if len(odd) == 0:
         yield Part(len(sieve.odd), len(data), sieve.arrays)

@@ -6,6 +6,7 @@ same values, and a property test holds them to it. What is wrong with the rows l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,9 @@ _NATIVE = frozenset(
 _INTEGERS = frozenset({ColumnType.INTEGER, ColumnType.BIGINT})
 _FEW = 16
 """One record in so many may be of another width before all of them are looked at, for most may be made even."""
+_MOST_DOUBTFUL = 8
+"""If more columns of a file are, it is not worth a try to have Arrow read the others."""
+_PLACE = re.compile(r"^In CSV column #([0-9]+):")
 _ZERO, _X, _LOWER = ord("0"), ord("x"), 0x20
 _CACHED = 128 * 1024
 
@@ -52,13 +56,15 @@ class Sifted:
     odd: Mask
 
 
-def sifted(data: bytes, dialect: Dialect, shape: Shape, *, natively: bool = True, tidy: bool = False) -> Sifted:
-    """The block's rows but the odd ones. It takes longer if it is to be tried `natively` and a cell does not fit.
+def sifted(
+    data: bytes, dialect: Dialect, shape: Shape, doubtful: set[int] | None = None, *, tidy: bool = False
+) -> Sifted:
+    """The block's rows but the odd ones.
 
-    `tidy` says that it is known to have no stray quotes.
+    `doubtful` are columns of the file that are read as text, as some of their cells were no values; more are added.
+    Only how long it takes depends on them. `tidy` says that the block is known to have no stray quotes.
     """
-    found = _natively(data, dialect, shape.readings) if natively else None
-    cells, left_out, bad = found or _as_text(data, dialect, shape.readings)
+    cells, left_out, bad = _read(data, dialect, shape.readings, set() if doubtful is None else doubtful)
     rows = len(bad)
     named, broken = shape.finished(cells, rows)
     odd = np.ones(rows + len(left_out), bool)
@@ -88,38 +94,48 @@ Read = tuple[list[pa.Array | None], Sequence[int], Mask]
 """The file's columns as values, the places of the records that are not in them, and which of their rows are bad."""
 
 
-def _natively(data: bytes, dialect: Dialect, readings: tuple[Reading, ...]) -> Read | None:
-    """None if a cell is no value as Arrow reads it, or is one only as Arrow reads it."""
+def _read(data: bytes, dialect: Dialect, readings: tuple[Reading, ...], doubtful: set[int]) -> Read:
     whole = any(column is not None and column.type in _INTEGERS for column, _ in readings)
-    if b"\0" in data or (whole and _has_hexadecimal(data)):
-        return None
-    try:
-        arrays, left_out = _even(data, dialect, [_native(*reading) for reading in readings])
-    except pa.ArrowInvalid:
-        return None
-    cells, bad = list[pa.Array | None](), np.zeros(_rows(arrays), bool)
-    for array, (column, written) in zip(arrays, readings, strict=True):
-        if column is not None and not _is_native(column, written):
-            array, wrong = cast(array, column, written)
-            bad |= wrong
-        elif column is not None and not is_within(array, column):
-            return None
-        cells.append(None if column is None else array)
-    return cells, left_out, bad
+    if len(doubtful) <= _MOST_DOUBTFUL and b"\0" not in data and not (whole and _has_hexadecimal(data)):
+        try:
+            return _read_as(data, dialect, readings, frozenset(doubtful), doubtful)
+        except _Misfit as misfit:
+            doubtful.add(misfit.place)
+        except pa.ArrowInvalid as error:
+            doubtful |= {int(place) for place in _PLACE.findall(str(error))}
+    return _read_as(data, dialect, readings, frozenset(range(len(readings))), doubtful)
 
 
-def _as_text(data: bytes, dialect: Dialect, readings: tuple[Reading, ...]) -> Read:
-    arrays, left_out = _even(data, dialect, [None if column is None else pa.binary() for column, _ in readings])
+def _read_as(
+    data: bytes, dialect: Dialect, readings: tuple[Reading, ...], as_text: frozenset[int], doubtful: set[int]
+) -> Read:
+    """Raises ArrowInvalid, _Misfit: a cell of a column that is not read as text is no value, or only one to Arrow."""
+    types = [_type(*reading, as_text=place in as_text) for place, reading in enumerate(readings)]
+    arrays, left_out = _even(data, dialect, types)
     cells, bad = list[pa.Array | None](), np.zeros(_rows(arrays), bool)
-    for array, (column, written) in zip(arrays, readings, strict=True):
+    for place, (array, (column, written)) in enumerate(zip(arrays, readings, strict=True)):
         if column is None:
             cells.append(None)
             continue
-        text, undecodable = decoded(array)
-        values, wrong = cast(text, column, written)
-        bad |= undecodable | wrong
-        cells.append(values)
+        if place in as_text or not _is_native(column, written):
+            text, undecodable = decoded(array)
+            array, wrong = cast(text, column, written)
+            wrong |= undecodable
+            bad |= wrong
+            if wrong.any():
+                doubtful.add(place)
+        elif not is_within(array, column):
+            raise _Misfit(place)
+        cells.append(array)
     return cells, left_out, bad
+
+
+class _Misfit(Exception):
+    """A value of a column that Arrow has and that this service stores under another one or not at all."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__(place)
+        self.place = place
 
 
 def _even(
@@ -144,10 +160,12 @@ def _rows(arrays: list[pa.Array | None]) -> int:
     return next(len(array) for array in arrays if array is not None)
 
 
-def _native(column: Column | None, written: Format) -> pa.DataType | None:
+def _type(column: Column | None, written: Format, *, as_text: bool) -> pa.DataType | None:
     """As what pyarrow is to read a column: text where it cannot do the rest, None where nobody wants it."""
     if column is None:
         return None
+    if as_text:
+        return pa.binary()  # of which not all may be UTF-8
     return arrow_type(column) if _is_native(column, written) else pa.string()
 
 

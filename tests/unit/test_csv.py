@@ -247,8 +247,8 @@ def test_all_ways_of_reading_agree(column: Column, cells: list[str], quoted: boo
     csv.writer(out, lineterminator="\n", quoting=style).writerows([["k", cell] for cell in cells])
     data, shape, rows = out.getvalue().encode(), as_they_stand((Column("k", TEXT), column)), np.arange(len(cells))
     looked = parsing.look(data, COMMA, shape, rows, rows)
-    for natively in (True, False):
-        sieve = sifted(data, COMMA, shape, natively=natively)
+    for doubtful in (set[int](), {1}, {0, 1}, set(range(100))):
+        sieve = sifted(data, COMMA, shape, doubtful)
         assert sieve.odd.tolist() == (~looked.good).tolist()
         assert repr(sieve.arrays[column.name].to_pylist()) == repr(looked.arrays[column.name].to_pylist())
     assert [reject.row for reject in looked.rejects()] == np.flatnonzero(~looked.good).tolist()
