@@ -61,19 +61,20 @@ async def remove_rows(db: Connection, table: str, job_id: UUID) -> None:
     await db.execute(f"delete from {qualified(table)} where _job = $1", job_id, timeout=3600)  # noqa: S608
 
 
-async def index_rows(db: Connection, table: str) -> None:
-    """Give the table its row index if it has none, whole or brought up to its end, so that a page of rows is found.
+async def index_rows(db: Connection, table: str) -> bool:
+    """Give the table its row index, or bring it up to its end, so that a page of rows is found; whether it had none.
 
     Rows of a job lie nearly in the order of their numbers: a block-range index finds them, where a B-tree would double
     the work of an import. Writers wait while it is made. Raises LockNotAvailableError where one of them keeps on.
     """
     if await db.fetchval("select to_regclass($1) is not null", qualified(_index(table))):
         await summarize(db, table)
-        return
+        return False
     await db.execute("set local lock_timeout = '1s'")
     await db.execute(
         f"create index {quoted(_index(table))} on {qualified(table)} using brin (_row)", timeout=INDEX_TIMEOUT_S
     )
+    return True
 
 
 async def summarize(db: Connection, table: str) -> None:

@@ -29,8 +29,7 @@ async def run_once(database: Database) -> int:
             async with duty_lock(database, "index_rows") as db:
                 if db is None:
                     break
-                await tables.index_rows(db, table)
-            made += 1
+                made += await tables.index_rows(db, table)  # somebody else may have been faster
         except (asyncpg.LockNotAvailableError, asyncpg.UndefinedTableError, asyncpg.DuplicateTableError):
             continue
     if made:
