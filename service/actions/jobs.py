@@ -153,6 +153,8 @@ async def write(
         dataset_id = await datasets.ensure(db, caller.account_id, prepared.dataset)
     if stored is not None and dataset_id is not None:
         await _check_duplicate(db, caller, prepared, dataset_id, stored, content)
+    if asked.after and dataset_id is not None:
+        await datasets.hold(db, dataset_id)
     waits_for = await _need(db, asked) if asked.after else 0
     job = prepared.job(job_id, caller.account_id, stored=stored, dataset_id=dataset_id)
     live_id = await jobs.submit(db, replace(job, waits_for=waits_for))

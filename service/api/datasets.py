@@ -47,7 +47,8 @@ async def rows(request: Request) -> Response:
     """GET /v1/datasets/{name}/rows?where=&sort=&job=&columns=&cursor=&limit=."""
     deps: Deps = request.app.state.deps
     limit, cursor = limit_of(request), request.query_params.get("cursor")
-    async with deps.database.transaction(caller_of(request).account_id) as db:
+    # Of one moment: a replace that is shown between two looks would be looked for in the table of before.
+    async with deps.database.transaction(caller_of(request).account_id, isolation="repeatable_read") as db:
         dataset = await datasets.get(db, request.path_params["name"])
         page = await stored_rows.page(
             db, dataset, cursor=cursor, limit=limit, wanted=_wanted(request, dataset), timeout_s=deps.settings.query_s

@@ -14,7 +14,7 @@ from service.domain.job import FINAL
 RETRY_S = 1.0
 LONGEST_WAIT_S = 15.0
 GIVE_UP_S = 600.0
-RESTART_S = 10.0
+RESTART_S = 20.0
 """A service that said `reconnect` may be away for so long without a word about it."""
 
 PHASES = {"queued": "waiting", "running": "importing", "retrying": "backing off"}

@@ -76,6 +76,11 @@ async def lock(db: Connection, dataset_id: UUID) -> Dataset:
     return _dataset(row)
 
 
+async def hold(db: Connection, dataset_id: UUID) -> None:
+    """Let nobody lock the dataset until the transaction ends: ahead of the lock of a job, which workers take second."""
+    await db.execute(_SQL["hold"], dataset_id)
+
+
 async def create_table(db: Connection, dataset: Dataset, columns: Sequence[Column], job_id: UUID | None = None) -> None:
     """Give a dataset its columns, found by that job, and its table."""
     await tables.create(db, dataset.table_name, dataset.account_id, columns)

@@ -33,6 +33,12 @@ from dataset
 where id = $1 and removed_at is null
 for update;  -- two jobs may bring the first chunk of one dataset at the same time
 
+-- name: hold
+select
+from dataset
+where id = $1
+for key share;  -- as a job that names it does
+
 -- name: shape
 update dataset
 set columns = $2, shaped_by = $3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -141,15 +142,15 @@ async def test_neither_a_retry_nor_a_resume_runs_a_job_without_what_it_needs(sta
 async def test_no_submit_misses_the_end_of_what_it_waits_for(service: Service) -> None:
     await service.worker()
 
-    async def pair() -> tuple[Json, Json]:
-        needed = await posted(service.client)
-        return needed, await posted(service.client, after=[needed["id"]])
-
-    pairs = [found for _ in range(20) for found in await asyncio.gather(*(pair() for _ in range(20)))]
-    late = sum(job["state"] == "queued" for _, job in pairs)
-    for _, job in pairs:
+    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    needed = [await posted(service.client, run_at=soon) for _ in range(20)]
+    jobs, late = list[Json](), 0
+    while late < len(needed):  # so all of them end while others are being submitted behind them
+        jobs += (some := await asyncio.gather(*(posted(service.client, after=[job["id"]]) for job in needed)))
+        late += sum(job["state"] == "queued" for job in some)
+    for job in jobs:
         assert (await settled(service.client, job))["state"] == "completed"
-    assert 0 < late < len(pairs), "the race was not run: all waited, or none"
+    assert 0 < late < len(jobs), "the race was not run: all waited, or none"
 
 
 async def test_a_submit_waits_for_an_end_that_is_being_written(start_service: StartService) -> None:
@@ -167,6 +168,19 @@ async def test_a_submit_waits_for_an_end_that_is_being_written(start_service: St
 
 async def _done_or_blocked(task: asyncio.Task[Any], watcher: asyncpg.Connection, statement: str) -> bool:
     return task.done() or await is_blocked(watcher, statement)
+
+
+async def test_a_submit_and_a_worker_lock_dataset_and_job_in_the_same_order(start_service: StartService) -> None:
+    service = await start_service("api")
+    needed = await post_import(service.client, b"id\n1\n", "ordered")
+    asked = {"processor": "csv", "upload_id": needed["upload_id"], "dataset": "ordered", "after": [needed["id"]]}
+    async with superuser(service.database_url) as worker, superuser(service.database_url) as watcher:
+        async with worker.transaction():  # as a job does that begins
+            await worker.execute("select from dataset where name = 'ordered' for update")
+            submitting = asyncio.create_task(posted(service.client, **asked))
+            assert await eventually(lambda: is_blocked(watcher, "key share"))
+            await worker.execute("select from job where id = $1 for update", needed["id"])
+        assert (await submitting)["waits_for"] == 1
 
 
 async def test_an_import_waits_for_another_and_tells_what_it_made(service: Service) -> None:
