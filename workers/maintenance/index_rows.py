@@ -18,6 +18,9 @@ log = structlog.get_logger()
 LARGE_BYTES = 256 * 1024 * 1024
 """A look at so much takes about 0.1 s."""
 
+_JUST_MADE = (asyncpg.DuplicateTableError, asyncpg.UniqueViolationError)
+"""What PostgreSQL says of an index that somebody else makes at this moment, or of its name."""
+
 
 async def run_once(database: Database) -> int:
     """Make what is missing; returns how many. A table whose writers cannot wait is left, and one that goes."""
@@ -30,7 +33,7 @@ async def run_once(database: Database) -> int:
                 if db is None:
                     break
                 made += await tables.index_rows(db, table)  # somebody else may have been faster
-        except (asyncpg.LockNotAvailableError, asyncpg.UndefinedTableError, asyncpg.DuplicateTableError):
+        except (asyncpg.LockNotAvailableError, asyncpg.UndefinedTableError, *_JUST_MADE):
             continue
     if made:
         log.info("tables.indexed", count=made)
