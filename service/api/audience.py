@@ -53,14 +53,14 @@ class Wire(Protocol):
 class Listener(Generic[Place]):
     """One client of a feed: how far it is, in which form it wants events, and which is its last."""
 
-    __slots__ = ("form", "is_done", "is_last", "phase", "place", "wire")
+    __slots__ = ("form", "is_done", "is_last", "is_told", "phase", "place", "wire")
 
     def __init__(self, wire: Wire, place: Place, form: Form, is_last: Callable[[Event], bool]) -> None:
         self.wire = wire
         self.place: Place = place
         self.form = form
         self.is_last = is_last
-        self.is_done = False
+        self.is_done = self.is_told = False
         self.phase = next(_phases) % TICKS
 
 
@@ -99,9 +99,14 @@ class Audience(Generic[Place]):
                 await asyncio.sleep(0)
 
     def ping(self, tick: int) -> None:
-        """Write to those whose turn it is, so that proxies see that they live; and see who does not read."""
+        """Write to those whose turn it is and who were told nothing since the last, so that proxies see that they live.
+
+        And see who does not read.
+        """
         for listener in [one for one in self._listeners if one.phase == tick]:
-            self._written(listener, chunked(PING))
+            if not listener.is_told or listener.wire.is_clogged:
+                self._written(listener, chunked(PING))
+            listener.is_told = False
 
     def _tell(
         self, listener: Listener[Place], batch: Sequence[Event], span: tuple[Place, Place], chunks: dict[Form, bytes]
@@ -113,8 +118,10 @@ class Audience(Generic[Place]):
                 chunk = chunks[listener.form] = chunked(listener.form(batch))
         else:
             chunk = chunked(listener.form([event for event in batch if self._place(event) > listener.place]))
-        if chunk and not self._written(listener, chunk):
-            return
+        if chunk:
+            if not self._written(listener, chunk):
+                return
+            listener.is_told = True
         if listener.place < last:
             listener.place = last
         if listener.is_last(batch[-1]):
