@@ -114,7 +114,7 @@ class Wire:
     @property
     def is_gone(self) -> bool:
         """Whether the client has left."""
-        return self._cycle.disconnected or self._cycle.transport.is_closing()
+        return self._cycle.disconnected or self._transport.is_closing()
 
     def wake(self) -> None:
         """Let the response's `receive` return."""
@@ -122,7 +122,7 @@ class Wire:
 
     def abort(self) -> None:
         """Cut the connection."""
-        self._cycle.transport.abort()
+        self._transport.abort()
 
 
 class Server(uvicorn.Server):

@@ -57,7 +57,7 @@ _STRANGE = {
     }.items()
 }
 """Tables that tell the bytes that values of a type do not have, or, as the letters of NaN, hardly ever."""
-_INTEGERS = frozenset({ColumnType.INTEGER, ColumnType.BIGINT})
+INTEGERS = frozenset({ColumnType.INTEGER, ColumnType.BIGINT})
 _FIRST = 2_048
 """Cells of a column that are tried before all of it is."""
 _TRIMMED = frozenset({ColumnType.INTEGER, ColumnType.BIGINT, ColumnType.DOUBLE, ColumnType.NUMERIC, ColumnType.DATE})
@@ -89,8 +89,8 @@ def is_within(array: pa.Array, column: Column) -> bool:
 def _cells(strings: pa.Array, kind: ColumnType) -> pa.Array:
     if kind is ColumnType.TEXT:
         return strings
-    cells, written = strings, octets(strings)
-    if kind in _TRIMMED and (b" " in written or b"\t" in written):
+    cells = strings
+    if kind in _TRIMMED and (b" " in (written := octets(strings)) or b"\t" in written):
         cells = pc.ascii_trim(strings, characters=" \t")
     # " " is not empty: pyarrow's reader compares with null_values before it trims.
     return pc.if_else(pc.equal(strings, ""), None, cells) if _has_empty(strings) else cells
@@ -122,11 +122,11 @@ def _parsed(cells: pa.Array, column: Column) -> pa.Array:
     right = kept(cells, pc.match_substring_regex(cells, _SHAPES[column.type]))
     if (array := _at_once(right, column)) is not None:
         return array
-    return _integers(right, column) if column.type in _INTEGERS else _bisected(right, column)
+    return _integers(right, column) if column.type in INTEGERS else _bisected(right, column)
 
 
 def _at_once(cells: pa.Array, column: Column) -> pa.Array | None:
-    if column.type in _INTEGERS and _has_hexadecimal(cells):
+    if column.type in INTEGERS and _has_hexadecimal(cells):
         return None
     if column.type is ColumnType.NUMERIC and not _is_short(cells, column.scale or 0):
         return None
@@ -143,10 +143,9 @@ def _without_strange(cells: pa.Array, kind: ColumnType) -> pa.Array:
     places = np.unique(np.searchsorted(bounds - bounds[0], strange, "right") - 1)
     if 2 * len(places) > len(cells):
         return cells  # text of some other kind
-    wrong = pc.invert(pc.match_substring_regex(cells.take(pa.array(places)), _SHAPES[kind]))
-    mask = np.zeros(len(cells), bool)
-    mask[places] = flags(wrong)
-    return pc.if_else(pa.array(mask), pa.scalar(None, cells.type), cells)
+    right = np.ones(len(cells), bool)
+    right[places] = flags(pc.match_substring_regex(cells.take(pa.array(places)), _SHAPES[kind]))
+    return kept(cells, pa.array(right))
 
 
 def _is_short(cells: pa.Array, scale: int) -> bool:

@@ -23,6 +23,7 @@ from service.domain.row_options import RowOptions
 from workers import formats, numbering
 from workers.arrow_csv import fields
 from workers.casting import cast
+from workers.cells import flags
 from workers.dialect import Dialect
 from workers.heading import start_of_text
 from workers.mapping import Names
@@ -133,7 +134,7 @@ def _part(piece: bytes, layout: Layout, first_row: int, first_line: int, end: in
     found, even, texts, undecodable = strings(piece, layout.dialect, layout.width)
     number, *own = (pc.replace_substring_regex(texts[place], HIDDEN, r"\1") for place in layout.places)
     originals, strange = cast(number, _NUMBER)
-    strange = strange | originals.is_null().to_numpy(zero_copy_only=False)
+    strange = strange | flags(originals.is_null())
     shaped = layout.shape.shaped(own, len(number))
     bad = shaped.bad | strange | undecodable
     cells = list(zip(number.to_pylist(), *(column.to_pylist() for column in own), strict=True))

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from service.domain.chunk import ColumnType
+from workers.cells import flags
 from workers.dates import Order, in_iso
 
 Mask = npt.NDArray[np.bool_]
@@ -91,8 +92,8 @@ def _numbers(cells: pa.Array, written: Format) -> tuple[pa.Array, Mask]:
         cells = pc.replace_substring(cells, written.thousands, "")
     if written.decimal == ",":
         cells = pc.replace_substring(cells, ",", ".")
-    flags: Mask = pc.fill_null(wrong, False).to_numpy(zero_copy_only=False)
-    return pc.if_else(pc.fill_null(wrong, False), pa.scalar(None, pa.string()), cells), flags
+    wrong = pc.fill_null(wrong, False)
+    return pc.if_else(wrong, pa.scalar(None, pa.string()), cells), flags(wrong)
 
 
 def _literal(mark: str) -> str:

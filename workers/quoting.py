@@ -139,9 +139,7 @@ def _shut(data: bytes, octets: npt.NDArray[np.uint8], quote: int, dialect: Diale
     first = np.flatnonzero(np.diff(every, prepend=-2) > 1)
     lengths = np.diff(np.append(first, len(every)))
     starts = every[first]
-    before = octets[starts - 1]
-    before[starts == 0] = NEWLINE
-    at_start = (before == ord(dialect.delimiter)) | (before == NEWLINE) | (before == RETURN)
+    _, at_start = _befores(octets, starts, quote, dialect)
     ends = (starts + lengths - 1)[at_start & (lengths % 2 == 0)]
     ends = ends[ends < len(data) - 1]
     found: Positions = ends[~(inside(ends, quotes) | np.isin(ends, quotes.opens))]

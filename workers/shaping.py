@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from service.domain.chunk import Column, ColumnType, Fault
 from service.domain.column_spec import ColumnSpec
 from workers.casting import Mask, cast
+from workers.cells import flags
 from workers.checking import Check
 from workers.formats import PLAIN, Format
 from workers.inference import Inferred
@@ -141,9 +142,9 @@ class Shape:
 
 def broken(check: Check, values: pa.Array) -> Mask:
     """Which values break the rule. What is not there breaks only the rule that it be there."""
-    found: Mask = pc.fill_null(check.broken(values), False).to_numpy(zero_copy_only=False)
+    found = flags(pc.fill_null(check.broken(values), False))
     if values.null_count and not check.of_missing:
-        found = found & values.is_valid().to_numpy(zero_copy_only=False)
+        found = found & flags(values.is_valid())
     return found
 
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from service.domain.chunk import Column, ColumnType
 from workers.arrow_csv import read
-from workers.casting import Mask, cast, is_within
+from workers.casting import INTEGERS, Mask, cast, is_within
 from workers.columns import arrow_type
 from workers.dialect import Dialect
 from workers.formats import PLAIN, Format
@@ -38,7 +38,6 @@ _NATIVE = frozenset(
     }
 )
 """Read by pyarrow itself. Not numeric: its CSV reader wraps a number of 38 digits around without an error."""
-_INTEGERS = frozenset({ColumnType.INTEGER, ColumnType.BIGINT})
 _FEW = 16
 """One record in so many may be of another width before all of them are looked at, for most may be made even."""
 _MOST_DOUBTFUL = 8
@@ -95,7 +94,7 @@ Read = tuple[list[pa.Array | None], Sequence[int], Mask]
 
 
 def _read(data: bytes, dialect: Dialect, readings: tuple[Reading, ...], doubtful: set[int]) -> Read:
-    whole = any(column is not None and column.type in _INTEGERS for column, _ in readings)
+    whole = any(column is not None and column.type in INTEGERS for column, _ in readings)
     if len(doubtful) <= _MOST_DOUBTFUL and b"\0" not in data and not (whole and _has_hexadecimal(data)):
         try:
             return _read_as(data, dialect, readings, frozenset(doubtful), doubtful)

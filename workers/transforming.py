@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from service.domain.column_spec import ColumnSpec, Replacement, Split
+from workers.cells import flags
 
 _CASES: dict[str, Callable[[pa.Array], pa.Array]] = {
     "lower": pc.utf8_lower,
@@ -44,7 +45,7 @@ def _part(cells: pa.Array, split: Split) -> pa.Array:
     ends = lists.offsets.to_numpy()
     starts, counts = ends[:-1], np.diff(ends)
     place = split.part - 1 if split.part > 0 else counts + split.part
-    is_there = (place >= 0) & (place < counts) & cells.is_valid().to_numpy(zero_copy_only=False)
+    is_there = (place >= 0) & (place < counts) & flags(cells.is_valid())
     places = pa.array(np.where(is_there, starts + place, 0), mask=~is_there)
     return lists.values.take(places)
 

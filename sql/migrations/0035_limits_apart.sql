@@ -1,4 +1,15 @@
--- As 0032 has it, with less work for each job.
+-- As 0032 has it, with less work for each job: it begins at the oldest that waits, and the limits are looked up apart, and
+-- only where there are any (they were a tenth of the plan).
+-- And a lease is inserted as what it is, a new one: a job that waits has none (`rescue` sees to that, too).
+delete from lease
+where not exists (
+  select
+  from job
+  where job.id = lease.job_id and job.epoch = lease.epoch and job.state = 'running'
+);
+
+create index account_limited on account (id) where max_running is not null;
+
 create or replace function claim_jobs(in_queue text, by_worker text, lease_s float8, most integer, ageing_s float8)
 returns table (
   id uuid, account_id uuid, epoch integer, attempt integer, max_attempts integer, processor text,
@@ -9,6 +20,10 @@ returns table (
 language plpgsql
 as $$
 #variable_conflict use_column
+declare
+  room_of_account jsonb;  -- how many more jobs may run, by id, where there is a limit
+  room_of_processor jsonb;  -- by name
+  room_of_queue bigint;
 begin
   perform
   from job
@@ -19,6 +34,20 @@ begin
     return;  -- nobody waits in order to find nothing
   end if;
   perform pg_advisory_xact_lock(1296651340, 1);  -- one claim at a time, so that no limit is passed and turns are exact
+  if exists (select from running_limit) or exists (select from account where max_running is not null) then
+    select jsonb_object_agg(id, max_running - (select count(*) from lease where account_id = account.id))
+    into room_of_account
+    from account
+    where max_running is not null;
+    select jsonb_object_agg(name, max_running - (select count(*) from lease where processor = name))
+    into room_of_processor
+    from running_limit
+    where kind = 'processor';
+    select max_running - (select count(*) from lease where queue = in_queue)
+    into room_of_queue
+    from running_limit
+    where kind = 'queue' and name = in_queue;
+  end if;
   return query
   with recursive lane as (  -- what one account has waiting for one processor at one priority: its oldest job, by one probe
     (
@@ -40,33 +69,18 @@ begin
       limit 1
     ) as oldest
   ),
-  room as (  -- how many more jobs may run, where there is a limit; a null name is the whole queue's
-    select null as processor, null::uuid as account_id,
-      max_running - (select count(*) from lease where queue = in_queue) as free
-    from running_limit
-    where kind = 'queue' and name = in_queue
-    union all
-    select name, null, max_running - (select count(*) from lease where processor = name)
-    from running_limit
-    where kind = 'processor'
-    union all
-    select null, id, max_running - (select count(*) from lease where account_id = account.id)
-    from account
-    where max_running is not null
-  ),
   open_lane as (
     select
       lane.*,
       account.weight,
       greatest(account.turn, coalesce((select turn from turn_clock where queue = in_queue), 0)) as turn,
       least(10, lane.priority + floor(greatest(0, extract(epoch from now() - lane.run_at)) / ageing_s)) as urgency,
-      of_account.free as account_free,
-      of_processor.free as processor_free
+      (room_of_account -> lane.account_id::text)::bigint as account_free,
+      (room_of_processor -> lane.processor)::bigint as processor_free
     from lane
     join account on account.id = lane.account_id
-    left join room as of_account on of_account.account_id = lane.account_id
-    left join room as of_processor on of_processor.processor = lane.processor
-    where coalesce(of_account.free, 1) > 0 and coalesce(of_processor.free, 1) > 0
+    where coalesce((room_of_account -> lane.account_id::text)::bigint, 1) > 0
+      and coalesce((room_of_processor -> lane.processor)::bigint, 1) > 0
     order by urgency desc, turn, lane.id
     limit most
   ),
@@ -98,7 +112,7 @@ begin
     from in_turn
     where processor_free is null or nth <= processor_free
     order by urgency desc, turn, id
-    limit least(most, coalesce((select greatest(0, free) from room where processor is null and account_id is null), most))
+    limit greatest(0, least(most, room_of_queue))
   ),
   free as (
     select locked.id, picked.account_id, picked.weight, picked.turn
@@ -144,9 +158,6 @@ begin
     insert into lease (job_id, account_id, epoch, worker, expires_at, queue, processor, number, read_before)
     select id, account_id, epoch, by_worker, now() + make_interval(secs => lease_s), queue, processor, attempt, read
     from claimed
-    on conflict (job_id) do update
-    set epoch = excluded.epoch, worker = excluded.worker, expires_at = excluded.expires_at,
-      number = excluded.number, started_at = now(), read_before = excluded.read_before
   ),
   told as (
     insert into event (job_id, account_id, seq, type, data, tx)
