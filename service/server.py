@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -16,8 +15,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.bodies import LEAST_BYTES, Body
-
-SEND_BUFFER_BYTES = 64 * 1024
+from service.wires import Wire
 
 
 class CannotStart(Exception):
@@ -69,60 +67,6 @@ class Connection(HttpToolsProtocol):
         extensions["millrace.interim"] = partial(_send_interim, cycle)  # type: ignore[assignment]
         extensions["millrace.wire"] = partial(Wire, cycle)  # type: ignore[assignment]
         super()._start_asgi_task(cycle, app)
-
-
-class Wire:
-    """The connection under a response, for streams that write the same to thousands; see `api/audience`.
-
-    The scope's extension `millrace.wire` makes it. What is written must be whole chunks of a body that has begun.
-    """
-
-    __slots__ = ("_cycle", "_descriptor", "_transport", "write")
-
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
-        self._transport = cycle.transport
-        self._descriptor = cycle.transport.get_extra_info("socket").fileno()
-        is_plain = cycle.transport.get_extra_info("ssl_object") is None
-        self.write: Callable[[bytes], bool] = self._write_now if is_plain else self._write
-        with contextlib.suppress(OSError, ValueError):  # it may be closed by now
-            cycle.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-
-    @property
-    def is_clogged(self) -> bool:
-        """Whether more waits to be sent than is good."""
-        return self._cycle.flow.write_paused
-
-    def _write_now(self, data: bytes) -> bool:
-        """Without a way through the loop, which costs as much again where there are thousands; unless bytes wait."""
-        if self._transport.get_write_buffer_size() or self._transport.is_closing():
-            return self._write(data)
-        try:
-            sent = os.write(self._descriptor, data)
-        except OSError:  # it is full, or broken: the transport knows what to do
-            sent = 0
-        if sent < len(data):
-            self._transport.write(data[sent:])
-        return True
-
-    def _write(self, data: bytes) -> bool:
-        if self.is_clogged or self.is_gone:
-            return False
-        self._transport.write(data)
-        return True
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether the client has left."""
-        return self._cycle.disconnected or self._transport.is_closing()
-
-    def wake(self) -> None:
-        """Let the response's `receive` return."""
-        self._cycle.message_event.set()
-
-    def abort(self) -> None:
-        """Cut the connection."""
-        self._transport.abort()
 
 
 class Server(uvicorn.Server):

@@ -8,11 +8,12 @@ reads (see `sse`); so a client that stands still holds what its socket holds, an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-from service.domain.event import Event, Position
+from service.domain.event import ENDING, Event, Position
+from service.wires import Wire, write_all
 
 Place = TypeVar("Place", int, Position)
 
@@ -29,29 +30,8 @@ TICKS = 20
 _phases = count()
 
 
-class Wire(Protocol):
-    """The connection under a response that has begun, past ASGI."""
-
-    def write(self, data: bytes) -> bool:
-        """Send bytes as they are; buffers them if it must. False, and nothing sent, if it is clogged or gone."""
-
-    def wake(self) -> None:
-        """Let the response's `receive` return."""
-
-    def abort(self) -> None:
-        """Cut the connection."""
-
-    @property
-    def is_clogged(self) -> bool:
-        """Whether more waits to be sent than is good."""
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether the client has left."""
-
-
 class Listener(Generic[Place]):
-    """One client of a feed: how far it is, in which form it wants events, and which is its last."""
+    """One client of a feed: how far it is, in which form it wants events, and which of those that may end it does."""
 
     __slots__ = ("form", "is_done", "is_last", "is_told", "phase", "place", "wire")
 
@@ -90,50 +70,59 @@ class Audience(Generic[Place]):
 
     async def tell(self, batch: Sequence[Event]) -> None:
         """Write a batch to all; whoever joins meanwhile has it already."""
-        span = self._place(batch[0]), self._place(batch[-1])
         chunks: dict[Form, bytes] = {}
-        for number, listener in enumerate(tuple(self._listeners), 1):
-            if listener in self._listeners:
-                self._tell(listener, batch, span, chunks)
-            if number % SLICE == 0:
-                await asyncio.sleep(0)
+        everybody = tuple(self._listeners)
+        for start in range(0, len(everybody), SLICE):
+            some = [one for one in everybody[start : start + SLICE] if one in self._listeners]
+            self._tell(some, batch, chunks)
+            await asyncio.sleep(0)
 
     def ping(self, tick: int) -> None:
         """Write to those whose turn it is and who were told nothing since the last, so that proxies see that they live.
 
         And see who does not read.
         """
-        for listener in [one for one in self._listeners if one.phase == tick]:
-            if not listener.is_told or listener.wire.is_clogged:
-                self._written(listener, chunked(PING))
-            listener.is_told = False
+        due = [one for one in self._listeners if one.phase == tick]
+        silent = [one for one in due if not one.is_told or one.wire.is_clogged]
+        self._written(silent, [chunked(PING)] * len(silent))
+        for one in due:
+            one.is_told = False
 
-    def _tell(
-        self, listener: Listener[Place], batch: Sequence[Event], span: tuple[Place, Place], chunks: dict[Form, bytes]
-    ) -> None:
-        first, last = span
-        if listener.place < first:
-            chunk = chunks.get(listener.form)
-            if chunk is None:
-                chunk = chunks[listener.form] = chunked(listener.form(batch))
-        else:
-            chunk = chunked(listener.form([event for event in batch if self._place(event) > listener.place]))
-        if chunk:
-            if not self._written(listener, chunk):
-                return
-            listener.is_told = True
-        if listener.place < last:
-            listener.place = last
-        if listener.is_last(batch[-1]):
-            listener.is_done = True
-            self._let_go(listener)
+    def _tell(self, some: Sequence[Listener[Place]], batch: Sequence[Event], chunks: dict[Form, bytes]) -> None:
+        first, last = self._place(batch[0]), self._place(batch[-1])
+        told, pieces = list[Listener[Place]](), list[bytes]()
+        for one in some:
+            piece = chunks.get(one.form) if one.place < first else self._rest(one, batch)
+            if piece is None:
+                piece = chunks[one.form] = chunked(one.form(batch))
+            if piece:
+                told.append(one)
+                pieces.append(piece)
+        refused = self._written(told, pieces)
+        for one in told:
+            one.is_told = True
+        for one in some:
+            if one.place < last and one not in refused:
+                one.place = last
+        if batch[-1].type in ENDING:
+            self._end([one for one in some if one not in refused], batch[-1])
 
-    def _written(self, listener: Listener[Place], chunk: bytes) -> bool:
-        """Whether a chunk is on its way; else its response sees to it: the client is gone, or does not read."""
-        if listener.wire.write(chunk):
-            return True
-        self._let_go(listener)
-        return False
+    def _rest(self, one: Listener[Place], batch: Sequence[Event]) -> bytes:
+        """What a listener that had read ahead has not heard of a batch."""
+        return chunked(one.form([event for event in batch if self._place(event) > one.place]))
+
+    def _written(self, told: Sequence[Listener[Place]], pieces: Sequence[bytes]) -> Collection[Listener[Place]]:
+        """Write to each its piece; those whose responses must see to them: the client is gone, or does not read."""
+        refused = {told[place] for place in write_all([one.wire for one in told], pieces)}
+        for one in refused:
+            self._let_go(one)
+        return refused
+
+    def _end(self, listeners: Sequence[Listener[Place]], event: Event) -> None:
+        for one in listeners:
+            if one.is_last(event):
+                one.is_done = True
+                self._let_go(one)
 
     def _let_go(self, listener: Listener[Place]) -> None:
         self.discard(listener)

@@ -28,7 +28,7 @@ from service.api.sse import EventStream, message, pause
 from service.api.streams import Streams
 from service.deps import Deps
 from service.domain.errors import InputError
-from service.domain.event import TERMINAL, Event, EventType, Position
+from service.domain.event import ENDING, Event, EventType, Position
 from service.domain.flow import FlowState
 from service.domain.job import FINAL
 from service.store import events, flows, jobs
@@ -46,7 +46,7 @@ async def stream(request: Request) -> ASGIApp:
         return Response(status_code=204)
     streams: Streams = request.app.state.streams
     first = message("snapshot", views.job(job), retry=_retry_ms())
-    ends = _ends_job(job.event_seq)
+    ends = _ends(job.event_seq)
     return EventStream(
         streams.of_job(job), first, after or 0, _job_form, ping_s=streams.ping_s, is_last=ends, goodbye=_reconnect
     )
@@ -91,13 +91,9 @@ class AccountForm:
         )
 
 
-def _ends_job(newest: int) -> Callable[[Event], bool]:
-    # A retried job goes on behind an earlier end, so only the newest event can be the last.
-    return lambda event: event.type in TERMINAL and event.seq >= newest
-
-
-def _ends_flow(newest: int) -> Callable[[Event], bool]:
-    return lambda event: event.type is not EventType.FLOW_RESUMED and event.seq >= newest
+def _ends(newest: int) -> Callable[[Event], bool]:
+    # What was retried goes on behind an earlier end, so only the newest event can be the last.
+    return lambda event: event.type in ENDING and event.seq >= newest
 
 
 async def stream_flow(request: Request) -> ASGIApp:
@@ -111,7 +107,7 @@ async def stream_flow(request: Request) -> ASGIApp:
         return Response(status_code=204)
     streams: Streams = request.app.state.streams
     first = message("snapshot", shown, retry=_retry_ms())
-    ends = _ends_flow(flow.event_seq)
+    ends = _ends(flow.event_seq)
     return EventStream(
         streams.of_flow(flow), first, after or 0, _job_form, ping_s=streams.ping_s, is_last=ends, goodbye=_reconnect
     )

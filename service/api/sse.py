@@ -12,11 +12,12 @@ import structlog
 from sse_starlette import ServerSentEvent
 from starlette.types import Message, Receive, Scope, Send
 
-from service.api.audience import PING, Form, Listener, Place, Wire
+from service.api.audience import PING, Form, Listener, Place
 from service.api.streams import Feed
 from service.domain.errors import Transient
 from service.domain.event import Event
 from service.store.database import UNREACHABLE
+from service.wires import Wire
 
 PATIENCE = 1.5
 """For so many intervals of pings a client may take nothing, behind the one that found it standing still."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 
@@ -34,9 +34,11 @@ class EventType(StrEnum):
 
 TERMINAL = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED})
 
+ENDING = TERMINAL | {EventType.FLOW_COMPLETED, EventType.FLOW_FAILED}
+"""Behind these a stream may end."""
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+
+class Position(NamedTuple):
     """The place of an event among all events of its account, `TX-NO` in text. Positions grow, but not by one."""
 
     tx: int
