@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from workers.casting import FALSE_WORDS, TRUE_WORDS
+from workers.cells import is_utf8
 from workers.dialect import Dialect
 from workers.quoting import Positions, has_escapes
 from workers.records import Records, records
@@ -43,6 +44,7 @@ def read(
             invalid_row_handler=None if left_out is None else lambda row: _skipped(row, left_out),
         ),
         convert_options=csv.ConvertOptions(
+            check_utf8=pa.string() in wanted.values() and not is_utf8(whole),
             column_types=wanted,
             include_columns=list(wanted),
             null_values=[""],

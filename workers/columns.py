@@ -15,6 +15,7 @@ from service.domain.chunk import Column, ColumnType
 from service.domain.errors import InputError
 from service.domain.naming import NAME_BYTES, cut, plain_name
 from service.domain.row_options import MOST_COLUMNS
+from workers.cells import lengths
 
 COLUMN_LIMIT = MOST_COLUMNS
 PRECISION = 38
@@ -114,6 +115,8 @@ def exact_double(name: str, values: pa.Array) -> Column | None:
 def spoken(strings: pa.StringArray | pa.ChunkedArray) -> pa.Array:
     """The cells that say something."""
     array = strings.combine_chunks() if isinstance(strings, pa.ChunkedArray) else strings
+    if not array.null_count and lengths(array).all():
+        return array
     return array.filter(pc.not_equal(array, ""))
 
 

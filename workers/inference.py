@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 from service.domain.chunk import Column, ColumnType
 from workers.casting import cast
 from workers.columns import infer, spoken
-from workers.formats import PLAIN, Format
 
 SHARE = 0.98
 MANY = 50
@@ -28,7 +27,9 @@ SHOWN_CHARACTERS = 100
 
 _NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 _LIKE_A_NUMBER = r"^\s*[-+]?[0-9.][0-9.,' ]*([eE][-+]?[0-9]+)?\s*$"
-_OTHERS = (ColumnType.BOOLEAN, ColumnType.DATE, ColumnType.TIMESTAMP, ColumnType.TIMESTAMPTZ, ColumnType.UUID)
+_LIKE_A_DATE = r"^[ \t]*[0-9]{4}-"
+_DATES = (ColumnType.DATE, ColumnType.TIMESTAMP, ColumnType.TIMESTAMPTZ)
+_OTHERS = (ColumnType.BOOLEAN, *_DATES, ColumnType.UUID)
 
 WIDER: dict[ColumnType, tuple[str, ...]] = {
     ColumnType.INTEGER: ("bigint", "numeric", "double", "text"),
@@ -68,18 +69,18 @@ class Inferred:
         }
 
 
-def judge(name: str, strings: pa.Array, written: Format = PLAIN) -> Inferred:
-    """The type of these texts, but for a few wrong ones."""
+def judge(name: str, strings: pa.Array) -> Inferred:
+    """The type of these texts, in the plain way, but for a few wrong ones."""
     values = spoken(strings)
     column = infer(name, values)
     if column.type is ColumnType.TEXT and len(values) >= MANY:
-        for candidate, exceptions in _candidates(name, values, written):
+        for candidate, exceptions in _candidates(name, values):
             fitting = len(values) - len(exceptions)
             return Inferred(candidate, len(values), fitting, _shown(values), _shown(exceptions))
     return Inferred(column, len(values), len(values), _shown(values))
 
 
-def _candidates(name: str, values: pa.Array, written: Format) -> Iterator[tuple[Column, pa.Array]]:
+def _candidates(name: str, values: pa.Array) -> Iterator[tuple[Column, pa.Array]]:
     """The type that nearly all values have, with those that do not."""
     most = len(values) * (1 - SHARE)
     first = values[: 2 * int(most) + 2]  # more exceptions than may be are mostly seen in these
@@ -88,14 +89,15 @@ def _candidates(name: str, values: pa.Array, written: Format) -> Iterator[tuple[
         others = values.filter(pc.invert(numbers))
         if len(others) <= most and not pc.any(pc.match_substring_regex(others, _LIKE_A_NUMBER)).as_py():
             column = infer(name, values.filter(numbers))
-            if column.type is not ColumnType.TEXT and cast(others, column, written)[1].all():
+            if column.type is not ColumnType.TEXT and cast(others, column)[1].all():
                 yield column, others
     few = values.take(pa.array(range(0, len(values), max(len(values) // FEW, 1))))
+    are_no_dates = pc.sum(pc.invert(pc.match_substring_regex(few, _LIKE_A_DATE))).as_py() > FEW_WRONG * len(few)
     for kind in _OTHERS:
         column = Column(name, kind)
-        if cast(few, column, written)[1].sum() > FEW_WRONG * len(few):
+        if (are_no_dates and kind in _DATES) or cast(few, column)[1].sum() > FEW_WRONG * len(few):
             continue  # most columns of text: not worth a look at every cell
-        exceptions = values.filter(pa.array(cast(values, column, written)[1]))
+        exceptions = values.filter(pa.array(cast(values, column)[1]))
         if len(exceptions) <= most and infer(name, _without(values, exceptions)).type is kind:
             yield column, exceptions
 

@@ -20,7 +20,7 @@ from workers.evidence import Evidence
 from workers.formats import PLAIN, Format, number_shape
 from workers.inference import judge
 
-NULL_WORDS = frozenset(
+_NULL_WORDS = pa.array(
     [
         "na",
         "n/a",
@@ -116,7 +116,7 @@ def recognise_all(
 def _null_words(trimmed: pa.Array, wishes: Wishes) -> pa.Array:
     if wishes.nulls is not None:
         return pc.is_in(trimmed, pa.array(wishes.nulls, pa.string()))
-    return pc.is_in(pc.utf8_lower(trimmed), pa.array(sorted(NULL_WORDS)))
+    return pc.is_in(pc.utf8_lower(trimmed), _NULL_WORDS)
 
 
 def _is_typed(values: pa.Array) -> bool:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from service.domain.chunk import Column, ColumnType
 from workers.arrow_csv import read
 from workers.casting import INTEGERS, Mask, cast, is_within
+from workers.cells import is_utf8
 from workers.columns import arrow_type
 from workers.dialect import Dialect
 from workers.formats import PLAIN, Format
@@ -85,7 +86,7 @@ def decoded(cells: pa.Array) -> tuple[pa.Array, Mask]:
     except pa.ArrowInvalid:
         pass
     for index, cell in enumerate(cells.to_pylist()):
-        bad[index] = cell is not None and not _is_utf8(cell)
+        bad[index] = cell is not None and not is_utf8(cell)
     return pc.if_else(pa.array(bad), None, cells).cast(pa.string()), bad
 
 
@@ -146,7 +147,7 @@ def _even(
     except pa.ArrowInvalid as error:
         if "columns, got" not in str(error):
             raise
-    if dialect.ragged != "pad" and _is_utf8(data):
+    if dialect.ragged != "pad" and is_utf8(data):
         left_out = list[int]()
         arrays = read(data, dialect, types, left_out)
         if len(left_out) * _FEW <= _rows(arrays):
@@ -179,14 +180,3 @@ def _has_hexadecimal(data: bytes) -> bool:
     octets = np.frombuffer(data, np.uint8)
     pieces = (octets[start : start + _CACHED + 1] for start in range(0, len(data), _CACHED))
     return any(bool((((piece[1:] | _LOWER) == _X) & (piece[:-1] == _ZERO)).any()) for piece in pieces)
-
-
-def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
-    offsets = pa.py_buffer(np.array([0, len(data)], np.int32))
-    try:
-        pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(data)]).cast(pa.string())
-    except pa.ArrowInvalid:
-        return False
-    return True

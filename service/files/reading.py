@@ -45,14 +45,10 @@ async def opened(kept: Kept, frames: Frames, size_bytes: int, start: int, stop: 
     first, end = start // FRAME_BYTES, -(-stop // FRAME_BYTES)
     for number in range(first, end, WINDOW_FRAMES):
         upto = min(number + WINDOW_FRAMES, end)
-        data = window(frames, number, await kept.get(places[number], places[upto]), places, size_bytes)
+        stored = await kept.get(places[number], places[upto])
+        data = b"".join(contents(frames, number, stored, places, size_bytes))
         base = number * FRAME_BYTES
         yield data[max(start - base, 0) : stop - base]
-
-
-def window(frames: Frames, number: int, stored: Bytes, places: Places, size_bytes: int) -> bytes:
-    """The content of the frames from `number` on, which lie in `stored`. Raises InputError `upload_damaged`."""
-    return b"".join(contents(frames, number, stored, places, size_bytes))
 
 
 async def _places(kept: Kept, frames: Frames, size_bytes: int) -> Places:
@@ -116,6 +112,20 @@ class SealedFile(io.RawIOBase):
         self._at = base + offset
         return self._at
 
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes. Many at a time take a copy less, and no frame is opened twice for the read that follows."""
+        stop = min(self._at + size, self._size)
+        if stop - self._at < PIECE_BYTES:
+            return super().read(size) or b""
+        first, last = self._at // FRAME_BYTES, (stop - 1) // FRAME_BYTES
+        known = [self._window] if first == self._number and len(self._window) <= FRAME_BYTES else []
+        found = known + self._opened(first + len(known), last + 1)
+        self._number, self._window = last, found[-1]
+        begin, self._at = self._at - first * FRAME_BYTES, stop
+        found[-1] = found[-1][: stop - last * FRAME_BYTES]
+        found[0] = found[0][begin:]
+        return b"".join(found)
+
     def readinto(self, buffer: Bytes) -> int:  # type: ignore[override]  # any writable buffer
         """Fill the buffer as far as the file goes."""
         into, filled = memoryview(buffer).cast("B"), 0
@@ -136,13 +146,16 @@ class SealedFile(io.RawIOBase):
     def _frames_at(self, number: int) -> bytes:
         """The content of the window that has frame `number`, which begins with frame `self._number`."""
         if not self._number <= number < self._number + -(-len(self._window) // FRAME_BYTES):
-            upto = min(number + WINDOW_FRAMES, count_of(self._size))
-            start, stop = self._places[number], self._places[upto]
-            self._window = window(self._frames, number, self._read(start, stop), self._places, self._size)
+            self._window = b"".join(self._opened(number, min(number + WINDOW_FRAMES, count_of(self._size))))
             self._number = number
-            if hasattr(os, "posix_fadvise"):  # what was read makes room for what the database writes
-                os.posix_fadvise(self._descriptor, 0, stop, os.POSIX_FADV_DONTNEED)
         return self._window
+
+    def _opened(self, number: int, upto: int) -> list[bytes]:
+        start, stop = self._places[number], self._places[upto]
+        found = contents(self._frames, number, self._read(start, stop), self._places, self._size)
+        if hasattr(os, "posix_fadvise"):  # what was read makes room for what the database writes
+            os.posix_fadvise(self._descriptor, 0, stop, os.POSIX_FADV_DONTNEED)
+        return found
 
     def _look(self) -> Places:
         size = os.fstat(self._descriptor).st_size
