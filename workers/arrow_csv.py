@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from workers.casting import FALSE_WORDS, TRUE_WORDS
-from workers.cells import is_utf8
 from workers.dialect import Dialect
 from workers.quoting import Positions, has_escapes
 from workers.records import Records, records
@@ -19,11 +18,17 @@ from workers.rewriting import plain
 
 
 def read(
-    data: bytes, dialect: Dialect, types: Sequence[pa.DataType | None], left_out: list[int] | None = None
+    data: bytes,
+    dialect: Dialect,
+    types: Sequence[pa.DataType | None],
+    left_out: list[int] | None = None,
+    *,
+    is_legible: bool = False,
 ) -> list[pa.Array]:
     """The block's columns as these types; None where none is wanted, but for one, so that rows can be counted.
 
     `left_out` gets the places of records of another width, which are an error without it; all of them must be UTF-8.
+    `is_legible` says that everything is known to be.
     """
     data = plain(data, dialect)
     # Without a line end pyarrow may take a line break in the last quoted field for the end of its block.
@@ -44,7 +49,7 @@ def read(
             invalid_row_handler=None if left_out is None else lambda row: _skipped(row, left_out),
         ),
         convert_options=csv.ConvertOptions(
-            check_utf8=pa.string() in wanted.values() and not is_utf8(whole),
+            check_utf8=not is_legible,
             column_types=wanted,
             include_columns=list(wanted),
             null_values=[""],

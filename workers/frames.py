@@ -18,8 +18,8 @@ from typing import Any
 from service.domain.chunk import Fault, Reject
 
 _LENGTH = struct.Struct(">I")
-_NAMES = [field.name for field in fields(Reject) if field.name != "faults"]
-_PLAIN = attrgetter(*_NAMES)
+_NAMES = [field.name for field in fields(Reject)]
+_VALUES, _FAULTS = attrgetter(*_NAMES), _NAMES.index("faults")
 
 PIECE_BYTES = 128 * 1024
 """The largest pieces that payloads are passed on in: they fit into a socket's buffer, so nothing is copied twice."""
@@ -55,14 +55,17 @@ LAST_PIECE = piece(b"")
 
 
 def values_of(reject: Reject) -> list[Any]:
-    """A reject as a frame holds it: its values without their names, its faults behind the others."""
-    return [*_PLAIN(reject), [astuple(fault) for fault in reject.faults]]
+    """A reject as a frame holds it: its values without their names."""
+    values = list(_VALUES(reject))
+    values[_FAULTS] = [astuple(fault) for fault in reject.faults]
+    return values
 
 
 def reject_of(values: Sequence[Any]) -> Reject:
     """The same reject on the other side."""
-    *plain, faults = values
-    return Reject(**dict(zip(_NAMES, plain, strict=True)), faults=tuple(Fault(*fault) for fault in faults))
+    given = list(values)
+    given[_FAULTS] = tuple(Fault(*fault) for fault in values[_FAULTS])
+    return Reject(*given)
 
 
 async def read_frame(reader: asyncio.StreamReader) -> Frame:

@@ -81,6 +81,8 @@ def sifted(
 def decoded(cells: pa.Array) -> tuple[pa.Array, Mask]:
     """The cells as text, null where they are not UTF-8, and which ones those are."""
     bad = np.zeros(len(cells), bool)
+    if cells.type == pa.string():
+        return cells, bad
     try:
         return cells.cast(pa.string()), bad
     except pa.ArrowInvalid:
@@ -110,8 +112,9 @@ def _read_as(
     data: bytes, dialect: Dialect, readings: tuple[Reading, ...], as_text: frozenset[int], doubtful: set[int]
 ) -> Read:
     """Raises ArrowInvalid, _Misfit: a cell of a column that is not read as text is no value, or only one to Arrow."""
-    types = [_type(*reading, as_text=place in as_text) for place, reading in enumerate(readings)]
-    arrays, left_out = _even(data, dialect, types)
+    is_legible = is_utf8(data)
+    types = [_type(*reading, as_text=place in as_text, is_legible=is_legible) for place, reading in enumerate(readings)]
+    arrays, left_out = _even(data, dialect, types, is_legible=is_legible)
     cells, bad = list[pa.Array | None](), np.zeros(_rows(arrays), bool)
     for place, (array, (column, written)) in enumerate(zip(arrays, readings, strict=True)):
         if column is None:
@@ -139,33 +142,33 @@ class _Misfit(Exception):
 
 
 def _even(
-    data: bytes, dialect: Dialect, types: list[pa.DataType | None]
+    data: bytes, dialect: Dialect, types: list[pa.DataType | None], *, is_legible: bool
 ) -> tuple[list[pa.Array | None], Sequence[int]]:
     """The columns of the records that are as wide as they should be, and the places of the others."""
     try:
-        return read(data, dialect, types), ()
+        return read(data, dialect, types, is_legible=is_legible), ()
     except pa.ArrowInvalid as error:
         if "columns, got" not in str(error):
             raise
-    if dialect.ragged != "pad" and is_utf8(data):
+    if dialect.ragged != "pad" and is_legible:
         left_out = list[int]()
-        arrays = read(data, dialect, types, left_out)
+        arrays = read(data, dialect, types, left_out, is_legible=True)
         if len(left_out) * _FEW <= _rows(arrays):
             return arrays, left_out
     even, fit = fitting(data, records(data, dialect), dialect, len(types))
-    return read(fit, dialect, types), np.flatnonzero(~even).tolist()
+    return read(fit, dialect, types, is_legible=is_legible), np.flatnonzero(~even).tolist()
 
 
 def _rows(arrays: list[pa.Array | None]) -> int:
     return next(len(array) for array in arrays if array is not None)
 
 
-def _type(column: Column | None, written: Format, *, as_text: bool) -> pa.DataType | None:
+def _type(column: Column | None, written: Format, *, as_text: bool, is_legible: bool) -> pa.DataType | None:
     """As what pyarrow is to read a column: text where it cannot do the rest, None where nobody wants it."""
     if column is None:
         return None
     if as_text:
-        return pa.binary()  # of which not all may be UTF-8
+        return pa.string() if is_legible else pa.binary()  # a cell that is not UTF-8 is bad by itself
     return arrow_type(column) if _is_native(column, written) else pa.string()
 
 

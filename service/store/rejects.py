@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -11,6 +12,7 @@ from uuid import UUID
 from asyncpg import Record
 
 from service.domain.chunk import Fault, Reject
+from service.store import binary
 from service.store.database import Connection
 from service.store.queries import load
 
@@ -43,8 +45,13 @@ class Counts:
 
 async def add(db: Connection, job_id: UUID, account_id: UUID, rejects: Sequence[Reject]) -> None:
     """Store the rejects of one chunk, inside its transaction."""
-    records = [(job_id, account_id, *_record(reject)) for reject in rejects]
-    await db.copy_records_to_table("reject", schema_name="millrace", columns=_COLUMNS, records=records)
+    if not rejects:
+        return
+    job, account = binary.uuid(job_id), binary.uuid(account_id)
+    rows = (binary.row(job, account, *_fields(reject)) for reject in rejects)
+    await db.copy_to_table(
+        "reject", schema_name="millrace", columns=_COLUMNS, source=binary.stream(rows), format="binary"
+    )
 
 
 async def tell_header(db: Connection, job_id: UUID, account_id: UUID, names: Sequence[str]) -> None:
@@ -100,11 +107,10 @@ async def reopen(db: Connection, by: UUID) -> list[int]:
 
 async def mend(db: Connection, job_id: UUID, rejects: Sequence[Reject]) -> None:
     """Say what is wrong with open rejects by now. Their lines stay those of the job's own file."""
-    records = []
-    for reject in rejects:
-        row, _line, *rest = _record(reject)
-        column, code, message, suggestion, raw, faults, cells, cut = rest
-        records.append((job_id, row, column, code, message, suggestion, raw, faults, cells, cut))
+    records = [
+        (job_id, r.row, r.column, r.code, r.message, r.suggestion, r.raw, list(map(asdict, r.faults)), r.cells, r.cut)
+        for r in rejects
+    ]
     await db.executemany(_SQL["mend"], records)
 
 
@@ -115,11 +121,13 @@ async def move_counts(db: Connection, job_id: UUID, counts: Counts, sign: int = 
     )
 
 
-def _record(reject: Reject) -> tuple[Any, ...]:
-    faults = [asdict(fault) for fault in reject.faults]
+def _fields(reject: Reject) -> tuple[bytes, ...]:
+    text = binary.text
     return (
-        reject.row, reject.line, reject.column, reject.code, reject.message, reject.suggestion, reject.raw, faults,
-        reject.cells, reject.cut,
+        binary.bigint(reject.row), binary.bigint(reject.line), text(reject.column), text(reject.code),
+        text(reject.message), text(reject.suggestion), text(reject.raw),
+        binary.jsonb(json.dumps(list(map(asdict, reject.faults))) if reject.faults else "[]"),
+        binary.texts(reject.cells), binary.boolean(reject.cut),
     )  # fmt: skip
 
 
