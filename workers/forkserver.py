@@ -228,7 +228,9 @@ def _become(told: Mapping[str, Any], given: Sequence[int]) -> NoReturn:
     sys.argv = [told["module"], *told["arguments"], *map(str, given[3:])]
     sys.modules.pop(told["module"] + ".__main__", None)  # it runs anew: else a warning goes before what it says
     runpy.run_module(told["module"], run_name="__main__", alter_sys=True)
-    sys.exit()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # to take apart all that was loaded takes longer than many a file
 
 
 def _die_with(parent: int, death_signal: signal.Signals) -> None:

@@ -9,6 +9,6 @@ if importlib.util.find_spec("dateutil") is None:
     # pyarrow looks for it all over the disk whenever it is given a Python value: a tenth of what reading costs.
     sys.modules["dateutil"] = None  # type: ignore[assignment]
 
-from workers import delimited, documents, encoding, lines, registry  # noqa: F401
+from workers import corrections, delimited, documents, encoding, lines, previews, registry  # noqa: F401
 
 PROCESSORS = registry.discover()
