@@ -65,7 +65,7 @@ def write_all(wires: Sequence[Wire], pieces: Sequence[bytes]) -> list[int]:
     """Send each of different wires its piece; the places of those that take nothing, being clogged or gone.
 
     One thing after the other for all of them, as each write leaves nothing of the next wire in the processor's caches:
-    that takes a fifth less time than one wire after the other.
+    that takes an eighth less time than one wire after the other.
     """
     refused = []
     write, descriptors = os.write, [wire.descriptor() for wire in wires]
