@@ -163,7 +163,7 @@ async def begin(database: Database, claim: Claim, options: RowOptions) -> Landin
     """Let the job write into its dataset. Raises Occupied, InputError, LeaseLost."""
     assert claim.dataset_id is not None
     async with database.transaction() as db:
-        dataset = await datasets.lock(db, claim.dataset_id)
+        dataset = await datasets.lock_to_begin(db, claim.dataset_id)
         stand = await landings.stand(db, claim)
         if not stand.is_writing:
             await _await_turn(db, claim, options)

@@ -69,11 +69,13 @@ async def row_counts(db: Connection, found: Sequence[Dataset]) -> dict[UUID, Row
 
 
 async def lock(db: Connection, dataset_id: UUID) -> Dataset:
-    """The dataset, held until the transaction ends."""
-    row = await db.fetchrow(_SQL["lock"], dataset_id)
-    if row is None:
-        raise NotFound("dataset", dataset_id)
-    return _dataset(row)
+    """The dataset, held until the transaction ends; no chunk is on its way into it."""
+    return _found(await db.fetchrow(_SQL["lock"], dataset_id), dataset_id)
+
+
+async def lock_to_begin(db: Connection, dataset_id: UUID) -> Dataset:
+    """The same for a job that begins or goes on with it, while chunks go on landing."""
+    return _found(await db.fetchrow(_SQL["lock_to_begin"], dataset_id), dataset_id)
 
 
 async def hold(db: Connection, dataset_id: UUID) -> None:
@@ -138,6 +140,12 @@ async def landing_place(db: Connection, dataset_id: UUID) -> tuple[str, tuple[st
 async def merging_place(db: Connection, dataset_id: UUID) -> tuple[str, tuple[str, ...] | None]:
     """The same, for one transaction at a time."""
     return _place(await db.fetchrow(_SQL["merging_place"], dataset_id))
+
+
+def _found(row: Record | None, dataset_id: UUID) -> Dataset:
+    if row is None:
+        raise NotFound("dataset", dataset_id)
+    return _dataset(row)
 
 
 def _place(row: Record | None) -> tuple[str, tuple[str, ...] | None]:

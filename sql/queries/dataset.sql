@@ -27,6 +27,12 @@ where ($1::text is null or name > $1) and removed_at is null
 order by name
 limit $2;
 
+-- name: lock_to_begin
+select *
+from dataset
+where id = $1 and removed_at is null
+for no key update;  -- chunks that are on their way hold for key share, one behind the other: it would wait for a gap
+
 -- name: lock
 select *
 from dataset
