@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from service.domain.chunk import Column, ColumnType
+from service.domain.column_spec import TIMES
 from workers.casting import cast
 from workers.columns import infer, spoken
 
@@ -28,8 +29,7 @@ SHOWN_CHARACTERS = 100
 _NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 _LIKE_A_NUMBER = r"^\s*[-+]?[0-9.][0-9.,' ]*([eE][-+]?[0-9]+)?\s*$"
 _LIKE_A_DATE = r"^[ \t]*[0-9]{4}-"
-_DATES = (ColumnType.DATE, ColumnType.TIMESTAMP, ColumnType.TIMESTAMPTZ)
-_OTHERS = (ColumnType.BOOLEAN, *_DATES, ColumnType.UUID)
+_OTHERS = (ColumnType.BOOLEAN, ColumnType.DATE, ColumnType.TIMESTAMP, ColumnType.TIMESTAMPTZ, ColumnType.UUID)
 
 WIDER: dict[ColumnType, tuple[str, ...]] = {
     ColumnType.INTEGER: ("bigint", "numeric", "double", "text"),
@@ -95,7 +95,7 @@ def _candidates(name: str, values: pa.Array) -> Iterator[tuple[Column, pa.Array]
     are_no_dates = pc.sum(pc.invert(pc.match_substring_regex(few, _LIKE_A_DATE))).as_py() > FEW_WRONG * len(few)
     for kind in _OTHERS:
         column = Column(name, kind)
-        if (are_no_dates and kind in _DATES) or cast(few, column)[1].sum() > FEW_WRONG * len(few):
+        if (are_no_dates and kind in TIMES) or cast(few, column)[1].sum() > FEW_WRONG * len(few):
             continue  # most columns of text: not worth a look at every cell
         exceptions = values.filter(pa.array(cast(values, column)[1]))
         if len(exceptions) <= most and infer(name, _without(values, exceptions)).type is kind:
