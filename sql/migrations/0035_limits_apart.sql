@@ -8,7 +8,7 @@ where not exists (
   where job.id = lease.job_id and job.epoch = lease.epoch and job.state = 'running'
 );
 
-create index account_limited on account (id) where max_running is not null;
+create index if not exists account_limited on account (id) where max_running is not null;  -- another 0036 made it before
 
 create or replace function claim_jobs(in_queue text, by_worker text, lease_s float8, most integer, ageing_s float8)
 returns table (
